@@ -1,0 +1,1 @@
+"""Who owns what, who restarts whom: the only home of Ray."""

@@ -1,0 +1,229 @@
+"""A link: length-prefixed msgpack between two processes of one deployment, in order.
+
+A frame is a four-byte little-endian length and one msgpack message. Each side first says
+`Hello`; the reply, not the connect, proves that the peer lives, for a stopped process still
+accepts. Listeners take their file lock before they unlink and bind (a second bind would
+steal a live path silently); dialers come back every 20 ms. Peers must be of our own user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+LINK_SCHEMA = 1
+FRAME_BYTES_MAX = 16 * 1024 * 1024
+UNSENT_BYTES_MAX = 64 * 1024 * 1024
+REDIAL_S = 0.02
+HELLO_TIMEOUT_S = 1.0
+
+_LENGTH = struct.Struct("<I")
+_PEERCRED = struct.Struct("3i")
+
+M = TypeVar("M")
+
+
+class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
+    """Who speaks: `incarnation` is new at each start, `epoch` the journal's where it has one."""
+
+    role: str
+    deployment: str
+    incarnation: str
+    pid: int
+    schema: int = LINK_SCHEMA
+
+
+class Ping(Struct, frozen=True, kw_only=True, tag="ping"):
+    """Are you there? The watchdog asks."""
+
+    number: int
+
+
+class Pong(Struct, frozen=True, kw_only=True, tag="pong"):
+    """Here; `is_ready` says that the work itself goes on."""
+
+    number: int
+    is_ready: bool
+
+
+class Link(asyncio.Protocol, Generic[M]):
+    """One end of a link. Callbacks run on the loop; `send` never blocks and never waits."""
+
+    def __init__(self, me: Hello, decoder: msgspec.msgpack.Decoder[Any], owner: LinkOwner[M]):
+        self._me = me
+        self._decode = decoder.decode
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._owner = owner
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self.peer: Hello | None = None
+        loop = asyncio.get_running_loop()
+        self.greeted: asyncio.Future[None] = loop.create_future()
+        self.closed: asyncio.Future[None] = loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Checks the peer's user and introduces us."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if not _is_same_user(transport.get_extra_info("socket")):
+            transport.abort()
+            return
+        self._write(self._me)
+
+    def data_received(self, data: bytes) -> None:
+        """Cuts frames and hands over what they say, then tells the owner the batch ended."""
+        buffer = self._buffer
+        buffer += data
+        start, end = 0, len(buffer)
+        while end - start >= 4:
+            (size,) = _LENGTH.unpack_from(buffer, start)
+            if size > FRAME_BYTES_MAX:
+                self.close()
+                return
+            stop = start + 4 + size
+            if stop > end:
+                break
+            frame = bytes(memoryview(buffer)[start + 4 : stop])
+            start = stop
+            self._take(frame)
+        del buffer[:start]
+        self._owner.batch_ended()
+
+    def _take(self, frame: bytes) -> None:
+        message = self._decode(frame)
+        if isinstance(message, Hello):
+            if message.deployment != self._me.deployment:
+                self.close()
+                return
+            self.peer = message
+            if not self.greeted.done():
+                self.greeted.set_result(None)
+            self._owner.link_up(self)
+        elif isinstance(message, Ping):
+            self._write(Pong(number=message.number, is_ready=self._owner.is_ready()))
+        elif self.peer is not None:
+            self._owner.received(self, message)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tells the owner, if the link ever was up."""
+        self._transport = None
+        self.closed.set_result(None)
+        self.greeted.cancel()
+        if self.peer is not None:
+            self._owner.link_down(self)
+
+    @property
+    def is_up(self) -> bool:
+        """True once the peer has said hello and until the socket closes."""
+        return self._transport is not None and self.peer is not None
+
+    def send(self, message: M) -> None:
+        """Sends, or drops where the link is down; a peer that stops reading is cut off."""
+        self._write(message)
+
+    def _write(self, message: object) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        body = self._encode(message)
+        transport.write(_LENGTH.pack(len(body)) + body)
+        if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+            transport.abort()
+
+    def close(self) -> None:
+        """Closes at once, dropping what is unsent."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class LinkOwner(Generic[M]):
+    """What a link tells: subclass and override what matters."""
+
+    def link_up(self, link: Link[M]) -> None:
+        """The peer said hello."""
+
+    def link_down(self, link: Link[M]) -> None:
+        """The peer is gone."""
+
+    def received(self, link: Link[M], message: Any) -> None:
+        """A message arrived."""
+
+    def batch_ended(self) -> None:
+        """All messages of one read were handed over."""
+
+    def is_ready(self) -> bool:
+        """What a Pong says."""
+        return True
+
+
+class PathLock:
+    """The lock that makes one process the owner of a socket path or a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def try_take(self) -> bool:
+        """True where it is ours now; held until the process ends."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+        return True
+
+    def release(self) -> None:
+        """Gives it up."""
+        os.close(self._descriptor)
+
+
+async def take_lock(path: Path) -> PathLock:
+    """Waits until the path is ours: an older owner may take a moment to die."""
+    lock = PathLock(path)
+    while not lock.try_take():
+        await asyncio.sleep(REDIAL_S)
+    return lock
+
+
+async def listen(
+    path: Path, make: Callable[[], Link[Any]]
+) -> tuple[asyncio.AbstractServer, PathLock]:
+    """Serves a path, once its lock is ours."""
+    lock = await take_lock(path.with_suffix(".lock"))
+    path.unlink(missing_ok=True)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_unix_server(make, str(path))
+    path.chmod(0o600)
+    return server, lock
+
+
+async def dial(path: Path, make: Callable[[], Link[M]]) -> None:
+    """Keeps one link to a path for ever: connects, waits until it breaks, connects again."""
+    loop = asyncio.get_running_loop()
+    while True:
+        link = make()
+        try:
+            await loop.create_unix_connection(lambda link=link: link, str(path))  # type: ignore[misc]
+        except OSError:
+            await asyncio.sleep(REDIAL_S)
+            continue
+        try:
+            await asyncio.wait_for(asyncio.shield(link.greeted), HELLO_TIMEOUT_S)
+        except (TimeoutError, asyncio.CancelledError):
+            link.close()
+        await link.closed
+
+
+def _is_same_user(sock: socket.socket) -> bool:
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
+    _, uid, _ = _PEERCRED.unpack(credentials)
+    return bool(uid == os.getuid())

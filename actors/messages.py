@@ -1,0 +1,241 @@
+"""What the actors say to each other over links, beside `domain.commands`.
+
+A connection numbers its facts (`Item`) per incarnation, 1, 2, 3 ...; the router frees them
+with `Freed` once they are durable. A router introduces its epoch with `Attach`; a connection
+drops every frame of an older one.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from actors.link import Hello, Ping, Pong
+from domain.accounts import AccountSnapshot, ConnectionState
+from domain.commands import FromRouter, ToRouter
+from domain.events import External, VenueEvent
+from domain.instruments import Instrument
+from domain.lifecycle import Order
+from domain.orders import NewOrder
+from domain.quotes import Quote
+from domain.records import Halted
+from domain.screening import ScreenAnswer, ScreenRequest
+from domain.streams import StreamUpdate
+
+
+class Attach(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="attach"):
+    """A router takes a connection: its epoch, and what of this connection is durable.
+
+    `last` is the last durable item of `incarnation`; `cursor` the broker's as journaled;
+    `last_intent` fences lower intents; `halts` are in force at the gate from now on.
+    """
+
+    epoch: int
+    incarnation: str
+    last: int
+    last_intent: int
+    cursor: str | None
+    halts: tuple[Halted, ...] = ()
+
+
+class Attached(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="attached"):
+    """The connection is the router's: its incarnation, credits and instruments."""
+
+    connection: str
+    epoch: int
+    credits: int
+    instruments: tuple[Instrument, ...] = ()
+
+
+class Dispatch(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="dispatch"):
+    """Send this order now: it is durable. Never sent after `send_by_ns` (boot clock)."""
+
+    epoch: int
+    intent: int
+    attempt: int
+    order_id: str
+    order: NewOrder
+    venue_client_id: str
+    verdict: str
+    send_by_ns: int
+
+
+class SendCancel(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="send_cancel"):
+    """Cancel a working order; safe to say again."""
+
+    epoch: int
+    order_id: str
+    order: NewOrder
+    venue_client_id: str
+    broker_order_id: str | None
+
+
+class SendAmend(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="send_amend"):
+    """Change a working order to `terms` (whole)."""
+
+    epoch: int
+    order_id: str
+    order: NewOrder
+    terms: NewOrder
+    venue_client_id: str
+    broker_order_id: str | None
+    send_by_ns: int
+
+
+class Probe(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="probe"):
+    """After a restart of either side: what became of these intents?"""
+
+    epoch: int
+    intents: tuple[int, ...]
+
+
+class LookUp(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="look_up"):
+    """Find evidence of an order whose outcome is unknown, from `cursor` on."""
+
+    epoch: int
+    order_id: str
+    venue_client_id: str
+    cursor: str | None
+
+
+class SetHalts(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="set_halts"):
+    """The halts in force from now on, checked right before each write."""
+
+    epoch: int
+    number: int
+    halts: tuple[Halted, ...]
+
+
+class HaltsSet(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="halts_set"):
+    """The gate confirms: nothing in scope leaves after this."""
+
+    connection: str
+    number: int
+
+
+class Freed(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="freed"):
+    """Items up to `last` of `incarnation` are durable and need not be kept."""
+
+    incarnation: str
+    last: int
+
+
+ToConnection = Attach | Dispatch | SendCancel | SendAmend | Probe | LookUp | SetHalts | Freed
+
+
+class Told(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="told"):
+    """The broker said these, in its order."""
+
+    events: tuple[VenueEvent, ...]
+    intent: int | None = None
+
+
+class GateRefused(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="gate_refused"):
+    """Proof that an intent was never sent: stale, halted, fenced, or no connection."""
+
+    intent: int
+    reason: str
+
+
+class InDoubt(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="in_doubt"):
+    """An intent may have been sent, and no answer tells."""
+
+    intent: int
+    reason: str
+
+
+class NoTrace(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="no_trace"):
+    """Negative evidence, complete: what was asked and that all said no."""
+
+    order_id: str
+    evidence: tuple[str, ...]
+
+
+class SyncedAccount(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="synced"):
+    """The account at one moment, every earlier event told before."""
+
+    snapshot: AccountSnapshot
+    open_orders: tuple[External, ...] = ()
+
+
+class StateChanged(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="state"):
+    """The connection came up or went down."""
+
+    state: ConnectionState
+
+
+Item = Told | GateRefused | InDoubt | NoTrace | SyncedAccount | StateChanged
+
+
+class Items(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="items"):
+    """Facts `first`, `first` + 1, ... of an incarnation, and the broker's cursor after them."""
+
+    connection: str
+    incarnation: str
+    first: int
+    items: tuple[Item, ...]
+    cursor: str | None = None
+
+
+class Probed(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="probed"):
+    """Follows the items held: of the probed intents, those still under way."""
+
+    connection: str
+    in_flight: tuple[int, ...]
+
+
+class Quotes(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="quotes"):
+    """Quotes, conflated for their reader."""
+
+    quotes: tuple[Quote, ...]
+
+
+FromConnection = Attached | Items | Probed | HaltsSet | Quotes
+
+
+class WatchQuotes(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="watch_quotes"):
+    """An edge wants these instruments' quotes, and no others."""
+
+    instruments: tuple[str, ...]
+
+
+class LoadBook(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="load_book"):
+    """Everything compliance knows is replaced by this, as of a router's start or reattach."""
+
+    epoch: int
+    accounts: tuple[AccountSnapshot, ...]
+    orders: tuple[Order, ...]
+    halts: tuple[Halted, ...]
+    instruments: tuple[Instrument, ...]
+
+
+class Loaded(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="loaded"):
+    """Compliance is ready to screen, as this incarnation."""
+
+    incarnation: str
+
+
+class Observe(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="observe"):
+    """Durable updates, in order, on the same link as the screens."""
+
+    updates: tuple[StreamUpdate, ...]
+
+
+class Release(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="release"):
+    """An order that passed was not sent after all."""
+
+    order_id: str
+
+
+ToCompliance = LoadBook | Observe | ScreenRequest | Release | SetHalts
+FromCompliance = Loaded | ScreenAnswer
+
+_Greeting = Hello | Ping | Pong
+
+router_inbox = msgspec.msgpack.Decoder(ToRouter | _Greeting)
+edge_inbox = msgspec.msgpack.Decoder(FromRouter | Quotes | _Greeting)
+connection_inbox = msgspec.msgpack.Decoder(ToConnection | WatchQuotes | _Greeting)
+router_from_connection = msgspec.msgpack.Decoder(FromConnection | _Greeting)
+compliance_inbox = msgspec.msgpack.Decoder(ToCompliance | _Greeting)
+router_from_compliance = msgspec.msgpack.Decoder(FromCompliance | _Greeting)
+watchdog_inbox = msgspec.msgpack.Decoder(_Greeting)

@@ -1,0 +1,1 @@
+"""The vocabulary every other folder speaks: no I/O, no clock, no luck."""

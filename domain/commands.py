@@ -1,0 +1,228 @@
+"""What a gateway edge asks of the router, and the answers: the two ends of an order's first hop.
+
+`ref` numbers requests per edge; an answer names it. Commands are idempotent by their own id
+(an order by its client order id, anything else by `request_id`), so asking again is safe.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+
+from msgspec import Meta, Raw, Struct
+
+from domain.errors import ErrorInfo
+from domain.orders import (
+    BATCH_ORDERS_MAX,
+    AmendOrder,
+    CancelOrder,
+    ClientOrderId,
+    NewOrder,
+    StopLoss,
+    Symbol,
+    TakeProfit,
+    Trailing,
+)
+from domain.records import GuardKind, HaltScope
+from domain.streams import StreamUpdate
+
+
+class ClosePosition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="close"):
+    """Closes a position: all of it, a quantity, or a percent. Becomes a reduce-only order."""
+
+    client_order_id: ClientOrderId
+    account: str
+    instrument: Symbol
+    quantity: Decimal | None = None
+    percent: Decimal | None = None
+
+
+class AmendPosition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="protect"):
+    """Sets or replaces the protective orders of a lot."""
+
+    account: str
+    lot_id: str
+    stop_loss: StopLoss | None = None
+    take_profit: TakeProfit | None = None
+    trailing: Trailing | None = None
+
+
+class SetGuard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="guard"):
+    """Arms or lifts a guard of this session (PROTOCOL rule 6)."""
+
+    kind: GuardKind
+    grace_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 0
+    armed: bool = True
+    tag: str | None = None
+    instrument: str | None = None
+    account: str | None = None
+
+
+class Halt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="halt"):
+    """Stops new orders in scope; cancels still pass. `subject` names the scope's member."""
+
+    scope: HaltScope
+    subject: str = "*"
+    reason: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Resume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="resume"):
+    """Lifts a halt."""
+
+    scope: HaltScope
+    subject: str = "*"
+
+
+class Place(Struct, frozen=True, kw_only=True, tag="new"):
+    """A new order; `dry_run` asks for the verdicts and places nothing."""
+
+    order: NewOrder
+    dry_run: bool = False
+
+
+class Amend(Struct, frozen=True, kw_only=True, tag="amend"):
+    """New terms for a working order."""
+
+    amend: AmendOrder
+
+
+class Cancel(Struct, frozen=True, kw_only=True, tag="cancel"):
+    """Cancels one order or many."""
+
+    cancel: CancelOrder
+
+
+class Batch(Struct, frozen=True, kw_only=True, tag="batch"):
+    """Several new orders, each decided alone; the answer lists theirs in order."""
+
+    orders: Annotated[tuple[NewOrder, ...], Meta(min_length=1, max_length=BATCH_ORDERS_MAX)]
+
+
+Command = Place | Amend | Cancel | Batch | ClosePosition | SetGuard | Halt | Resume
+
+
+class Submit(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="submit"):
+    """A command on its way from an edge to the router.
+
+    `cseq` is the client's own number; `deadline_ns` is on the boot clock, after which a
+    new order dies unsent. `by_admin` is set where the token carries the admin scope.
+    """
+
+    ref: int
+    owner: str
+    session: str
+    cseq: int
+    request_id: str
+    command: Command
+    received_ns: int
+    deadline_ns: int | None = None
+    by_admin: bool = False
+
+
+class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one order, amend or cancel: durable, or refused with `error`."""
+
+    client_order_id: str | None = None
+    order_id: str | None = None
+    status: str | None = None
+    dup: bool = False
+    error: ErrorInfo | None = None
+
+
+class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="answer"):
+    """The router's answer to a Submit: `error` refuses it whole; else one `Decided` an order.
+
+    `body` is for a dry run: the verdicts, as msgpack.
+    """
+
+    ref: int
+    decided: tuple[Decided, ...] = ()
+    error: ErrorInfo | None = None
+    body: Raw | None = None
+
+
+class Login(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="login"):
+    """A session opened (or came back) at an edge."""
+
+    ref: int
+    owner: str
+    session: str
+    generation: int
+
+
+class LoggedIn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="logged_in"):
+    """The session's standing: its last decided command and the owner's stream heads.
+
+    `error` refuses: a newer generation of the same session is open.
+    """
+
+    ref: int
+    last_cseq: int = 0
+    heads: dict[str, int] = {}
+    accounts: tuple[str, ...] = ()
+    error: ErrorInfo | None = None
+
+
+class Logout(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="logout"):
+    """A session's socket closed at an edge; its guards start to run."""
+
+    owner: str
+    session: str
+    generation: int
+
+
+class ReadStream(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="read"):
+    """Asks for a stream's entries after a number, at most `limit`."""
+
+    ref: int
+    owner: str
+    stream: str
+    after: int
+    limit: int
+
+
+class StreamPage(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="page"):
+    """Entries in order, and the stream's head when they were read."""
+
+    ref: int
+    stream: str
+    head: int
+    updates: tuple[StreamUpdate, ...] = ()
+
+
+class Published(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="published"):
+    """Updates just made durable; `owner` None means they concern every owner."""
+
+    owner: str | None
+    updates: tuple[StreamUpdate, ...]
+
+
+class Query(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="query"):
+    """A read of the router's projections: `what` is the protocol's request name."""
+
+    ref: int
+    owner: str
+    what: str
+    args: dict[str, str | int | None] = {}
+    by_admin: bool = False
+
+
+class QueryAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="query_answer"):
+    """Rows as msgpack, stamped with the journal position they were read at."""
+
+    ref: int
+    position: int = 0
+    body: Raw | None = None
+    error: ErrorInfo | None = None
+
+
+class SessionReplaced(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="replaced"):
+    """A newer generation logged in elsewhere: the edge closes the older socket."""
+
+    owner: str
+    session: str
+    generation: int
+
+
+ToRouter = Submit | Login | Logout | ReadStream | Query
+FromRouter = Answer | LoggedIn | StreamPage | Published | QueryAnswer | SessionReplaced

@@ -1,0 +1,138 @@
+"""Positions and the lots they are made of, as a fold of fills.
+
+Quantities are signed: a short is negative. FIFO and hedging rules need the lots, so a broker
+that shows them (OANDA calls them trades) names them in each fill; for others lots are kept
+first in, first out.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+ZERO = Decimal(0)
+
+
+class LotOpened(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A fill opened this lot; `quantity` is signed."""
+
+    lot_id: str
+    quantity: Decimal
+    price: Decimal
+    has_bracket: bool = False
+
+
+class LotClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A fill closed this much of a lot; `quantity` is signed against the lot (long: negative)."""
+
+    lot_id: str
+    quantity: Decimal
+    price: Decimal
+    realized_pnl: Decimal | None = None
+
+
+class Lot(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An open piece of a position. `opened_sequence` orders lots for FIFO."""
+
+    lot_id: str
+    instrument: str
+    quantity: Decimal
+    price: Decimal
+    opened_ns: int
+    opened_sequence: int
+    has_bracket: bool = False
+
+
+class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an account holds of one instrument; closed where `quantity` is zero."""
+
+    account: str
+    instrument: str
+    quantity: Decimal
+    average_cost: Decimal | None = None
+    lots: tuple[Lot, ...] = ()
+    current_price: Decimal | None = None
+    market_value: Decimal | None = None
+    unrealized_pnl: Decimal | None = None
+    realized_pnl: Decimal | None = None
+    day_pnl: Decimal | None = None
+    financing: Decimal | None = None
+    margin_used: Decimal | None = None
+    broker_position_id: str | None = None
+    broker_ns: int | None = None
+    synced_ns: int | None = None
+
+
+def apply_lots(
+    position: Position,
+    opened: tuple[LotOpened, ...],
+    closed: tuple[LotClosed, ...],
+    at_ns: int,
+) -> Position:
+    """The position after a fill whose lots the broker named."""
+    lots = position.lots
+    for close in closed:
+        lots = _reduce_named(lots, close)
+    sequence = lots[-1].opened_sequence if lots else 0
+    for number, lot in enumerate(opened, start=1):
+        lots += (
+            Lot(
+                lot_id=lot.lot_id,
+                instrument=position.instrument,
+                quantity=lot.quantity,
+                price=lot.price,
+                opened_ns=at_ns,
+                opened_sequence=sequence + number,
+                has_bracket=lot.has_bracket,
+            ),
+        )
+    return with_lots(position, lots)
+
+
+def apply_net(
+    position: Position, signed_quantity: Decimal, price: Decimal, at_ns: int, lot_id: str
+) -> Position:
+    """The position after a fill of a broker that shows no lots: first in, first out."""
+    left = signed_quantity
+    lots: list[Lot] = []
+    for lot in position.lots:
+        if left and (left > 0) != (lot.quantity > 0):
+            used = min(abs(left), abs(lot.quantity)) * (1 if left > 0 else -1)
+            left -= used
+            lot = replace(lot, quantity=lot.quantity + used)
+        if lot.quantity:
+            lots.append(lot)
+    if left:
+        sequence = position.lots[-1].opened_sequence + 1 if position.lots else 1
+        lots.append(
+            Lot(
+                lot_id=lot_id,
+                instrument=position.instrument,
+                quantity=left,
+                price=price,
+                opened_ns=at_ns,
+                opened_sequence=sequence,
+            )
+        )
+    return with_lots(position, tuple(lots))
+
+
+def with_lots(position: Position, lots: tuple[Lot, ...]) -> Position:
+    """The position whose quantity and average cost are those of its lots."""
+    quantity = sum((lot.quantity for lot in lots), ZERO)
+    cost = sum((lot.quantity * lot.price for lot in lots), ZERO)
+    return replace(
+        position, lots=lots, quantity=quantity, average_cost=cost / quantity if quantity else None
+    )
+
+
+def _reduce_named(lots: tuple[Lot, ...], close: LotClosed) -> tuple[Lot, ...]:
+    kept: list[Lot] = []
+    for lot in lots:
+        if lot.lot_id == close.lot_id:
+            lot = replace(lot, quantity=lot.quantity + close.quantity)
+        if lot.quantity:
+            kept.append(lot)
+    return tuple(kept)
