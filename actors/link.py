@@ -110,8 +110,13 @@ class Link(asyncio.Protocol, Generic[M]):
             self._owner.link_up(self)
         elif isinstance(message, Ping):
             self._write(Pong(number=message.number, is_ready=self._owner.is_ready()))
+        elif isinstance(message, Pong):
+            self.pong(message)
         elif self.peer is not None:
             self._owner.received(self, message)
+
+    def pong(self, message: Pong) -> None:
+        """An answer to our ping."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tells the owner, if the link ever was up."""

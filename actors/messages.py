@@ -83,7 +83,11 @@ class SendAmend(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="send
 
 
 class Probe(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="probe"):
-    """After a restart of either side: what became of these intents?"""
+    """After a restart of either side: what became of these intents?
+
+    Each is answered by an item: never sent (no mark), in doubt (marked, and nobody waits for
+    an answer any more), or its outcome once that arrives.
+    """
 
     epoch: int
     intents: tuple[int, ...]
@@ -177,20 +181,13 @@ class Items(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="items"):
     cursor: str | None = None
 
 
-class Probed(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="probed"):
-    """Follows the items held: of the probed intents, those still under way."""
-
-    connection: str
-    in_flight: tuple[int, ...]
-
-
 class Quotes(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="quotes"):
     """Quotes, conflated for their reader."""
 
     quotes: tuple[Quote, ...]
 
 
-FromConnection = Attached | Items | Probed | HaltsSet | Quotes
+FromConnection = Attached | Items | HaltsSet | Quotes
 
 
 class WatchQuotes(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="watch_quotes"):

@@ -135,7 +135,10 @@ class BrokerAccount(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AccountBalances(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Money of an account in one currency. `equity` is cash plus unrealized P&L (NAV)."""
+    """Money of an account in one currency. `equity` is cash plus unrealized P&L (NAV).
+
+    `is_total` marks the sum over all currencies, stated in the base currency.
+    """
 
     account: str
     currency: str
@@ -157,12 +160,17 @@ class AccountBalances(Struct, frozen=True, kw_only=True, omit_defaults=True):
     open_positions: int | None = None
     pending_orders: int | None = None
     broker_ns: int | None = None
+    is_total: bool = False
 
 
 class AccountSnapshot(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the broker says an account holds, as of its transaction `cursor`."""
+    """What the broker says an account holds, as of its transaction `cursor`.
+
+    `balances` is the whole account; `by_currency` its parts where it holds more than one.
+    """
 
     account: BrokerAccount
     balances: AccountBalances
     positions: tuple[Position, ...]
     cursor: str
+    by_currency: tuple[AccountBalances, ...] = ()

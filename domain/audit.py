@@ -17,6 +17,9 @@ class Retention(Enum):
     AUDIT = "audit"
 
 
+AUDIT_SCHEMA = 1
+
+
 class AuditRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who did what to what, when, how it ended, and how long it took."""
 
@@ -28,3 +31,5 @@ class AuditRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     owner: str | None = None
     duration_us: int | None = None
     detail: dict[str, str] = {}
+    retention: Retention = Retention.AUDIT
+    schema: int = AUDIT_SCHEMA

@@ -1,4 +1,4 @@
-"""What may have happened when something went wrong, in words a program can act on (PROTOCOL rule 4)."""
+"""What may have happened when something went wrong, in words a program acts on (PROTOCOL 4)."""
 
 from __future__ import annotations
 

@@ -193,6 +193,7 @@ class External(Event, frozen=True, kw_only=True, omit_defaults=True, tag="extern
     parent_execution: str | None = None
     venue_client_id: str | None = None
     closes_lot: str | None = None
+    expire_at_ns: int | None = None
 
 
 OrderEvent = (

@@ -5,8 +5,13 @@ from __future__ import annotations
 from hashlib import blake2b
 from uuid import UUID, uuid5
 
+from msgspec import Struct
+from msgspec.msgpack import Encoder
+
 _VENUE = UUID("5b1f0a52-41f3-5d0e-9d6c-7a51d3a0c9f4")
 _ORDER = UUID("c3a4c1de-2a94-5a7b-8e43-0e0f6f7f4b11")
+
+_encode = Encoder().encode
 
 
 def order_id(owner: str, client_order_id: str) -> str:
@@ -28,3 +33,8 @@ def execution_id(venue: str, account: str, broker_execution_id: str) -> str:
     """A fill's name, equal however it reached us: stream, query or answer."""
     text = f"{venue}\n{account}\n{broker_execution_id}"
     return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def digest(command: Struct) -> str:
+    """What a command says, in 32 characters: equal bodies, equal digests."""
+    return blake2b(_encode(command), digest_size=16).hexdigest()

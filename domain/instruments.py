@@ -58,6 +58,22 @@ class Instrument(Struct, frozen=True, kw_only=True, omit_defaults=True):
     shortable: bool = True
     trailing_distance_min: Decimal | None = None
     option: OptionContract | None = None
+    exchange: str | None = None
+
+    @property
+    def price_precision(self) -> int:
+        """Decimals of the price grid."""
+        return _decimals(self.tick)
+
+    @property
+    def quantity_precision(self) -> int:
+        """Decimals of the quantity grid."""
+        return _decimals(self.lot)
+
+
+def _decimals(step: Decimal) -> int:
+    exponent = step.normalize().as_tuple().exponent
+    return max(-int(exponent), 0)
 
 
 def find_grid_fault(order: NewOrder, instrument: Instrument) -> Fault | None:
@@ -67,8 +83,39 @@ def find_grid_fault(order: NewOrder, instrument: Instrument) -> Fault | None:
         return Fault("quantity", f"must be between {low} and {high} for {instrument.symbol}")
     if order.quantity % instrument.lot:
         return Fault("quantity", f"must be a multiple of {instrument.lot}")
-    for field in ("limit_price", "stop_price", "price_bound"):
-        price: Decimal | None = getattr(order, field)
+    if order.display_quantity is not None and order.display_quantity % instrument.lot:
+        return Fault("display_quantity", f"must be a multiple of {instrument.lot}")
+    for field, price in _prices(order):
         if price is not None and price % instrument.tick:
             return Fault(field, f"must be a multiple of {instrument.tick}")
+    return _find_trailing_grid_fault(order, instrument)
+
+
+def _prices(order: NewOrder) -> list[tuple[str, Decimal | None]]:
+    prices = [
+        ("limit_price", order.limit_price),
+        ("stop_price", order.stop_price),
+        ("price_bound", order.price_bound),
+    ]
+    stop = order.bracket.stop_loss if order.bracket else None
+    if stop is not None:
+        prices.append(("bracket.stop_loss.stop_price", stop.stop_price))
+        prices.append(("bracket.stop_loss.distance", stop.distance))
+        prices.append(("bracket.stop_loss.limit_price", stop.limit_price))
+    target = order.bracket.take_profit if order.bracket else None
+    if target is not None:
+        prices.append(("bracket.take_profit.limit_price", target.limit_price))
+    return prices
+
+
+def _find_trailing_grid_fault(order: NewOrder, instrument: Instrument) -> Fault | None:
+    nearest = instrument.trailing_distance_min
+    bracket = order.bracket.trailing if order.bracket else None
+    for field, trailing in (("trailing", order.trailing), ("bracket.trailing", bracket)):
+        if trailing is None or trailing.amount is None:
+            continue
+        if trailing.amount % instrument.tick:
+            return Fault(f"{field}.amount", f"must be a multiple of {instrument.tick}")
+        if nearest is not None and trailing.amount < nearest:
+            return Fault(f"{field}.amount", f"must be at least {nearest}")
     return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import Enum
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -60,6 +61,9 @@ TERMINAL = frozenset({S.DENIED, S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED, S.N
 OPEN = frozenset(Status) - TERMINAL
 AT_BROKER = frozenset({S.SENDING, S.UNKNOWN, S.LIVE, S.PARTIALLY_FILLED})
 """States in which the broker may hold the order: they count in exposure."""
+
+AMENDABLE = ("quantity", "limit_price", "stop_price", "trailing", "expire_at_ns")
+Terms = TypeVar("Terms", NewOrder, ev.External)
 
 _SAME = None
 """The event is legal and leaves the status as it is."""
@@ -142,7 +146,8 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `terms` are the current ones (an amend changes them); `filled` and `filled_notional` are
     sums over `executions` (the ids already applied). `legs` are the broker's ids for it, the
-    newest last; `version` rises with each applied event.
+    newest last; `version` rises with each applied event. `reason` explains the present status
+    and goes with it; `filled_ns` is the broker's time of the latest fill.
     """
 
     order_id: str
@@ -169,6 +174,7 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int = 0
     received_ns: int = 0
     updated_ns: int = 0
+    filled_ns: int | None = None
 
     @property
     def quantity(self) -> Decimal:
@@ -219,11 +225,18 @@ def apply(order: Order, event: OrderEvent) -> Order | Break:
     if isinstance(event, ev.Fill):
         return _apply_fill(order, event)
     target = TRANSITIONS[key]
-    status = order.status if target is None else target
     changes = _changes(order, event)
-    return replace(
-        order, status=status, version=order.version + 1, updated_ns=event.at_ns, **changes
-    )
+    if target is not None:
+        changes = {"reason": None, "status": target} | changes
+    changed = replace(order, version=order.version + 1, updated_ns=event.at_ns, **changes)
+    return _end_where_done(changed) if isinstance(event, ev.Replaced) else changed
+
+
+def _end_where_done(order: Order) -> Order:
+    """An order amended down to what is filled already has nothing left to wait for."""
+    if order.status in TERMINAL or not 0 < order.quantity <= order.filled:
+        return order
+    return replace(order, status=Status.FILLED, pending=None)
 
 
 def _apply_fill(order: Order, fill: ev.Fill) -> Order:
@@ -241,7 +254,9 @@ def _apply_fill(order: Order, fill: ev.Fill) -> Order:
         filled_notional=order.filled_notional + fill.quantity * fill.price,
         executions=(*order.executions, fill.execution_id),
         legs=_add_leg(order.legs, fill.broker_order_id),
+        filled_ns=max(fill.at_ns, order.filled_ns or 0),
         pending=None if status is Status.FILLED else order.pending,
+        reason=order.reason if status is order.status else None,
         late_fill=order.late_fill or was_over,
         overfilled=filled > order.quantity,
         version=order.version + 1,
@@ -273,38 +288,38 @@ def _changes(order: Order, event: OrderEvent) -> dict[str, object]:
         case ev.Replaced():
             return {
                 "legs": _add_leg(order.legs, event.broker_order_id),
-                "terms": _amended(order.terms, event),
+                "terms": _amended(order.terms, event) if order.terms else None,
+                "external": _amended(order.external, event) if order.external else None,
                 "pending": None if order.pending is Pending.AMEND else order.pending,
             }
         case ev.CancelRequested():
             return {"pending": Pending.CANCEL}
         case ev.AmendRequested():
-            return {"pending": Pending.AMEND}
-        case ev.CancelRefused() | ev.AmendRefused():
+            return {"pending": order.pending or Pending.AMEND}
+        case ev.CancelRefused():
             return {"pending": None}
+        case ev.AmendRefused():
+            # A cancel under way outlives the amend it overtook.
+            return {"pending": None if order.pending is Pending.AMEND else order.pending}
         case ev.Canceled() | ev.NeverSent() | ev.OutcomeUnknown():
             ends = not isinstance(event, ev.OutcomeUnknown)
             return {"reason": event.reason, "pending": None if ends else order.pending}
         case ev.Denied() | ev.Rejected():
             return {"reason": event.error.code, "pending": None}
         case ev.Expired() | ev.NotPlaced():
-            return {"reason": None, "pending": None}
+            return {"pending": None}
         case _:
             return {}
 
 
-def _amended(terms: NewOrder | None, event: ev.Replaced) -> NewOrder | None:
-    if terms is None:
-        return None
-    fields = ("quantity", "limit_price", "stop_price", "trailing", "expire_at_ns")
-    given = {name: getattr(event, name) for name in fields if getattr(event, name) is not None}
-    return replace(terms, **given) if given else terms
-
-
 def amended_terms(terms: NewOrder, amend: AmendOrder) -> NewOrder:
     """The terms an amend asks for."""
-    fields = ("quantity", "limit_price", "stop_price", "trailing", "expire_at_ns")
-    given = {name: getattr(amend, name) for name in fields if getattr(amend, name) is not None}
+    return _amended(terms, amend)
+
+
+def _amended(terms: Terms, change: ev.Replaced | AmendOrder) -> Terms:
+    given = {name: getattr(change, name) for name in AMENDABLE}
+    given = {name: value for name, value in given.items() if value is not None}
     return replace(terms, **given) if given else terms
 
 

@@ -14,12 +14,17 @@ from msgspec import Meta, Struct
 
 CLIENT_ORDER_ID_CHARS_MAX = 64
 LEGS_MAX = 8
+NUMBER_MAX = Decimal(10) ** 15
+DECIMALS_MAX = 12
+"""With NUMBER_MAX: 27 digits, so grid arithmetic is exact in the context's 28 and never raises."""
 BATCH_ORDERS_MAX = 50
 
 ClientOrderId = Annotated[
     str,
     Meta(
-        min_length=1, max_length=CLIENT_ORDER_ID_CHARS_MAX, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:\-]*$"
+        min_length=1,
+        max_length=CLIENT_ORDER_ID_CHARS_MAX,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:\-]*$",
     ),
 ]
 Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:\-]+$")]
@@ -159,7 +164,14 @@ class NewOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     queue_if_down: bool = False
 
 
-class AmendOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class AmendOrder(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag="amend",
+):
     """New terms for a working order; a field left out keeps its value.
 
     `quantity` is the new total, filled part included. `if_version` refuses the amend where
@@ -176,7 +188,12 @@ class AmendOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
 
 class CancelOrder(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag="cancel",
 ):
     """Cancels one order, or all that match; exactly one of the selectors is set.
 
@@ -206,11 +223,37 @@ NEEDS_STOP = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.MARKET_I
 def find_fault(order: NewOrder) -> Fault | None:
     """Returns the first contradiction within the order itself, or None. Knows no market."""
     return (
-        _find_quantity_fault(order)
+        find_number_fault(order)
+        or _find_quantity_fault(order)
         or _find_price_fault(order)
         or _find_time_fault(order)
         or _find_bracket_fault(order)
     )
+
+
+def find_number_fault(words: Struct, within: str = "") -> Fault | None:
+    """Returns the first number of a command that is not finite, too large or too fine, or None.
+
+    Decimal strings can spell NaN, Infinity and 1E+999999, and each would raise further on.
+    """
+    for field in words.__struct_fields__:
+        value = getattr(words, field)
+        fault = None
+        if isinstance(value, Decimal) and not _is_bounded(value):
+            text = f"must be a number below 1e15 with at most {DECIMALS_MAX} decimals"
+            fault = Fault(within + field, text)
+        elif isinstance(value, Struct):
+            fault = find_number_fault(value, f"{within}{field}.")
+        if fault is not None:
+            return fault
+    return None
+
+
+def _is_bounded(number: Decimal) -> bool:
+    if not number.is_finite() or not -NUMBER_MAX < number < NUMBER_MAX:
+        return False
+    exponent = number.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -DECIMALS_MAX
 
 
 def _find_quantity_fault(order: NewOrder) -> Fault | None:
@@ -256,6 +299,8 @@ def _find_bracket_fault(order: NewOrder) -> Fault | None:
             return Fault("bracket.stop_loss", "needs stop_price or distance, not both")
         if (stop.stop_price or stop.distance or 0) <= 0:
             return Fault("bracket.stop_loss", "must be greater than zero")
+        if stop.limit_price is not None and stop.limit_price <= 0:
+            return Fault("bracket.stop_loss.limit_price", "must be greater than zero")
     if bracket.take_profit is not None and bracket.take_profit.limit_price <= 0:
         return Fault("bracket.take_profit.limit_price", "must be greater than zero")
     return _find_trailing_fault("bracket.trailing", bracket.trailing)

@@ -12,6 +12,8 @@ from decimal import Decimal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from domain.instruments import AssetClass, OptionContract
+
 ZERO = Decimal(0)
 
 
@@ -46,7 +48,11 @@ class Lot(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an account holds of one instrument; closed where `quantity` is zero."""
+    """What an account holds of one instrument; closed where `quantity` is zero.
+
+    `quantity_available` is what open orders do not already close; `unrealized_percent` is of
+    `cost_basis`. `multiplier` and `option` are set for derivatives alone.
+    """
 
     account: str
     instrument: str
@@ -63,6 +69,14 @@ class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
     broker_position_id: str | None = None
     broker_ns: int | None = None
     synced_ns: int | None = None
+    quantity_available: Decimal | None = None
+    cost_basis: Decimal | None = None
+    unrealized_percent: Decimal | None = None
+    opened_ns: int | None = None
+    asset_class: AssetClass | None = None
+    exchange: str | None = None
+    multiplier: Decimal | None = None
+    option: OptionContract | None = None
 
 
 def apply_lots(

@@ -13,7 +13,9 @@ class Quote(Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=Fa
     `broker_ns` is the broker's clock, `received_ns` ours (UTC). `update` counts every update
     of this instrument at this connection, `conflated` how many this one stands for;
     `high` / `low` are the highest bid and lowest ask among those. `unchanged` marks a
-    repeated quote of a still market, `tradeable` False a closed or halted one.
+    repeated quote of a still market (it stands for 0 updates), `tradeable` False a closed or
+    halted one. `received_ns` tells the tick's age; `stream_ns`, set on a repeat, when the
+    stream was last heard at all: an old tick on a live stream is a still market.
     """
 
     instrument: str
@@ -30,6 +32,7 @@ class Quote(Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=Fa
     high: Decimal | None = None
     low: Decimal | None = None
     unchanged: bool = False
+    stream_ns: int | None = None
 
     @property
     def mid(self) -> Decimal:

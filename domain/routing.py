@@ -14,7 +14,7 @@ from domain.screening import Candidate
 class Venue(Struct, frozen=True, kw_only=True):
     """What the router knows of one account at the moment of choice.
 
-    `cost_pips` is the expected cost beside the spread; `latency_ms` the recent median answer.
+    `commission_per_unit` is in the quote currency, beside the spread.
     """
 
     candidate: Candidate
@@ -24,12 +24,24 @@ class Venue(Struct, frozen=True, kw_only=True):
     commission_per_unit: Decimal = Decimal(0)
 
 
+class Ranked(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A candidate and what a unit costs there, signed by side; `cost` None without a quote."""
+
+    candidate: Candidate
+    cost: Decimal | None = None
+
+
 def choose(order: NewOrder, venues: tuple[Venue, ...]) -> tuple[Candidate, ...]:
     """The candidates for the order, cheapest first; empty where nobody can take it.
 
     A pinned account is the only candidate. A venue that is down still is one where the client
     asked for queueing. Without a quote a venue ranks behind those that have one.
     """
+    return tuple(ranked.candidate for ranked in rank(order, venues))
+
+
+def rank(order: NewOrder, venues: tuple[Venue, ...]) -> tuple[Ranked, ...]:
+    """The candidates as `choose` orders them, each with its cost: what a preview shows."""
     able = [
         venue
         for venue in venues
@@ -37,13 +49,14 @@ def choose(order: NewOrder, venues: tuple[Venue, ...]) -> tuple[Candidate, ...]:
         and (order.account is None or order.account == venue.candidate.account)
         and (venue.is_up or order.queue_if_down)
     ]
-    ranked = sorted(able, key=lambda venue: (not venue.is_up, *_cost(order, venue)))
-    return tuple(venue.candidate for venue in ranked)
+    costed = [(venue, _cost(order, venue)) for venue in able]
+    costed.sort(key=lambda pair: (not pair[0].is_up, pair[1] is None, pair[1] or Decimal(0)))
+    return tuple(Ranked(candidate=venue.candidate, cost=cost) for venue, cost in costed)
 
 
-def _cost(order: NewOrder, venue: Venue) -> tuple[bool, Decimal]:
+def _cost(order: NewOrder, venue: Venue) -> Decimal | None:
     """Signed price to pay per unit, commission included; lower is better for either side."""
     if venue.quote is None:
-        return (True, Decimal(0))
+        return None
     touch = venue.quote.touch(order.side.is_buy)
-    return (False, touch * order.side.sign + venue.commission_per_unit)
+    return touch * order.side.sign + venue.commission_per_unit

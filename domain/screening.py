@@ -62,8 +62,6 @@ class Rate(Struct, frozen=True, kw_only=True):
     received_ns: int
 
 
-
-
 class ScreenRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="screen"):
     """One order to screen against its candidates, with the rates to use.
 

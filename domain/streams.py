@@ -82,12 +82,7 @@ class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="notice"
 
 
 UpdateBody = (
-    OrderUpdate
-    | BalancesUpdate
-    | PositionUpdate
-    | TransactionUpdate
-    | ConnectionUpdate
-    | Notice
+    OrderUpdate | BalancesUpdate | PositionUpdate | TransactionUpdate | ConnectionUpdate | Notice
 )
 
 

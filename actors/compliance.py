@@ -1,0 +1,67 @@
+"""The compliance actor: one ordered link with the router, and the screen behind it.
+
+Until a router has loaded the book nothing passes. Screens, durable updates and releases come
+on the same link, in order, so every screen sees exactly what was durable before it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors import messages as m
+from actors.link import Link, LinkOwner
+from compliance.screen import Screener
+from compliance.settings import ComplianceSettings
+from domain.screening import ScreenRequest
+
+
+class ComplianceActor(LinkOwner[Any]):
+    """Answers screens; a plain class, given its links by the host."""
+
+    def __init__(self, settings: ComplianceSettings, incarnation: str) -> None:
+        self._settings = settings
+        self.incarnation = incarnation
+        self.screener: Screener | None = None
+        self._epoch = 0
+        self._router: Link[Any] | None = None
+
+    def received(self, link: Link[Any], message: Any) -> None:
+        """A router's word; an older router is cut off."""
+        if isinstance(message, m.LoadBook):
+            self._load(link, message)
+        elif link is not self._router or self.screener is None:
+            link.close()
+        elif isinstance(message, ScreenRequest):
+            link.send(self.screener.screen(message))
+        elif isinstance(message, m.Observe):
+            for update in message.updates:
+                self.screener.observe(update)
+        elif isinstance(message, m.Release):
+            self.screener.release(message.order_id)
+        elif isinstance(message, m.SetHalts):
+            self.screener.set_halts(message.halts)
+
+    def _load(self, link: Link[Any], book: m.LoadBook) -> None:
+        if book.epoch < self._epoch:
+            link.close()
+            return
+        if self._router is not None and self._router is not link:
+            self._router.close()
+        self._epoch, self._router = book.epoch, link
+        self.screener = Screener(self._settings, self.incarnation)
+        self.screener.load(
+            accounts=book.accounts,
+            orders=book.orders,
+            halts=book.halts,
+            instruments=book.instruments,
+        )
+        link.send(m.Loaded(incarnation=self.incarnation))
+
+    def link_down(self, link: Link[Any]) -> None:
+        """Without a router nothing is known any more; the next one loads anew."""
+        if link is self._router:
+            self._router, self.screener = None, None
+
+    def is_ready(self) -> bool:
+        """What a Pong says: a book is loaded."""
+        return self.screener is not None

@@ -1,0 +1,512 @@
+"""A broker connection: one login, its gate, its streams, and everything it has yet to tell.
+
+The router dials in and attaches with its epoch; frames of an older epoch are dropped. An
+order passes the gate (epoch, intent number, halts, send-by), leaves its mark, and is sent
+once. Whatever is learned is an item, numbered per incarnation and kept until the router says
+it is durable: so events outlive a router. On (re)connect the stream is opened first, then
+everything since the durable cursor is read, then the account, so nothing falls between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import structlog
+
+from actors import messages as m
+from actors.link import Link, LinkOwner
+from actors.marks import Marks
+from actors.settings import ConnectionSettings
+from brokers.adapter import (
+    Adapter,
+    AmendTerms,
+    BrokerError,
+    NotSent,
+    OutcomeUnknown,
+    Report,
+    VenueOrder,
+)
+from brokers.transport import Transport
+from domain import events as ev
+from domain.accounts import ConnectionState, SessionState
+from domain.errors import Category, ErrorInfo, Outcome, Retry
+from domain.instruments import Instrument
+from domain.orders import NewOrder
+from domain.records import Halted, HaltScope
+
+ITEMS_MAX = 10_000
+SEEN_MAX = 50_000
+BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+CANCEL_TRIES_MAX = 3
+SYNC_ROUNDS_MAX = 5
+EVIDENCE_ROUNDS = 2
+EVIDENCE_PAUSE_S = 0.2
+LOOK_UP_TRIES_MAX = 300
+
+log = structlog.get_logger()
+
+
+class Clocks(msgspec.Struct, frozen=True):
+    """The two clocks an actor may read: UTC for facts, boot for deadlines; both int64 ns."""
+
+    utc_ns: Callable[[], int]
+    boot_ns: Callable[[], int]
+
+
+def is_halted(order: NewOrder, halts: Iterable[Halted], owner: str, place: tuple[str, str]) -> bool:
+    """True where a halt covers the order; `place` is its (connection, account)."""
+    connection, account = place
+    subjects = {
+        HaltScope.ALL: "*",
+        HaltScope.OWNER: owner,
+        HaltScope.ACCOUNT: account,
+        HaltScope.CONNECTION: connection,
+        HaltScope.INSTRUMENT: order.instrument,
+        HaltScope.TAG: order.tag,
+    }
+    return any(halt.scope is HaltScope.ALL or subjects[halt.scope] == halt.subject for halt in halts)
+
+
+class Outbox:
+    """Items told and not yet durable; numbered 1, 2, 3 ... in this incarnation."""
+
+    def __init__(self, connection: str, incarnation: str) -> None:
+        self.connection = connection
+        self.incarnation = incarnation
+        self.next = 1
+        self.held: deque[tuple[int, m.Item, str | None]] = deque()
+
+    def add(self, item: m.Item, cursor: str | None) -> m.Items:
+        """Holds the item and returns the message that tells it."""
+        number = self.next
+        self.next += 1
+        self.held.append((number, item, cursor))
+        return self._message(number, item, cursor)
+
+    def _message(self, number: int, item: m.Item, cursor: str | None) -> m.Items:
+        return m.Items(
+            connection=self.connection,
+            incarnation=self.incarnation,
+            first=number,
+            items=(item,),
+            cursor=cursor,
+        )
+
+    def free(self, incarnation: str, last: int) -> None:
+        """Forgets what is durable."""
+        if incarnation == self.incarnation:
+            while self.held and self.held[0][0] <= last:
+                self.held.popleft()
+
+    def again(self) -> list[m.Items]:
+        """Everything held, to be told again."""
+        return [self._message(*entry) for entry in self.held]
+
+    def speaks_of(self, intent: int) -> bool:
+        """True where an outcome of the intent is held."""
+        return any(getattr(item, "intent", None) == intent for _, item, _ in self.held)
+
+    @property
+    def is_full(self) -> bool:
+        """At the bound the stream is no longer read; it is re-read from the cursor later."""
+        return len(self.held) >= ITEMS_MAX
+
+
+class SeenEvents:
+    """Which broker events were told before: stream, query and answer overlap."""
+
+    def __init__(self) -> None:
+        self._keys: dict[tuple[str, ...], None] = {}
+
+    def new_of(self, events: Iterable[ev.VenueEvent]) -> tuple[ev.VenueEvent, ...]:
+        """Those not seen before, now seen."""
+        fresh = []
+        for event in events:
+            key = _key(event)
+            if key in self._keys:
+                continue
+            self._keys[key] = None
+            if len(self._keys) > SEEN_MAX:
+                del self._keys[next(iter(self._keys))]
+            fresh.append(event)
+        return tuple(fresh)
+
+
+def _key(event: ev.VenueEvent) -> tuple[str, ...]:
+    if isinstance(event, ev.Fill):
+        return ("fill", event.execution_id)
+    # An acceptance seen as a creation on the stream is the same fact.
+    kind = "accepted" if isinstance(event, ev.External) else type(event).__name__.lower()
+    if isinstance(event, ev.CancelRefused | ev.AmendRefused):
+        return (kind, str(event.broker_order_id), str(event.at_ns))
+    return (kind, str(event.broker_order_id), str(event.venue_client_id))
+
+
+class BrokerConnection(LinkOwner[Any]):
+    """One login at one broker. Plain class: the actor host gives it a loop and its links."""
+
+    def __init__(
+        self, settings: ConnectionSettings, adapter: Adapter, transport: Transport,
+        marks: Marks, incarnation: str, clocks: Clocks,
+    ) -> None:  # fmt: skip
+        self.settings = settings
+        self.adapter = adapter
+        self.transport = transport
+        self.marks = marks
+        self.clocks = clocks
+        self.epoch = 0
+        self.last_intent = marks.last
+        self.outbox = Outbox(settings.id, incarnation)
+        self.seen = SeenEvents()
+        self.instruments: dict[str, Instrument] = {}
+        self.halts: tuple[Halted, ...] = ()
+        self.in_flight: set[int] = set()
+        self.state = SessionState.DISCONNECTED
+        self.cursor: str | None = None
+        self.router: Link[Any] | None = None
+        self._attached = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- links
+
+    def link_down(self, link: Link[Any]) -> None:
+        """The router is gone; what we learn waits in the outbox."""
+        if link is self.router:
+            self.router = None
+
+    def received(self, link: Link[Any], message: Any) -> None:
+        """A router's word. Frames of an older epoch are dropped."""
+        if isinstance(message, m.Attach):
+            self._attach(link, message)
+        elif isinstance(message, m.Freed):
+            self.outbox.free(message.incarnation, message.last)
+        elif link is not self.router or message.epoch != self.epoch:
+            log.warning("frame of another epoch dropped", kind=type(message).__name__)
+        elif isinstance(message, m.Dispatch):
+            self._dispatch(message)
+        elif isinstance(message, m.SendCancel):
+            self._spawn(self._cancel(message))
+        elif isinstance(message, m.SendAmend):
+            self._spawn(self._amend(message))
+        elif isinstance(message, m.Probe):
+            self._probe(message)
+        elif isinstance(message, m.LookUp):
+            self._spawn(self._find_evidence(message))
+        elif isinstance(message, m.SetHalts):
+            self.halts = message.halts
+            link.send(m.HaltsSet(connection=self.settings.id, number=message.number))
+
+    def _attach(self, link: Link[Any], attach: m.Attach) -> None:
+        if attach.epoch < self.epoch:
+            link.close()
+            return
+        if self.router is not None and self.router is not link:
+            self.router.close()
+        self.router, self.epoch, self.halts = link, attach.epoch, attach.halts
+        # An intent of an older epoch is never sent under this one.
+        self.last_intent = max(self.last_intent, attach.last_intent)
+        self.outbox.free(attach.incarnation, attach.last)
+        if not self._attached.is_set():
+            self.cursor = attach.cursor
+            self._attached.set()
+        self._introduce()
+        for items in self.outbox.again():
+            link.send(items)
+
+    def _introduce(self) -> None:
+        if self.router is not None:
+            self.router.send(
+                m.Attached(
+                    connection=self.settings.id,
+                    epoch=self.epoch,
+                    credits=self.settings.credits,
+                    instruments=tuple(self.instruments.values()),
+                )
+            )
+
+    def tell(self, item: m.Item) -> None:
+        """Numbers a fact and tells it; it is held until durable."""
+        items = self.outbox.add(item, self.cursor)
+        if self.router is not None:
+            self.router.send(items)
+
+    def _tell_events(self, events: tuple[ev.VenueEvent, ...], intent: int | None = None) -> None:
+        fresh = self.seen.new_of(events)
+        if fresh or intent is not None:
+            self.tell(m.Told(events=fresh, intent=intent))
+
+    # -- the gate
+
+    def _dispatch(self, dispatch: m.Dispatch) -> None:
+        if dispatch.intent <= self.last_intent:
+            log.error("intent not above the last refused", intent=dispatch.intent)
+            return
+        self.last_intent = dispatch.intent
+        refusal = self._gate(dispatch)
+        if refusal:
+            self.tell(m.GateRefused(intent=dispatch.intent, reason=refusal))
+            return
+        order = self._venue_order(dispatch.order, dispatch.venue_client_id)
+        request = self.adapter.place(order)
+        self.marks.write(dispatch.intent, dispatch.attempt)
+        self.in_flight.add(dispatch.intent)
+        self._spawn(self._place(dispatch, order, request))
+
+    def _gate(self, dispatch: m.Dispatch) -> str | None:
+        """Why the order must not leave, or None; checked right before the write."""
+        if self.state is not SessionState.CONNECTED:
+            return "venue_unavailable"
+        if dispatch.order.instrument not in self.instruments:
+            return "unknown_instrument"
+        place = (self.settings.id, self.settings.account)
+        if is_halted(dispatch.order, self.halts, self.settings.owner, place):
+            return "halted"
+        if self.clocks.boot_ns() > dispatch.send_by_ns:
+            return "stale"
+        return None
+
+    def _venue_order(
+        self, order: NewOrder, venue_client_id: str, broker_order_id: str | None = None
+    ) -> VenueOrder:
+        return VenueOrder(
+            order=order,
+            instrument=self.instruments[order.instrument],
+            venue_client_id=venue_client_id,
+            broker_order_id=broker_order_id,
+        )
+
+    async def _place(self, dispatch: m.Dispatch, order: VenueOrder, request: Any) -> None:
+        intent = dispatch.intent
+        try:
+            response = await self.transport.send(request, self.settings.answer_timeout_ms)
+            report = self.adapter.parse_placed(order, response, self.clocks.utc_ns())
+            self._tell_events(report.events, intent)
+        except NotSent as trouble:
+            self.tell(m.GateRefused(intent=intent, reason=f"not_sent: {trouble}"))
+        except OutcomeUnknown as trouble:
+            self.tell(m.InDoubt(intent=intent, reason=str(trouble)))
+        finally:
+            self.in_flight.discard(intent)
+
+    def _probe(self, probe: m.Probe) -> None:
+        for intent in probe.intents:
+            if intent in self.in_flight or self.outbox.speaks_of(intent):
+                continue
+            if self.marks.has(intent):
+                self.tell(m.InDoubt(intent=intent, reason="marked as sent before a crash"))
+            else:
+                self.tell(m.GateRefused(intent=intent, reason="never sent: no send mark"))
+
+    # -- cancels and amends
+
+    async def _cancel(self, message: m.SendCancel) -> None:
+        order = self._venue_order(message.order, message.venue_client_id, message.broker_order_id)
+        for pause_s in BACKOFF_S[:CANCEL_TRIES_MAX]:
+            try:
+                answer = await self.transport.send(
+                    self.adapter.cancel(order), self.settings.answer_timeout_ms
+                )
+                report = self.adapter.parse_canceled(order, answer, self.clocks.utc_ns())
+                self._tell_events(report.events)
+                return
+            except (NotSent, OutcomeUnknown) as trouble:
+                log.warning("cancel without an answer", order=message.order_id, why=str(trouble))
+                await asyncio.sleep(pause_s)
+        self.tell(
+            m.Told(
+                events=(
+                    ev.CancelRefused(
+                        at_ns=self.clocks.utc_ns(),
+                        venue_client_id=message.venue_client_id,
+                        broker_order_id=message.broker_order_id,
+                        error=_no_answer("cancel"),
+                    ),
+                )
+            )
+        )
+
+    async def _amend(self, message: m.SendAmend) -> None:
+        order = self._venue_order(message.order, message.venue_client_id, message.broker_order_id)
+        now = self.clocks.utc_ns()
+        try:
+            request = self.adapter.amend(order, _terms(message.terms))
+            answer = await self.transport.send(request, self.settings.answer_timeout_ms)
+            report = self.adapter.parse_amended(order, answer, self.clocks.utc_ns())
+            self._tell_events(report.events)
+        except (NotSent, OutcomeUnknown):
+            # Whether it took effect shows on the stream as Replaced; the overlay must not stay.
+            refused = ev.AmendRefused(
+                at_ns=now,
+                venue_client_id=message.venue_client_id,
+                broker_order_id=message.broker_order_id,
+                error=_no_answer("amend"),
+            )
+            self.tell(m.Told(events=(refused,)))
+
+    # -- evidence
+
+    async def _find_evidence(self, wanted: m.LookUp) -> None:
+        """Looks until the order is found, or two complete rounds after the horizon say no."""
+        await asyncio.sleep(self.settings.visibility_horizon_ms / 1000)
+        evidence: list[str] = []
+        for _ in range(LOOK_UP_TRIES_MAX):
+            try:
+                found = await self._look_once(wanted)
+            except BrokerError as trouble:
+                log.warning("look-up failed", order=wanted.order_id, why=str(trouble))
+                evidence.clear()
+                await asyncio.sleep(1.0)
+                continue
+            if found is None:
+                return
+            evidence.append(found)
+            if len(evidence) == EVIDENCE_ROUNDS:
+                self.tell(m.NoTrace(order_id=wanted.order_id, evidence=tuple(evidence)))
+                return
+            await asyncio.sleep(EVIDENCE_PAUSE_S)
+
+    async def _look_once(self, wanted: m.LookUp) -> str | None:
+        """None where the order was found (and told); else what said no. Raises BrokerError."""
+        timeout = self.settings.answer_timeout_ms
+        adapter, now = self.adapter, self.clocks.utc_ns
+        name = wanted.venue_client_id
+        history = Report()
+        if wanted.cursor is not None:
+            answer = await self.transport.read(adapter.since(wanted.cursor), timeout)
+            history = adapter.parse_since(answer, now())
+        answer = await self.transport.read(adapter.look_up(name), timeout)
+        known = adapter.parse_looked_up(name, answer, now())
+        answer = await self.transport.read(adapter.account(), timeout)
+        working = adapter.parse_open_orders(answer, now())
+        reports = (*history.events, *known.events, *working.events)
+        found = tuple(event for event in reports if event.venue_client_id == name)
+        if found:
+            # Told whole, though seen before: the router applies each fact once.
+            self.tell(m.Told(events=(*history.events, *found)))
+            return None
+        return f"at {now()}: by client id, in open orders, in history after {wanted.cursor}: no"
+
+    # -- streams
+
+    async def run(self) -> None:
+        """Keeps the event stream and the account in step with the broker, for ever."""
+        await self._attached.wait()
+        failures = 0
+        while True:
+            try:
+                await self._load_instruments()
+                await self._follow()
+                failures = 0
+            except BrokerError as trouble:
+                self._change(SessionState.RECONNECTING, str(trouble))
+            if self.state is SessionState.CONNECTED:
+                self._change(SessionState.RECONNECTING, "the stream ended")
+                failures = 0
+            await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+            failures += 1
+
+    async def _load_instruments(self) -> None:
+        if self.instruments:
+            return
+        answer = await self.transport.read(
+            self.adapter.instruments(), self.settings.answer_timeout_ms
+        )
+        found = self.adapter.parse_instruments(answer)
+        self.instruments = {instrument.symbol: instrument for instrument in found}
+        self._introduce()
+
+    async def _follow(self) -> None:
+        silence_ms = self.adapter.capabilities.heartbeat_ms * 2 + 500
+        async with self.transport.open_lines(self.adapter.event_stream(), silence_ms) as lines:
+            # Whatever happens from here on is on the stream; what was before is read now.
+            await self._synchronize()
+            self._change(SessionState.CONNECTED, "in step with the broker")
+            async for line in lines:
+                report = self.adapter.parse_event_line(line, self.clocks.utc_ns())
+                self._take(report)
+                while self.outbox.is_full:
+                    await asyncio.sleep(0.1)
+
+    def _take(self, report: Report) -> None:
+        if report.cursor is not None:
+            self.cursor = report.cursor
+        self._tell_events(report.events)
+
+    async def _synchronize(self) -> None:
+        timeout = self.settings.answer_timeout_ms
+        for _ in range(SYNC_ROUNDS_MAX):
+            if self.cursor is not None:
+                answer = await self.transport.read(self.adapter.since(self.cursor), timeout)
+                self._take(self.adapter.parse_since(answer, self.clocks.utc_ns()))
+            answer = await self.transport.read(self.adapter.account(), timeout)
+            now = self.clocks.utc_ns()
+            snapshot = self.adapter.parse_account(answer, now)
+            if self.cursor is None or self.cursor == snapshot.cursor:
+                self.cursor = snapshot.cursor
+                working = self.adapter.parse_open_orders(answer, now)
+                orders = tuple(e for e in working.events if isinstance(e, ev.External))
+                self.tell(m.SyncedAccount(snapshot=snapshot, open_orders=orders))
+                return
+        log.warning("the account moved during every try to read it at rest")
+
+    def _change(self, state: SessionState, reason: str) -> None:
+        if state is self.state:
+            return
+        self.state = state
+        log.info("connection", id=self.settings.id, state=state.value, reason=reason)
+        changed = ConnectionState(
+            connection=self.settings.id,
+            state=state,
+            reason=reason,
+            since_ns=self.clocks.utc_ns(),
+        )
+        self.tell(m.StateChanged(state=changed))
+
+    def is_ready(self) -> bool:
+        """What a Pong says: the broker is connected."""
+        return self.state is SessionState.CONNECTED
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        # A bug here must not be swallowed: the actor dies and starts clean (STYLE 10).
+        if not task.cancelled() and task.exception() is not None:
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a task of the connection failed", "exception": task.exception()}
+            )
+
+    async def close(self) -> None:
+        """Ends what is under way."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        with contextlib.suppress(BrokerError):
+            await self.transport.close()
+
+
+def _terms(order: NewOrder) -> AmendTerms:
+    return AmendTerms(
+        quantity=order.quantity,
+        limit_price=order.limit_price,
+        stop_price=order.stop_price,
+        trailing=order.trailing,
+        expire_at_ns=order.expire_at_ns,
+    )
+
+
+def _no_answer(what: str) -> ErrorInfo:
+    return ErrorInfo(
+        code=f"{what}_unanswered",
+        category=Category.VENUE,
+        outcome=Outcome.UNKNOWN,
+        retry=Retry.NEW_ID,
+        message=f"the broker did not answer the {what}; the stream will show if it took effect",
+    )

@@ -1,0 +1,85 @@
+"""Where a deployment keeps its things.
+
+`home` holds what must last: settings, journal, tokens, send marks, paper books. `runtime` holds
+sockets, locks, beacons and Ray's session; it is short, for socket paths end at 107 bytes,
+private to the user, and may vanish at a reboot.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from hashlib import blake2b
+from pathlib import Path
+
+from msgspec import Struct
+
+
+class Paths(Struct, frozen=True):
+    """All paths of one deployment, from its home."""
+
+    home: Path
+
+    @property
+    def settings(self) -> Path:
+        """The settings file."""
+        return self.home / "fillgate.toml"
+
+    @property
+    def journal(self) -> Path:
+        """The journal's directory."""
+        return self.home / "journal"
+
+    @property
+    def tokens(self) -> Path:
+        """Bearer tokens, by hash."""
+        return self.home / "tokens.json"
+
+    @property
+    def first_token(self) -> Path:
+        """The token that `init` made for the first strategy, readable by its user alone."""
+        return self.home / "first.token"
+
+    @property
+    def logs(self) -> Path:
+        """One log file a process."""
+        return self.home / "logs"
+
+    @property
+    def ready(self) -> Path:
+        """What a running deployment tells about itself, as JSON."""
+        return self.runtime / "ready.json"
+
+    @property
+    def runtime(self) -> Path:
+        """Sockets, locks, beacons; the name is derived from the home."""
+        name = blake2b(str(self.home.resolve()).encode(), digest_size=5).hexdigest()
+        return Path(tempfile.gettempdir()) / f"fg-{name}"
+
+    def marks(self, connection: str) -> Path:
+        """The send marks of a login."""
+        return self.home / "marks" / f"{connection}.marks"
+
+    def book(self, simulator: str) -> Path:
+        """The book of a paper broker."""
+        return self.home / "paper" / f"{simulator}.json"
+
+    def socket(self, role: str) -> Path:
+        """The link of a role: `router`, `compliance`, `edge-0`, `connection-<id>`."""
+        return self.runtime / f"{role}.sock"
+
+    def beacon(self, role: str) -> Path:
+        """The sign of life of a role."""
+        return self.runtime / f"{role}.beacon"
+
+    def make(self) -> None:
+        """Creates the directories, for this user alone. Raises PermissionError on another's."""
+        for path in (self.home, self.logs, self.home / "marks", self.home / "paper", self.runtime):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.runtime.stat().st_uid != os.getuid():
+            raise PermissionError(f"{self.runtime} belongs to another user")
+
+
+def connection_role(connection: str) -> str:
+    """The role name of a broker connection."""
+    return f"connection-{connection}"

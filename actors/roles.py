@@ -1,0 +1,133 @@
+"""What each role's process does from its start: the one place where parts are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from actors import messages as m
+from actors.beacon import Declared
+from actors.compliance import ComplianceActor
+from actors.connection import BrokerConnection
+from actors.host import Stage
+from actors.link import Link, listen
+from actors.marks import Marks
+from actors.paths import Paths, connection_role
+from actors.prices import Prices
+from actors.router.actor import Router
+from actors.router.desk import Venue
+from actors.settings import ConnectionSettings, Settings, read_token
+from brokers.adapter import Adapter, AdapterSettings
+from brokers.registry import make_adapter
+from brokers.transport import Transport, TransportSettings
+from domain.accounts import BrokerAccount
+from ledger.faults import JournalLocked
+from ledger.journal import LocalJournal
+from ledger.projection import Books
+
+
+def starter_of(role: str) -> Callable[[Stage], Awaitable[None]]:
+    """The start of a role by its name."""
+    if role == "router":
+        return start_router
+    if role == "compliance":
+        return start_compliance
+    return start_connection
+
+
+def roles(settings: Settings) -> list[str]:
+    """The roles that run as Ray actors."""
+    return ["router", "compliance", *(connection_role(c.id) for c in settings.connections)]
+
+
+def edge_roles(settings: Settings) -> list[str]:
+    """The roles that the supervisor runs by itself: they must outlive Ray."""
+    return [f"edge-{number}" for number in range(settings.deployment.edges)]
+
+
+async def start_router(stage: Stage) -> None:
+    """Replays the journal, takes the epoch, and routes for ever."""
+    stage.beacon.declare(Declared.REPLAYING)
+    settings = stage.settings
+    journal = await _open_journal(stage)
+    books = Books.restore(journal)
+    venues = {
+        connection.id: Venue(settings=connection, adapter=_adapter(connection, token=""))
+        for connection in settings.connections
+    }
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    router = Router(journal, books, venues, stage.clocks, stage.hello, boot_id, stage.beacon)
+    await router.run(stage.paths)
+
+
+async def _open_journal(stage: Stage) -> LocalJournal:
+    """Waits for the lock: an older router may take a moment to die."""
+    while True:
+        try:
+            return LocalJournal(
+                stage.paths.journal, stage.settings.deployment.id, stage.settings.journal
+            )
+        except JournalLocked:
+            await asyncio.sleep(0.02)
+
+
+async def start_compliance(stage: Stage) -> None:
+    """Waits for a router and screens for it."""
+    actor = ComplianceActor(stage.settings.compliance, stage.incarnation)
+    server, _lock = await listen(
+        stage.paths.socket("compliance"), lambda: Link(stage.hello, m.compliance_inbox, actor)
+    )
+    await server.serve_forever()
+
+
+async def start_connection(stage: Stage) -> None:
+    """Waits for a router, then keeps the login connected."""
+    name = stage.role.removeprefix("connection-")
+    settings = next(c for c in stage.settings.connections if c.id == name)
+    transport = Transport(_transport_settings(settings, stage.paths), read_token(settings))
+    connection = BrokerConnection(
+        settings=settings,
+        adapter=_adapter(settings, read_token(settings)),
+        transport=transport,
+        marks=Marks(stage.paths.marks(name)),
+        incarnation=stage.incarnation,
+        clocks=stage.clocks,
+    )
+    prices = Prices(connection)
+    server, _lock = await listen(
+        stage.paths.socket(stage.role), lambda: Link(stage.hello, m.connection_inbox, prices)
+    )
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.serve_forever())
+        tasks.create_task(connection.run())
+        tasks.create_task(prices.run())
+
+
+def _adapter(settings: ConnectionSettings, token: str) -> Adapter:
+    account = BrokerAccount(
+        account=settings.account,
+        connection=settings.id,
+        owner=settings.owner,
+        broker=settings.broker,
+        environment=settings.environment,
+        base_currency=settings.currency,
+        type=settings.account_type,
+        region=settings.region,
+        regime=settings.regime,
+    )
+    return make_adapter(
+        settings.broker,
+        AdapterSettings(
+            account=account, broker_account_id=settings.broker_account_id, token=token
+        ),
+    )
+
+
+def _transport_settings(settings: ConnectionSettings, paths: Paths) -> TransportSettings:
+    api, stream = settings.api_url, settings.stream_url
+    if settings.simulator is not None:
+        running = json.loads((paths.runtime / f"simulator-{settings.simulator}.json").read_text())
+        api, stream = running["url"], running["stream_url"]
+    return TransportSettings(api_url=api, stream_url=stream, sessions=settings.sessions)

@@ -1,0 +1,381 @@
+"""The router's I/O: links in and out, one commit per batch, and nothing said before it.
+
+Everything that arrives in one turn of the loop is decided first, then committed together
+(one write, one fdatasync), then told. Starting is replaying: the journal, then the broker
+connections, which know what was under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+from msgspec.msgpack import Decoder
+
+from actors import messages as m
+from actors.beacon import Beacon, Declared
+from actors.connection import Clocks
+from actors.link import Hello, Link, LinkOwner, dial, listen
+from actors.paths import Paths, connection_role
+from actors.router.desk import Desk, Venue
+from actors.router.guards import Guards
+from actors.router.orders import Orders
+from actors.router.reads import Reads
+from actors.router.reports import Reports
+from domain.accounts import AccountSnapshot
+from domain.audit import Retention
+from domain.commands import LoggedIn, Login, Logout, Query, ReadStream, StreamPage, Submit
+from domain.records import EpochStarted
+from domain.screening import ScreenAnswer
+from ledger.journal import Journal
+from ledger.projection import Books
+
+TICK_S = 0.05
+SNAPSHOT_RECORDS = 50_000
+PAGE_MAX = 500
+
+log = structlog.get_logger()
+
+
+class Router:
+    """Owns the journal. Plain class: the actor host gives it a loop."""
+
+    def __init__(
+        self, journal: Journal, books: Books, venues: dict[str, Venue], clocks: Clocks,
+        me: Hello, boot_id: str, beacon: Beacon | None = None,
+    ) -> None:  # fmt: skip
+        self.journal = journal
+        self.clocks = clocks
+        self.me = me
+        self._beacon = beacon
+        self.desk = Desk(books, books.epoch + 1, venues)
+        self.orders = Orders(self.desk)
+        self.reports = Reports(self.desk, self.orders)
+        self.guards = Guards(self.desk, self.orders)
+        self.reads = Reads(self.desk)
+        self._edges: set[Link[Any]] = set()
+        self._connections: dict[str, Link[Any]] = {}
+        self._compliance: Link[Any] | None = None
+        self._is_flushing = False
+        self._boot_id = boot_id
+        self._snapshot_at = books.number
+
+    def start(self) -> None:
+        """Takes the epoch: from here on every older router is fenced."""
+        self.look_at_clocks()
+        cause = EpochStarted(boot_id=self._boot_id, incarnation=self.me.incarnation)
+        self.desk.draft(cause, retention=Retention.SYSTEM).close()
+        self.reports.recover()
+        self.guards.recover()
+        self.flush()
+        log.info("router", epoch=self.desk.epoch, records=self.desk.books.number)
+
+    def look_at_clocks(self) -> None:
+        """The desk decides by these until the next batch."""
+        self.desk.now_ns = self.clocks.utc_ns()
+        self.desk.boot_ns = self.clocks.boot_ns()
+
+    # -- flushing
+
+    def flush_soon(self) -> None:
+        """Commits once all that is ready to be read in this turn of the loop was decided."""
+        if not self._is_flushing:
+            self._is_flushing = True
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Commits the batch, then says what waited for it."""
+        self._is_flushing = False
+        desk = self.desk
+        if desk.records:
+            self._commit()
+        to_edges, desk.to_edges = desk.to_edges, []
+        to_connections, desk.to_connections = desk.to_connections, []
+        to_compliance, desk.to_compliance = desk.to_compliance, []
+        published, desk.to_all_edges = desk.to_all_edges, []
+        # Brokers first: the order is what the client waits for.
+        for name, message in to_connections:
+            link = self._connections.get(name)
+            if link is not None:
+                link.send(message)
+        for edge, answer in to_edges:
+            edge.send(answer)
+        for publication in published:
+            for edge in self._edges:
+                edge.send(publication)
+        if self._compliance is not None:
+            for message in to_compliance:
+                self._compliance.send(message)
+
+    def _commit(self) -> None:
+        records, self.desk.records = self.desk.records, []
+        if self._beacon is not None:
+            self._beacon.declare(Declared.COMMITTING)
+        for record in records:
+            self.journal.append(record)
+        self.journal.commit()
+        if self._beacon is not None:
+            self._beacon.declare(Declared.WORKING)
+
+    # -- links
+
+    async def serve(self, paths: Paths) -> None:
+        """Listens for edges, dials everyone else, and ticks, for ever."""
+        edge_side = EdgeSide(self)
+        server, _lock = await listen(
+            paths.socket("router"), lambda: Link(self.me, m.router_inbox, edge_side)
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve_forever())
+            side = ComplianceSide(self)
+            tasks.create_task(self._dial(paths, "compliance", m.router_from_compliance, side))
+            for name in self.desk.venues:
+                role, venue_side = connection_role(name), ConnectionSide(self, name)
+                tasks.create_task(self._dial(paths, role, m.router_from_connection, venue_side))
+            tasks.create_task(self._tick())
+
+    async def _dial(
+        self, paths: Paths, role: str, decoder: Decoder[Any], side: LinkOwner[Any]
+    ) -> None:
+        await dial(paths.socket(role), lambda: Link(self.me, decoder, side))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.look_at_clocks()
+            self.reports.tick()
+            self.guards.tick()
+            for venue in self.desk.venues.values():
+                self.orders.spend_credits(venue)
+            self.flush()
+            self._snapshot()
+
+    def _snapshot(self) -> None:
+        books = self.desk.books
+        if books.number - self._snapshot_at >= SNAPSHOT_RECORDS:
+            self._snapshot_at = books.number
+            self.journal.write_snapshot(books.number, books.to_bytes())
+
+    # -- what the sides tell
+
+    def edge_up(self, link: Link[Any]) -> None:
+        """An edge (or the watchdog) came."""
+        self._edges.add(link)
+
+    def edge_down(self, link: Link[Any]) -> None:
+        """An edge died: its sessions are disconnected now."""
+        self._edges.discard(link)
+        self.guards.edge_lost(link)
+        self.desk.to_edges = [(edge, answer) for edge, answer in self.desk.to_edges if edge is not link]
+
+    def from_edge(self, link: Link[Any], message: Any) -> None:
+        """A command, a log-in, or a read."""
+        match message:
+            case Submit():
+                self.guards.sign(message.owner, message.session)
+                self.orders.submit(link, message)
+            case Login():
+                self._login(link, message)
+            case Logout():
+                self.guards.logout(message)
+            case ReadStream():
+                self._read(link, message)
+            case Query():
+                link.send(self.reads.answer(message))
+
+    def _login(self, link: Link[Any], login: Login) -> None:
+        error = self.guards.login(link, login)
+        books = self.desk.books
+        accounts = tuple(
+            venue.settings.account
+            for venue in self.desk.venues.values()
+            if venue.settings.owner == login.owner
+        )
+        own = {f"orders/{login.owner}", "connections", "admin"}
+        own |= {f"{kind}/{account}" for account in accounts for kind in ("account", "transactions")}
+        answer = LoggedIn(
+            ref=login.ref,
+            last_cseq=books.last_cseqs.get((login.owner, login.session), 0),
+            heads={stream: books.heads.get(stream, 0) for stream in own},
+            accounts=accounts,
+            error=error,
+        )
+        self.desk.to_edges.append((link, answer))
+
+    def _read(self, link: Link[Any], read: ReadStream) -> None:
+        books = self.desk.books
+        limit = min(read.limit, PAGE_MAX)
+        updates = books.tail(read.stream, read.after, limit)
+        if updates is None:
+            # Older than the tail in memory: read from the journal, off the loop.
+            asyncio.get_running_loop().run_in_executor(None, self._read_old, link, read, limit)
+            return
+        head = books.heads.get(read.stream, 0)
+        page = StreamPage(ref=read.ref, stream=read.stream, head=head, updates=tuple(updates))
+        self.desk.to_edges.append((link, page))
+
+    def _read_old(self, link: Link[Any], read: ReadStream, limit: int) -> None:
+        loop = self._loop
+        updates = []
+        for record in self.journal.reader().records():
+            found = [u for u in record.updates if u.stream == read.stream and u.seq > read.after]
+            updates += found
+            if len(updates) >= limit:
+                break
+        head = self.desk.books.heads.get(read.stream, 0)
+        page = StreamPage(
+            ref=read.ref, stream=read.stream, head=head, updates=tuple(updates[:limit])
+        )
+        loop.call_soon_threadsafe(link.send, page)
+
+    async def run(self, paths: Paths) -> None:
+        """Starts and serves."""
+        self._loop = asyncio.get_running_loop()
+        self.start()
+        if self._beacon is not None:
+            self._beacon.declare(Declared.WORKING)
+        await self.serve(paths)
+
+    def connection_up(self, name: str, link: Link[Any]) -> None:
+        """A broker connection answers: take it for our epoch."""
+        self._connections[name] = link
+        self.reports.attach(name)
+        self.flush()
+
+    def connection_down(self, name: str, link: Link[Any]) -> None:
+        """A broker connection died."""
+        if self._connections.get(name) is link:
+            del self._connections[name]
+            self.reports.lost(name)
+
+    def from_connection(self, name: str, message: Any) -> None:
+        """Facts, or quotes."""
+        match message:
+            case m.Items():
+                self.reports.items(message)
+            case m.Attached():
+                self.reports.attached(message)
+            case m.Quotes():
+                for quote in message.quotes:
+                    self.desk.quotes.setdefault(quote.instrument, {})[name] = quote
+            case m.HaltsSet():
+                log.info("halts in force", connection=name, number=message.number)
+
+    def compliance_up(self, link: Link[Any]) -> None:
+        """Compliance answers: give it the book."""
+        self.flush()
+        self._compliance = link
+        books = self.desk.books
+        link.send(
+            m.LoadBook(
+                epoch=self.desk.epoch,
+                accounts=tuple(self._snapshots()),
+                orders=tuple(books.open_orders()),
+                halts=self.desk.halts(),
+                instruments=tuple(
+                    instrument
+                    for venue in self.desk.venues.values()
+                    for instrument in venue.instruments.values()
+                ),
+            )
+        )
+
+    def _snapshots(self) -> list[AccountSnapshot]:
+        books = self.desk.books
+        found = []
+        for name, account in books.accounts.items():
+            positions = tuple(p for (owner, _), p in books.positions.items() if owner == name)
+            balances = books.balances.get(name)
+            if balances is not None:
+                cursor = books.cursors.get(account.connection) or ""
+                found.append(
+                    AccountSnapshot(
+                        account=account, balances=balances, positions=positions, cursor=cursor
+                    )
+                )
+        return found
+
+    def compliance_down(self, link: Link[Any]) -> None:
+        """Nothing can be screened until it is back."""
+        if self._compliance is link:
+            self._compliance = None
+            self.orders.compliance_lost()
+            self.flush()
+
+    def from_compliance(self, message: Any) -> None:
+        """It is ready, or a verdict."""
+        if isinstance(message, m.Loaded):
+            self.orders.compliance = message.incarnation
+        elif isinstance(message, ScreenAnswer):
+            self.orders.screened(message)
+
+
+class _Side(LinkOwner[Any]):
+    """What the router does for all its links."""
+
+    def __init__(self, router: Router) -> None:
+        self.router = router
+
+    def batch_ended(self) -> None:
+        """Decided: commit and tell at the end of this turn."""
+        self.router.flush_soon()
+
+
+class EdgeSide(_Side):
+    """The router's side of the links that edges dial."""
+
+    def link_up(self, link: Link[Any]) -> None:
+        """An edge came."""
+        if link.peer is not None and link.peer.role.startswith("edge"):
+            self.router.edge_up(link)
+
+    def link_down(self, link: Link[Any]) -> None:
+        """It is gone."""
+        self.router.edge_down(link)
+
+    def received(self, link: Link[Any], message: Any) -> None:
+        """Its word."""
+        self.router.look_at_clocks()
+        self.router.from_edge(link, message)
+
+
+class ConnectionSide(_Side):
+    """The router's side of the link to one broker connection."""
+
+    def __init__(self, router: Router, name: str) -> None:
+        super().__init__(router)
+        self._name = name
+
+    def link_up(self, link: Link[Any]) -> None:
+        """It answers."""
+        self.router.look_at_clocks()
+        self.router.connection_up(self._name, link)
+
+    def link_down(self, link: Link[Any]) -> None:
+        """It is gone."""
+        self.router.connection_down(self._name, link)
+
+    def received(self, link: Link[Any], message: Any) -> None:
+        """Its word."""
+        self.router.look_at_clocks()
+        self.router.from_connection(self._name, message)
+
+
+class ComplianceSide(_Side):
+    """The router's side of the link to compliance."""
+
+    def link_up(self, link: Link[Any]) -> None:
+        """It answers."""
+        self.router.look_at_clocks()
+        self.router.compliance_up(link)
+
+    def link_down(self, link: Link[Any]) -> None:
+        """It is gone."""
+        self.router.look_at_clocks()
+        self.router.compliance_down(link)
+
+    def received(self, link: Link[Any], message: Any) -> None:
+        """A verdict."""
+        self.router.look_at_clocks()
+        self.router.from_compliance(message)

@@ -1,0 +1,218 @@
+"""The router's desk: books, drafts, and what is to be said once it is durable.
+
+Everything the router decides becomes a `Draft`: a cause and the updates it has. A closed draft
+is folded into the books at once and committed with its batch; the messages it gave rise to
+leave only after that commit. If the commit fails the actor dies, and replay knows nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from msgspec import Struct
+
+from actors.messages import Observe
+from actors.settings import ConnectionSettings
+from brokers.adapter import Adapter
+from domain import events as ev
+from domain.accounts import AccountBalances, SessionState
+from domain.audit import Retention
+from domain.commands import FromRouter, Published
+from domain.events import OrderEvent
+from domain.instruments import Instrument
+from domain.lifecycle import Break, Order, apply
+from domain.portfolio import Position, apply_lots, apply_net
+from domain.quotes import Quote
+from domain.records import Cause, Halted, Record
+from domain.screening import Rate
+from domain.streams import (
+    BalancesUpdate,
+    Notice,
+    NoticeKind,
+    PositionUpdate,
+    StreamUpdate,
+    UpdateBody,
+    order_update,
+)
+from ledger.projection import Books
+
+RECENT_EXECUTIONS_MAX = 20_000
+
+
+class Venue(Struct, kw_only=True):
+    """What the router knows of one connection while it runs: nothing here is durable."""
+
+    settings: ConnectionSettings
+    adapter: Adapter
+    state: SessionState = SessionState.DISCONNECTED
+    is_attached: bool = False
+    credits: int = 0
+    instruments: dict[str, Instrument] = {}
+    in_flight: set[int] = set()
+    ready: deque[str] = deque()
+
+    @property
+    def is_up(self) -> bool:
+        """True where an order could leave now."""
+        return self.is_attached and self.state is SessionState.CONNECTED
+
+
+class Desk:
+    """State shared by the router's parts; one writer, one loop."""
+
+    def __init__(self, books: Books, epoch: int, venues: dict[str, Venue]) -> None:
+        self.books = books
+        self.epoch = epoch
+        self.venues = venues
+        self.now_ns = 0
+        self.boot_ns = 0
+        self.quotes: dict[str, dict[str, Quote]] = {}
+        self.records: list[Record] = []
+        self.to_edges: list[tuple[Any, FromRouter]] = []
+        self.to_all_edges: list[Published] = []
+        self.to_connections: list[tuple[str, Any]] = []
+        self.to_compliance: list[Any] = []
+        self.execution_orders: dict[str, str] = {}
+
+    def draft(
+        self, cause: Cause, owner: str | None = None, retention: Retention = Retention.ORDER
+    ) -> Draft:
+        """Starts a record."""
+        return Draft(self, cause, owner, retention)
+
+    def remember_execution(self, execution_id: str, order_id: str) -> None:
+        """So that a bracket child can be traced to the entry whose fill made it."""
+        self.execution_orders[execution_id] = order_id
+        if len(self.execution_orders) > RECENT_EXECUTIONS_MAX:
+            del self.execution_orders[next(iter(self.execution_orders))]
+
+    def halts(self) -> tuple[Halted, ...]:
+        """Those in force."""
+        return tuple(self.books.halts.values())
+
+    def find_quote(self, instrument: str, connection: str | None = None) -> Quote | None:
+        """The connection's own quote, or else the newest of any."""
+        by_connection = self.quotes.get(instrument)
+        if not by_connection:
+            return None
+        own = by_connection.get(connection) if connection else None
+        return own or max(by_connection.values(), key=lambda quote: quote.received_ns)
+
+    def rates(self, instrument: Instrument, currencies: Iterable[str]) -> tuple[Rate, ...]:
+        """Quotes for the instrument and to value its currencies in the accounts' ones."""
+        wanted = {instrument.symbol}
+        for home in currencies:
+            for currency in (instrument.base_currency, instrument.quote_currency):
+                wanted |= {f"{currency}/{home}", f"{home}/{currency}"}
+        found = (self.find_quote(symbol) for symbol in sorted(wanted))
+        return tuple(
+            Rate(instrument=q.instrument, bid=q.bid, ask=q.ask, received_ns=q.received_ns)
+            for q in found
+            if q is not None
+        )
+
+
+class Draft:
+    """A record in the making; later events see what earlier ones left."""
+
+    def __init__(
+        self, desk: Desk, cause: Cause, owner: str | None, retention: Retention
+    ) -> None:
+        self._desk = desk
+        self._cause = cause
+        self._owner = owner
+        self._retention = retention
+        self._heads: dict[str, int] = {}
+        self._orders: dict[str, Order] = {}
+        self._positions: dict[tuple[str, str], Position] = {}
+        self.updates: list[StreamUpdate] = []
+
+    def add(self, stream: str, body: UpdateBody) -> None:
+        """One more numbered entry of a stream."""
+        head = self._heads.get(stream)
+        if head is None:
+            head = self._desk.books.heads.get(stream, 0)
+        self._heads[stream] = head + 1
+        self.updates.append(
+            StreamUpdate(stream=stream, seq=head + 1, at_ns=self._desk.now_ns, body=body)
+        )
+
+    def notice(self, kind: NoticeKind, scope: str, message: str, order_id: str | None) -> None:
+        """A line for people, on the admin stream."""
+        self.add("admin", Notice(kind=kind, scope=scope, message=message, order_id=order_id))
+
+    def order(self, order_id: str) -> Order | None:
+        """The order as this draft leaves it."""
+        return self._orders.get(order_id) or self._desk.books.orders.get(order_id)
+
+    def event(self, order: Order, event: OrderEvent) -> Order:
+        """The order after the event; a break is written down and changes nothing."""
+        after = apply(order, event)
+        if isinstance(after, Break):
+            self.notice(NoticeKind.BREAK, f"account/{order.account}", after.what, order.order_id)
+            return order
+        if after is order:
+            return order
+        self._orders[order.order_id] = after
+        self.add(f"orders/{order.owner}", order_update(after, event))
+        if isinstance(event, ev.Fill):
+            self._fill(after, event)
+        return after
+
+    def _fill(self, order: Order, fill: ev.Fill) -> None:
+        desk = self._desk
+        desk.remember_execution(fill.execution_id, order.order_id)
+        if order.late_fill or order.overfilled:
+            what = "filled beyond its quantity" if order.overfilled else "filled after its end"
+            self.notice(NoticeKind.LATE_FILL, f"orders/{order.owner}", what, order.order_id)
+        account = order.account
+        if account is None:
+            return
+        key = (account, fill.instrument)
+        before = self._positions.get(key) or desk.books.positions.get(key)
+        if before is None:
+            before = Position(account=account, instrument=fill.instrument, quantity=Decimal(0))
+        if fill.lots_opened or fill.lots_closed:
+            position = apply_lots(before, fill.lots_opened, fill.lots_closed, fill.at_ns)
+        else:
+            signed = fill.quantity * fill.side.sign
+            position = apply_net(before, signed, fill.price, fill.at_ns, fill.execution_id)
+        self._positions[key] = position
+        self.add(f"account/{account}", PositionUpdate(position=position))
+        self._balance(account, fill)
+
+    def _balance(self, account: str, fill: ev.Fill) -> None:
+        known: AccountBalances | None = self._desk.books.balances.get(account)
+        if known is None or fill.balance_after is None:
+            return
+        unrealized = known.equity - known.cash
+        changed = AccountBalances(
+            account=account,
+            currency=known.currency,
+            cash=fill.balance_after,
+            equity=fill.balance_after + unrealized,
+            broker_ns=fill.at_ns,
+        )
+        self.add(f"account/{account}", BalancesUpdate(balances=changed))
+
+    def close(self) -> Record:
+        """Numbers the record, folds it into the books, and queues it for the commit."""
+        desk = self._desk
+        record = Record(
+            number=desk.books.number + 1,
+            epoch=desk.epoch,
+            at_ns=desk.now_ns,
+            cause=self._cause,
+            updates=tuple(self.updates),
+            owner=self._owner,
+            retention=self._retention,
+        )
+        desk.books.apply(record)
+        desk.records.append(record)
+        if record.updates:
+            desk.to_all_edges.append(Published(owner=self._owner, updates=record.updates))
+            desk.to_compliance.append(Observe(updates=record.updates))
+        return record

@@ -1,0 +1,114 @@
+"""Sessions and their guards: a promise to cancel for a client that falls silent.
+
+A guard belongs to the session, not the socket. It is journaled, survives a restart of the
+router (every session then counts as silent from that moment), and is lifted by its client.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from actors.router.desk import Desk
+from actors.router.orders import Orders
+from domain.commands import Cancel, Login, Logout, Submit
+from domain.errors import Category, ErrorInfo, Outcome, Retry
+from domain.orders import CancelOrder
+from domain.records import Guard, GuardKind
+from domain.streams import NoticeKind
+
+MS = 1_000_000
+
+
+class Presence(Struct, kw_only=True):
+    """Where a session is, or since when (boot clock) it is silent; dead-man: last sign."""
+
+    generation: int = 0
+    edge: Any = None
+    silent_since_ns: int | None = None
+    sign_ns: int = 0
+
+
+class Guards:
+    """Who is there, and what must be canceled for those who are not."""
+
+    def __init__(self, desk: Desk, orders: Orders) -> None:
+        self._desk = desk
+        self._orders = orders
+        self._sessions: dict[tuple[str, str], Presence] = {}
+
+    def recover(self) -> None:
+        """After a restart every guarded session is silent from now on."""
+        for guard in self._desk.books.guards.values():
+            presence = Presence(silent_since_ns=self._desk.boot_ns, sign_ns=self._desk.boot_ns)
+            self._sessions[(guard.owner, guard.session)] = presence
+
+    def login(self, edge: Any, login: Login) -> ErrorInfo | None:
+        """Takes the session to this edge; refuses one older than what is there."""
+        presence = self._sessions.setdefault((login.owner, login.session), Presence())
+        if login.generation < presence.generation:
+            return ErrorInfo(
+                code="stale_generation",
+                category=Category.AUTH,
+                outcome=Outcome.NONE,
+                retry=Retry.NEVER,
+                message=f"generation {presence.generation} of this session logged in since",
+                field="generation",
+            )
+        presence.generation, presence.edge = login.generation, edge
+        presence.silent_since_ns, presence.sign_ns = None, self._desk.boot_ns
+        return None
+
+    def logout(self, logout: Logout) -> None:
+        """The session's socket closed."""
+        presence = self._sessions.get((logout.owner, logout.session))
+        if presence is not None and presence.generation == logout.generation:
+            presence.edge, presence.silent_since_ns = None, self._desk.boot_ns
+
+    def edge_lost(self, edge: Any) -> None:
+        """All sessions of an edge fell silent."""
+        for presence in self._sessions.values():
+            if presence.edge is edge:
+                presence.edge, presence.silent_since_ns = None, self._desk.boot_ns
+
+    def sign(self, owner: str, session: str) -> None:
+        """A command came: a dead-man guard starts anew."""
+        presence = self._sessions.get((owner, session))
+        if presence is not None:
+            presence.sign_ns = self._desk.boot_ns
+
+    def tick(self) -> None:
+        """Fires the guards whose grace is over."""
+        for guard in tuple(self._desk.books.guards.values()):
+            presence = self._sessions.get((guard.owner, guard.session))
+            if presence is not None and self._is_due(guard, presence):
+                self._fire(guard)
+
+    def _is_due(self, guard: Guard, presence: Presence) -> bool:
+        if guard.kind is GuardKind.DEAD_MAN:
+            since: int | None = presence.sign_ns
+        else:
+            since = presence.silent_since_ns
+        return since is not None and self._desk.boot_ns - since >= guard.grace_ms * MS
+
+    def _fire(self, guard: Guard) -> None:
+        """Cancels what the guard covers, and disarms it: it has done its work."""
+        desk = self._desk
+        wanted = CancelOrder(
+            all=True, tag=guard.tag, instrument=guard.instrument, account=guard.account
+        )
+        request = f"guard:{guard.session}:{guard.kind.value}:{desk.books.number}"
+        submit = Submit(
+            ref=0, owner=guard.owner, session="", cseq=0, request_id=request,
+            command=Cancel(cancel=wanted), received_ns=desk.now_ns,
+        )  # fmt: skip
+        self._orders.cancel(submit, wanted)
+        disarmed = Guard(
+            owner=guard.owner, session=guard.session, kind=guard.kind, grace_ms=guard.grace_ms,
+            armed=False, tag=guard.tag, instrument=guard.instrument, account=guard.account,
+        )  # fmt: skip
+        draft = desk.draft(disarmed, guard.owner)
+        what = f"{guard.kind.value} of session {guard.session} fired"
+        draft.notice(NoticeKind.GUARD_FIRED, f"orders/{guard.owner}", what, None)
+        draft.close()

@@ -1,0 +1,206 @@
+"""Answers to queries, from the books, with a bound on every list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from actors.router import refusals
+from actors.router.desk import Desk
+from domain import ids
+from domain.commands import Query, QueryAnswer
+from domain.errors import Category, ErrorInfo, Outcome, Retry
+from domain.events import Fill
+from domain.lifecycle import COMMON, OPEN, Order
+from domain.streams import OrderUpdate
+
+ROWS_MAX = 500
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Reads:
+    """Queries of one owner over the desk's books."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._by_name: dict[str, Callable[[Query], Any]] = {
+            "order.get": self._order,
+            "orders.list": self._orders,
+            "executions.since": self._executions,
+            "positions.list": self._positions,
+            "accounts.list": self._accounts,
+            "account.get": self._account,
+            "instruments.list": self._instruments,
+            "quote.get": self._quotes,
+            "transactions.since": self._transactions,
+            "connections.list": self._connections,
+        }
+
+    def answer(self, query: Query) -> QueryAnswer:
+        """Rows, or the error that says what to ask instead."""
+        read = self._by_name.get(query.what)
+        if read is None:
+            return QueryAnswer(ref=query.ref, error=_unavailable(query.what))
+        rows = read(query)
+        if isinstance(rows, ErrorInfo):
+            return QueryAnswer(ref=query.ref, error=rows)
+        body = msgspec.Raw(_encode(rows))
+        return QueryAnswer(ref=query.ref, position=self._desk.books.number, body=body)
+
+    def _order(self, query: Query) -> Any:
+        client_order_id = query.args.get("client_order_id")
+        order_id = query.args.get("order_id")
+        if client_order_id is not None:
+            order_id = ids.order_id(query.owner, str(client_order_id))
+        order = self._desk.books.orders.get(str(order_id))
+        if order is None or order.owner != query.owner:
+            return refusals.UNKNOWN_ORDER
+        return _row(order)
+
+    def _orders(self, query: Query) -> Any:
+        """Newest first; `status` is `open` (the default), `all`, or one of ours."""
+        books = self._desk.books
+        status = str(query.args.get("status") or "open")
+        source = books.open_orders() if status == "open" else books.orders.values()
+        found = [
+            _row(order)
+            for order in source
+            if order.owner == query.owner and _matches(order, status, query)
+        ]
+        return sorted(found, key=lambda row: row["updated_ns"], reverse=True)[: _limit(query)]
+
+    def _executions(self, query: Query) -> Any:
+        """Fill updates of the owner's order stream after a number."""
+        after = int(query.args.get("after") or 0)
+        updates = self._desk.books.tail(f"orders/{query.owner}", after, ROWS_MAX)
+        return [update for update in updates if isinstance(update.body, OrderUpdate) and isinstance(update.body.event, Fill)]
+
+    def _positions(self, query: Query) -> Any:
+        accounts = self._owned(query)
+        return [
+            position
+            for (account, _), position in self._desk.books.positions.items()
+            if account in accounts and position.quantity
+        ][:ROWS_MAX]
+
+    def _owned(self, query: Query) -> set[str]:
+        wanted = query.args.get("account")
+        return {
+            venue.settings.account
+            for venue in self._desk.venues.values()
+            if venue.settings.owner == query.owner and wanted in (None, venue.settings.account)
+        }
+
+    def _accounts(self, query: Query) -> Any:
+        snapshots = self._desk.books.accounts
+        return [snapshots[name] for name in sorted(self._owned(query)) if name in snapshots]
+
+    def _account(self, query: Query) -> Any:
+        name = query.args.get("account")
+        if name not in self._owned(query):
+            return _unknown("account", "no such account; see accounts.list")
+        books = self._desk.books
+        return {"account": books.accounts.get(str(name)), "balances": books.balances.get(str(name))}
+
+    def _instruments(self, query: Query) -> Any:
+        found = {}
+        for venue in self._desk.venues.values():
+            if venue.settings.owner == query.owner:
+                found.update(venue.instruments)
+        return [found[name] for name in sorted(found)]
+
+    def _quotes(self, query: Query) -> Any:
+        names = str(query.args.get("instrument") or "").split(",")
+        found = [self._desk.find_quote(name) for name in names]
+        if not any(found):
+            return _unknown("instrument", "no quote of it yet; see instruments.list")
+        return [quote for quote in found if quote is not None]
+
+    def _transactions(self, query: Query) -> Any:
+        after = int(query.args.get("after") or 0)
+        account = str(query.args.get("account"))
+        if account not in self._owned(query):
+            return _unknown("account", "no such account; see accounts.list")
+        return self._desk.books.tail(f"transactions/{account}", after, ROWS_MAX)
+
+    def _connections(self, query: Query) -> Any:
+        return [
+            {
+                "connection": name,
+                "broker": venue.settings.broker,
+                "environment": venue.settings.environment.value,
+                "account": venue.settings.account,
+                "state": venue.state.value if venue.is_attached else "disconnected",
+                "in_flight": len(venue.in_flight),
+                "ready": len(venue.ready),
+                "credits": venue.credits,
+            }
+            for name, venue in self._desk.venues.items()
+            if venue.settings.owner == query.owner
+        ]
+
+
+def _matches(order: Order, status: str, query: Query) -> bool:
+    instrument, tag = query.args.get("instrument"), query.args.get("tag")
+    return (
+        (status in ("all", order.status.value) or (status == "open" and order.status in OPEN))
+        and instrument in (None, order.instrument)
+        and (tag is None or (order.terms is not None and order.terms.tag == tag))
+    )
+
+
+def _limit(query: Query) -> int:
+    return max(1, min(int(query.args.get("limit") or 100), ROWS_MAX))
+
+
+def _row(order: Order) -> dict[str, Any]:
+    """An order as clients read it: our status, the common word for it, and the facts."""
+    average = order.average_price
+    return {
+        "order_id": order.order_id,
+        "client_order_id": order.client_order_id,
+        "origin": order.origin.value,
+        "status": order.status.value,
+        "common_status": COMMON[order.status].value,
+        "pending": order.pending.value if order.pending else None,
+        "instrument": order.instrument,
+        "side": (order.terms or order.external).side.value,  # type: ignore[union-attr]
+        "quantity": str(order.quantity),
+        "filled": str(order.filled),
+        "leaves": str(order.leaves),
+        "average_price": str(average) if average is not None else None,
+        "account": order.account,
+        "connection": order.connection,
+        "legs": list(order.legs),
+        "reason": order.reason,
+        "version": order.version,
+        "late_fill": order.late_fill,
+        "terms": order.terms,
+        "parent_order_id": order.parent_order_id,
+        "received_ns": order.received_ns,
+        "updated_ns": order.updated_ns,
+    }
+
+
+def _unknown(field: str, message: str) -> ErrorInfo:
+    return ErrorInfo(
+        code=f"unknown_{field}",
+        category=Category.CLIENT,
+        outcome=Outcome.NONE,
+        retry=Retry.NEVER,
+        message=message,
+        field=field,
+    )
+
+
+def _unavailable(what: str) -> ErrorInfo:
+    return ErrorInfo(
+        code="unsupported_request",
+        category=Category.CLIENT,
+        outcome=Outcome.NONE,
+        retry=Retry.NEVER,
+        message=f"{what} is not available in this release",
+        field="t",
+    )

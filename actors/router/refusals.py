@@ -1,0 +1,131 @@
+"""The router's own refusals, in the words of PROTOCOL rule 4. None of them reached a broker."""
+
+from __future__ import annotations
+
+from domain.commands import Decided
+from domain.errors import Category, ErrorInfo, Outcome, Retry
+from domain.orders import NewOrder
+from domain.screening import Violation
+
+
+def _error(
+    code: str,
+    category: Category,
+    message: str,
+    retry: Retry = Retry.NEW_ID,
+    field: str | None = None,
+    retry_after_ms: int | None = None,
+) -> ErrorInfo:
+    return ErrorInfo(
+        code=code,
+        category=category,
+        outcome=Outcome.NONE,
+        retry=retry,
+        message=message,
+        field=field,
+        retry_after_ms=retry_after_ms,
+    )
+
+
+COMPLIANCE_UNAVAILABLE = _error(
+    "compliance_unavailable",
+    Category.SYSTEM,
+    "no order can be screened at the moment; cancels still pass",
+    Retry.SAME_ID,
+    retry_after_ms=500,
+)
+VENUE_UNAVAILABLE = _error(
+    "venue_unavailable",
+    Category.VENUE,
+    "no connection that trades this instrument is up; ask for queue_if_down to wait",
+    Retry.SAME_ID,
+    retry_after_ms=1000,
+)
+BUSY = _error(
+    "busy", Category.SYSTEM, "too many orders are waiting", Retry.SAME_ID, retry_after_ms=200
+)
+STALE = _error("stale", Category.CLIENT, "valid_for_ms ran out before the order could be sent")
+HALTED = _error("halted", Category.RISK, "a halt covers this order; cancels still pass")
+UNKNOWN_ORDER = _error(
+    "unknown_order", Category.CLIENT, "no such order of this owner", Retry.NEVER, "client_order_id"
+)
+PENDING = _error(
+    "change_pending",
+    Category.CLIENT,
+    "a cancel or amend of this order is under way; wait for its outcome",
+    Retry.SAME_ID,
+    retry_after_ms=200,
+)
+NO_POSITION = _error(
+    "no_position", Category.CLIENT, "there is nothing of this instrument to close", field="instrument"
+)
+
+
+def invalid(field: str, message: str) -> ErrorInfo:
+    """The order leaves the instrument's grid or bounds."""
+    return _error("invalid_order", Category.CLIENT, message, field=field)
+
+
+def unsupported(reason: str) -> ErrorInfo:
+    """The broker cannot take such an order."""
+    return _error("unsupported", Category.CLIENT, reason)
+
+
+def unknown_instrument(symbol: str) -> ErrorInfo:
+    """No connection of this owner trades it."""
+    message = f"{symbol} is not traded by any of your connections; see instruments.list"
+    return _error("unknown_instrument", Category.CLIENT, message, field="instrument")
+
+
+def market_closed(symbol: str) -> ErrorInfo:
+    """A market order now would be refused by the broker."""
+    return _error("market_closed", Category.VENUE, f"the market of {symbol} is closed")
+
+
+def unknown_outstanding(symbol: str) -> ErrorInfo:
+    """An order whose outcome is unknown blocks new risk on its instrument and account."""
+    message = f"an earlier order in {symbol} has an unknown outcome; new risk waits for evidence"
+    return _error(
+        "unknown_outstanding", Category.SYSTEM, message, Retry.SAME_ID, retry_after_ms=1000
+    )
+
+
+def not_working(status: str) -> ErrorInfo:
+    """A cancel or amend of an order that is no longer working."""
+    return _error("not_working", Category.CLIENT, f"the order is {status}", Retry.NEVER)
+
+
+def stale_version(version: int) -> ErrorInfo:
+    """The order changed since the client last saw it."""
+    message = f"the order is at version {version} by now"
+    return _error("stale_version", Category.CLIENT, message, field="if_version")
+
+
+def id_conflict(order: NewOrder) -> Decided:
+    """The same client order id with another body."""
+    error = _error(
+        "id_conflict",
+        Category.CLIENT,
+        "this client_order_id was used before for another order",
+        field="client_order_id",
+    )
+    return Decided(client_order_id=order.client_order_id, error=error)
+
+
+def denied(violation: Violation | None) -> ErrorInfo:
+    """Compliance's refusal, with its numbers."""
+    if violation is None:
+        return _error("not_screened", Category.RISK, "compliance gave no verdict")
+    message = violation.message
+    if violation.would_pass:
+        message = f"{message}; {violation.would_pass}"
+    return ErrorInfo(
+        code=violation.code,
+        category=Category.RISK,
+        outcome=Outcome.NONE,
+        retry=Retry.NEW_ID,
+        message=message,
+        field=violation.field,
+        rule=violation.rule,
+        citation=violation.citation,
+    )

@@ -1,0 +1,361 @@
+"""What connections tell, and what the router concludes: recovery is the same code.
+
+Items come numbered; what is already known changes nothing and is not written again. A
+connection that comes (back) is probed for every order that was SENDING, and asked for
+evidence of every UNKNOWN; orders that wait to be canceled are canceled again.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from actors import messages as m
+from actors.router.desk import Desk, Draft, Venue
+from actors.router.orders import Orders
+from domain import events as ev
+from domain import ids
+from domain.accounts import SessionState
+from domain.events import VenueEvent
+from domain.lifecycle import TERMINAL, Order, Origin, Pending, Status
+from domain.orders import OrderType, TimeInForce
+from domain.portfolio import Position
+from domain.records import Reported, Settled, Synced
+from domain.streams import BalancesUpdate, ConnectionUpdate, NoticeKind, PositionUpdate
+
+UNKNOWN_ALARM_NS = 30_000_000_000
+SILENT_SENDING_NS = 5_000_000_000
+WORKING = (Status.LIVE, Status.PARTIALLY_FILLED)
+
+
+class Reports:
+    """Folds connections' items into records at the desk."""
+
+    def __init__(self, desk: Desk, orders: Orders) -> None:
+        self.desk = desk
+        self.orders = orders
+        self._alarmed: set[str] = set()
+        self._last: dict[str, tuple[str, int]] = {}
+
+    # -- a connection comes and goes
+
+    def attach(self, connection: str) -> None:
+        """A link is up: introduce our epoch."""
+        books = self.desk.books
+        incarnation, last = books.items_seen.get(connection, ("", 0))
+        self.desk.to_connections.append(
+            (
+                connection,
+                m.Attach(
+                    epoch=self.desk.epoch,
+                    incarnation=incarnation,
+                    last=last,
+                    last_intent=books.last_intents.get(connection, 0),
+                    cursor=books.cursors.get(connection),
+                    halts=self.desk.halts(),
+                ),
+            )
+        )
+
+    def attached(self, message: m.Attached) -> None:
+        """The connection is ours: probe what was under way."""
+        venue = self.desk.venues[message.connection]
+        is_new = not venue.is_attached
+        venue.is_attached = True
+        venue.credits = message.credits
+        venue.instruments = {i.symbol: i for i in message.instruments}
+        if is_new:
+            self._probe(message.connection)
+
+    def _probe(self, connection: str) -> None:
+        desk = self.desk
+        under_way = [o for o in desk.books.open_orders() if o.connection == connection]
+        sending = tuple(
+            o.intent for o in under_way if o.status is Status.SENDING and o.intent is not None
+        )
+        desk.venues[connection].in_flight = set(sending)
+        if sending:
+            desk.to_connections.append(
+                (connection, m.Probe(epoch=desk.epoch, intents=sending))
+            )
+        for order in under_way:
+            if order.status is Status.UNKNOWN:
+                self._look_up(order)
+            self.orders.send_cancel(order)
+
+    def lost(self, connection: str) -> None:
+        """The link broke: nothing more can be sent until it is back."""
+        venue = self.desk.venues[connection]
+        venue.is_attached = False
+        venue.state = SessionState.DISCONNECTED
+
+    # -- items
+
+    def items(self, message: m.Items) -> None:
+        """Writes down what is new in them, then frees them."""
+        desk = self.desk
+        seen = desk.books.items_seen.get(message.connection, ("", 0))
+        known = max(seen, self._last.get(message.connection, ("", 0)), key=_number_in(message))
+        last = message.first + len(message.items) - 1
+        if known[0] == message.incarnation and last <= known[1]:
+            self._free(message, last)
+            return
+        venue = desk.venues[message.connection]
+        cause = Reported(
+            connection=message.connection,
+            incarnation=message.incarnation,
+            first=message.first,
+            last=last,
+            cursor=message.cursor,
+        )
+        draft = desk.draft(cause, venue.settings.owner)
+        for item in message.items:
+            draft = self._item(draft, venue, item, message)
+        if draft.updates:
+            draft.close()
+        self._last[message.connection] = (message.incarnation, last)
+        self._free(message, last)
+        self.orders.spend_credits(venue)
+
+    def _free(self, message: m.Items, last: int) -> None:
+        freed = m.Freed(incarnation=message.incarnation, last=last)
+        self.desk.to_connections.append((message.connection, freed))
+
+    def _item(self, draft: Draft, venue: Venue, item: m.Item, message: m.Items) -> Draft:
+        match item:
+            case m.Told():
+                self._told(draft, venue, item)
+            case m.GateRefused():
+                self._gate_refused(draft, venue, item)
+            case m.InDoubt():
+                self._in_doubt(draft, venue, item)
+            case m.NoTrace():
+                order = draft.order(item.order_id)
+                if order is not None and order.status is Status.UNKNOWN:
+                    evidence = ev.NotPlaced(at_ns=self.desk.now_ns, evidence=item.evidence)
+                    draft.event(order, evidence)
+            case m.SyncedAccount():
+                return self._synced(draft, venue, item, message)
+            case m.StateChanged():
+                venue.state = item.state.state
+                draft.add("connections", ConnectionUpdate(connection=item.state))
+        return draft
+
+    def _told(self, draft: Draft, venue: Venue, told: m.Told) -> None:
+        if told.intent is not None:
+            venue.in_flight.discard(told.intent)
+        for event in told.events:
+            self._venue_event(draft, venue, event)
+
+    def _venue_event(self, draft: Draft, venue: Venue, event: VenueEvent) -> None:
+        order = self._find(draft, venue, event)
+        if order is None:
+            self._external(draft, venue, event)
+            return
+        if order.origin is Origin.CLIENT and isinstance(event, ev.External):
+            event = ev.Accepted(
+                at_ns=event.at_ns,
+                broker_order_id=event.broker_order_id,
+                venue_client_id=event.venue_client_id,
+            )
+        if changes_nothing(order, event):
+            return
+        after = draft.event(order, event)
+        if order.status in (Status.SENDING, Status.UNKNOWN) and order.intent is not None:
+            venue.in_flight.discard(order.intent)
+        if after.status in WORKING and order.status not in WORKING:
+            self.orders.send_cancel(after)
+
+    def _find(self, draft: Draft, venue: Venue, event: VenueEvent) -> Order | None:
+        books = self.desk.books
+        name = event.venue_client_id
+        order_id = books.by_venue_client_id.get(name) if name else None
+        if order_id is None and event.broker_order_id is not None:
+            key = (venue.settings.id, event.broker_order_id)
+            order_id = books.by_broker_order_id.get(key)
+            if order_id is None:
+                order_id = ids.external_order_id(*key)
+        return draft.order(order_id) if order_id else None
+
+    def _external(self, draft: Draft, venue: Venue, event: VenueEvent) -> None:
+        """An order we did not place comes to be known, from its creation or its first fill."""
+        if isinstance(event, ev.External):
+            made = event
+        elif isinstance(event, ev.Fill):
+            made = ev.External(
+                at_ns=event.at_ns,
+                broker_order_id=event.broker_order_id,
+                instrument=event.instrument,
+                side=event.side,
+                quantity=event.quantity,
+                order_type=OrderType.MARKET,
+                time_in_force=TimeInForce.FOK,
+            )
+        else:
+            # The end of an order from before our time: nothing of ours hangs on it.
+            return
+        parent = self._parent(venue, made)
+        order = Order(
+            order_id=ids.external_order_id(venue.settings.id, made.broker_order_id),
+            owner=venue.settings.owner,
+            origin=Origin.CHILD if parent else Origin.EXTERNAL,
+            parent_order_id=parent,
+            connection=venue.settings.id,
+            account=venue.settings.account,
+            venue_client_id=made.venue_client_id,
+            received_ns=self.desk.now_ns,
+        )
+        order = draft.event(order, made)
+        if isinstance(event, ev.Fill):
+            draft.event(order, event)
+
+    def _parent(self, venue: Venue, made: ev.External) -> str | None:
+        if made.parent_execution is None:
+            return None
+        settings = venue.settings
+        name = ids.execution_id(
+            settings.broker, settings.broker_account_id, made.parent_execution
+        )
+        return self.desk.execution_orders.get(name)
+
+    def _gate_refused(self, draft: Draft, venue: Venue, item: m.GateRefused) -> None:
+        venue.in_flight.discard(item.intent)
+        order = self.desk.books.by_intent(venue.settings.id, item.intent)
+        if order is None or order.status not in (Status.SENDING, Status.UNKNOWN):
+            return
+        now = self.desk.now_ns
+        order = draft.event(order, ev.NeverSent(at_ns=now, reason=item.reason))
+        draft.event(order, ev.Canceled(at_ns=now, reason=item.reason))
+
+    def _in_doubt(self, draft: Draft, venue: Venue, item: m.InDoubt) -> None:
+        venue.in_flight.discard(item.intent)
+        order = self.desk.books.by_intent(venue.settings.id, item.intent)
+        if order is None or order.status is not Status.SENDING:
+            return
+        order = draft.event(order, ev.OutcomeUnknown(at_ns=self.desk.now_ns, reason=item.reason))
+        self._look_up(order)
+
+    def _look_up(self, order: Order) -> None:
+        connection = order.connection or ""
+        wanted = m.LookUp(
+            epoch=self.desk.epoch,
+            order_id=order.order_id,
+            venue_client_id=order.venue_client_id or "",
+            cursor=self.desk.books.cursors.get(connection),
+        )
+        self.desk.to_connections.append((connection, wanted))
+
+    # -- the account, as the broker sees it
+
+    def _synced(
+        self, draft: Draft, venue: Venue, item: m.SyncedAccount, message: m.Items
+    ) -> Draft:
+        if draft.updates:
+            draft.close()
+        cause = Synced(
+            connection=venue.settings.id,
+            incarnation=message.incarnation,
+            snapshot=item.snapshot,
+        )
+        account = item.snapshot.account.account
+        draft = self.desk.draft(cause, venue.settings.owner)
+        draft.add(f"account/{account}", BalancesUpdate(balances=item.snapshot.balances))
+        self._compare_positions(draft, account, item.snapshot.positions)
+        for made in item.open_orders:
+            self._venue_event(draft, venue, made)
+        self._look_for_missing(draft, venue, item)
+        return draft
+
+    def _compare_positions(
+        self, draft: Draft, account: str, positions: tuple[Position, ...]
+    ) -> None:
+        books = self.desk.books
+        theirs = {position.instrument: position for position in positions}
+        ours = {name: p for (owner, name), p in books.positions.items() if owner == account}
+        is_first = not books.is_synced(account)
+        for instrument in sorted(theirs.keys() | ours.keys()):
+            their, our = theirs.get(instrument), ours.get(instrument)
+            if _held(their) == _held(our):
+                continue
+            if not is_first:
+                what = f"{instrument}: broker {_held(their)}, books {_held(our)}"
+                draft.notice(NoticeKind.BREAK, f"account/{account}", what, None)
+            empty = Position(account=account, instrument=instrument, quantity=Decimal(0))
+            draft.add(f"account/{account}", PositionUpdate(position=their or empty))
+
+    def _look_for_missing(self, draft: Draft, venue: Venue, item: m.SyncedAccount) -> None:
+        """Orders we hold for working that the broker no longer lists: look, never guess."""
+        listed = {made.broker_order_id for made in item.open_orders}
+        for order in self.desk.books.open_orders():
+            if order.connection != venue.settings.id or order.status not in WORKING:
+                continue
+            if order.legs and order.legs[-1] not in listed and draft.order(order.order_id) is order:
+                self._look_up(order)
+
+    # -- the clock
+
+    def tick(self) -> None:
+        """What time alone brings: silent sends become UNKNOWN, old UNKNOWNs raise an alarm."""
+        desk = self.desk
+        for order in desk.books.open_orders():
+            age = desk.now_ns - order.updated_ns
+            if order.status is Status.SENDING and age > SILENT_SENDING_NS:
+                if not desk.venues[order.connection or ""].is_attached:
+                    draft = desk.draft(Settled(why="the connection is gone"), order.owner)
+                    event = ev.OutcomeUnknown(at_ns=desk.now_ns, reason="connection lost")
+                    draft.event(order, event)
+                    draft.close()
+            elif order.status is Status.UNKNOWN and age > UNKNOWN_ALARM_NS:
+                self._alarm(order)
+
+    def _alarm(self, order: Order) -> None:
+        if order.order_id in self._alarmed:
+            return
+        self._alarmed.add(order.order_id)
+        draft = self.desk.draft(Settled(why="unknown for too long"), order.owner)
+        what = "its outcome is unknown for over 30 s; new risk on its instrument is blocked"
+        draft.notice(NoticeKind.UNKNOWN_ORDER, f"orders/{order.owner}", what, order.order_id)
+        draft.close()
+
+    def recover(self) -> None:
+        """After replay: what waited for a credit was never sent, and its screening is gone."""
+        for order in tuple(self.desk.books.open_orders()):
+            if order.status is Status.READY:
+                draft = self.desk.draft(Settled(why="the router restarted"), order.owner)
+                reason = "not sent before a restart of the router"
+                draft.event(order, ev.Canceled(at_ns=self.desk.now_ns, reason=reason))
+                draft.close()
+
+
+def changes_nothing(order: Order, event: VenueEvent) -> bool:
+    """True for a fact already in the order: seen by another road, or told again."""
+    match event:
+        case ev.Fill():
+            return event.execution_id in order.executions
+        case ev.External():
+            return True
+        case ev.Accepted() | ev.Triggered():
+            waits = order.status in (Status.SENDING, Status.UNKNOWN)
+            return not waits and event.broker_order_id in order.legs
+        case ev.Canceled() | ev.Rejected() | ev.Expired():
+            return order.status in TERMINAL
+        case ev.Replaced():
+            return event.broker_order_id in order.legs and order.pending is not Pending.AMEND
+        case ev.CancelRefused():
+            return order.pending is not Pending.CANCEL
+        case ev.AmendRefused():
+            return order.pending is not Pending.AMEND
+
+
+def _held(position: Position | None) -> tuple[Any, ...]:
+    """What two views of a position must agree on: the quantity and the lots."""
+    if position is None:
+        return (Decimal(0), ())
+    return (position.quantity, tuple((lot.lot_id, lot.quantity) for lot in position.lots))
+
+
+def _number_in(message: m.Items) -> Any:
+    return lambda seen: seen[1] if seen[0] == message.incarnation else -1
+
+
+

@@ -1,0 +1,216 @@
+"""Settings: one TOML file, secrets apart, and the full list of what is wrong with them.
+
+Every folder declares its own settings beside the code that reads them; this is where they
+are put together and checked, once, at start. Nobody else reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from compliance.settings import ComplianceSettings
+from compliance.settings import find_faults as find_compliance_faults
+from domain.accounts import AccountType, Environment, Region
+from gateway.settings import GatewaySettings
+from ledger.journal import JournalSettings
+
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$")]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+BROKERS = ("oanda",)
+LOOPBACK = ("127.0.0.1", "::1")
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; `faults` is the whole list, each with its fix."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(f"- {fault}" for fault in faults))
+        self.faults = faults
+
+
+class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which deployment this is. `id` ties the journal, the sockets and the processes together."""
+
+    id: Name
+    host: str = "127.0.0.1"
+    port: Port = 8765
+    health_port: Port = 8766
+    edges: Annotated[int, Meta(ge=1, le=16)] = 1
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class OwnerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An owner, by the pseudonym the journal knows."""
+
+    id: Name
+
+
+class ConnectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One login at one broker.
+
+    The token is a secret: it is read from the environment variable `token_env` or the file
+    `token_file`, never from here. `api_url` and `stream_url` default to the broker's own.
+    """
+
+    id: Name
+    owner: Name
+    broker: str
+    broker_account_id: str
+    account: Name
+    environment: Environment = Environment.PAPER
+    account_type: AccountType = AccountType.MARGIN
+    region: Region = Region.US
+    regime: str = "us_forex"
+    currency: str = "USD"
+    label: str = ""
+    token_env: str | None = None
+    token_file: str | None = None
+    api_url: str | None = None
+    stream_url: str | None = None
+    simulator: str | None = None
+    instruments: tuple[str, ...] = ()
+    credits: Annotated[int, Meta(ge=1, le=1000)] = 64
+    sessions: Annotated[int, Meta(ge=1, le=256)] = 64
+    answer_timeout_ms: Annotated[int, Meta(ge=50, le=60_000)] = 2_000
+    visibility_horizon_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2_000
+
+
+class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A paper broker run beside the gateway: `ticks` replays files, else a seeded generator."""
+
+    id: Name
+    broker: str = "oanda"
+    port: Port = 0
+    seed: int = 7
+    ticks: str | None = None
+    speed: float = 1.0
+    ticks_per_s: Annotated[int, Meta(ge=1, le=10_000)] = 8
+
+
+class RaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How Ray is run. It holds no order; these bound what it takes."""
+
+    object_store_mib: Annotated[int, Meta(ge=75, le=65_536)] = 80
+    cpus: Annotated[int, Meta(ge=1, le=1024)] = 16
+    address: str | None = None
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything, as decoded from one TOML file."""
+
+    deployment: DeploymentSettings
+    owners: tuple[OwnerSettings, ...]
+    connections: tuple[ConnectionSettings, ...]
+    simulators: tuple[SimulatorSettings, ...] = ()
+    gateway: GatewaySettings = GatewaySettings()
+    journal: JournalSettings = JournalSettings()
+    compliance: ComplianceSettings = ComplianceSettings()
+    ray: RaySettings = RaySettings()
+
+
+def load(path: Path) -> Settings:
+    """The settings of a file. Raises SettingsError with every fault found."""
+    try:
+        raw = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise SettingsError([f"{path} does not exist; run `fillgate init` to make one"]) from None
+    except tomllib.TOMLDecodeError as trouble:
+        raise SettingsError([f"{path} is not valid TOML: {trouble}"]) from None
+    faults = _section_faults(raw)
+    if faults:
+        raise SettingsError(faults)
+    settings = msgspec.convert(raw, Settings, strict=True)
+    faults = _find_faults(settings)
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def _section_faults(raw: dict[str, Any]) -> list[str]:
+    """Decodes section by section, so that one fault does not hide the next."""
+    faults = [f"unknown section [{name}]" for name in raw if name not in Settings.__struct_fields__]
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    for name, field in fields.items():
+        if name not in raw:
+            if field.required:
+                faults.append(f"section [{name}] is missing; run `fillgate init` for an example")
+            continue
+        value = raw[name]
+        many = isinstance(value, list)
+        kind = field.type.__args__[0] if many and hasattr(field.type, "__args__") else field.type
+        for number, entry in enumerate(value if many else [value]):
+            where = f"[[{name}]] number {number + 1}" if many else f"[{name}]"
+            faults += _convert_faults(where, entry, kind)
+    return faults
+
+
+def _convert_faults(where: str, entry: Any, kind: Any) -> list[str]:
+    try:
+        msgspec.convert(entry, kind, strict=True)
+    except msgspec.ValidationError as trouble:
+        return [f"{where}: {trouble}"]
+    return []
+
+
+def _find_faults(settings: Settings) -> list[str]:
+    """What each part alone cannot know: names that must match, secrets that must exist."""
+    owners = {owner.id for owner in settings.owners}
+    simulators = {simulator.id for simulator in settings.simulators}
+    faults = list(find_compliance_faults(settings.compliance))
+    if settings.deployment.host not in LOOPBACK:
+        host = settings.deployment.host
+        faults.append(f"[deployment] host {host}: without TLS only {', '.join(LOOPBACK)} is served")
+    for kind, names in (
+        ("owners", [o.id for o in settings.owners]),
+        ("connections", [c.id for c in settings.connections]),
+        ("connections' account", [c.account for c in settings.connections]),
+        ("simulators", [s.id for s in settings.simulators]),
+    ):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        faults += [f"{kind}: {name} is used twice; each must be unique" for name in twice]
+    for connection in settings.connections:
+        faults += _connection_faults(connection, owners, simulators)
+    return faults
+
+
+def _connection_faults(
+    connection: ConnectionSettings, owners: set[str], simulators: set[str]
+) -> list[str]:
+    where = f"connection {connection.id}"
+    faults = []
+    if connection.owner not in owners:
+        faults.append(f"{where}: owner {connection.owner} is not among [[owners]]")
+    if connection.broker not in BROKERS:
+        known = ", ".join(BROKERS)
+        faults.append(f"{where}: broker {connection.broker} is not known; known: {known}")
+    if connection.simulator is None:
+        if connection.token_env is None and connection.token_file is None:
+            faults.append(f"{where}: needs token_env or token_file")
+        if connection.token_env is not None and not os.environ.get(connection.token_env):
+            faults.append(f"{where}: environment variable {connection.token_env} is not set")
+        if connection.token_file is not None and not Path(connection.token_file).is_file():
+            faults.append(f"{where}: token_file {connection.token_file} does not exist")
+    elif connection.simulator not in simulators:
+        faults.append(f"{where}: simulator {connection.simulator} is not among [[simulators]]")
+    if connection.environment is Environment.LIVE and connection.simulator is not None:
+        faults.append(f"{where}: a live connection cannot use a simulator")
+    return faults
+
+
+def read_token(connection: ConnectionSettings) -> str:
+    """The connection's secret. A paper connection over our simulator has a fixed one."""
+    if connection.token_env is not None:
+        return os.environ[connection.token_env]
+    if connection.token_file is not None:
+        return Path(connection.token_file).read_text().strip()
+    return PAPER_TOKEN
+
+
+PAPER_TOKEN = "paper"  # noqa: S105 - opens nothing but our own simulator on loopback
