@@ -399,6 +399,7 @@ class BrokerConnection(LinkOwner[Any]):
         failures = 0
         while True:
             try:
+                await self.transport.warm_up()
                 await self._load_instruments()
                 await self._follow()
                 failures = 0

@@ -32,7 +32,7 @@ class Prices(LinkOwner[Any]):
         self._edges: dict[Link[Any], frozenset[str]] = {}
         self._updates: dict[str, int] = {}
         self._latest: dict[str, Quote] = {}
-        self._throttle = Throttle(per_second=ROUTER_QUOTES_PER_S)
+        self._throttle = Throttle(ROUTER_QUOTES_PER_S)
 
     def link_down(self, link: Link[Any]) -> None:
         """A router or an edge went."""

@@ -20,12 +20,14 @@ from actors.router.actor import Router
 from actors.router.desk import Venue
 from actors.settings import ConnectionSettings, Settings, read_token
 from brokers.adapter import Adapter, AdapterSettings
-from brokers.registry import make_adapter
+from brokers.registry import AUTH_HEADERS, BROKERS, HOSTS
 from brokers.transport import Transport, TransportSettings
 from domain.accounts import BrokerAccount
 from ledger.faults import JournalLocked
 from ledger.journal import LocalJournal
-from ledger.projection import Books
+from ledger.recovery import restore
+
+WARM_CONNECTIONS = 8
 
 
 def starter_of(role: str) -> Callable[[Stage], Awaitable[None]]:
@@ -52,7 +54,7 @@ async def start_router(stage: Stage) -> None:
     stage.beacon.declare(Declared.REPLAYING)
     settings = stage.settings
     journal = await _open_journal(stage)
-    books = Books.restore(journal)
+    books = restore(journal).books
     venues = {
         connection.id: Venue(settings=connection, adapter=_adapter(connection, token=""))
         for connection in settings.connections
@@ -86,10 +88,14 @@ async def start_connection(stage: Stage) -> None:
     """Waits for a router, then keeps the login connected."""
     name = stage.role.removeprefix("connection-")
     settings = next(c for c in stage.settings.connections if c.id == name)
-    transport = Transport(_transport_settings(settings, stage.paths), read_token(settings))
+    token = read_token(settings)
+    transport = Transport(
+        _transport_settings(settings, stage.paths), AUTH_HEADERS[settings.broker](token)
+    )
+    transport.open()
     connection = BrokerConnection(
         settings=settings,
-        adapter=_adapter(settings, read_token(settings)),
+        adapter=_adapter(settings, token),
         transport=transport,
         marks=Marks(stage.paths.marks(name)),
         incarnation=stage.incarnation,
@@ -117,17 +123,21 @@ def _adapter(settings: ConnectionSettings, token: str) -> Adapter:
         region=settings.region,
         regime=settings.regime,
     )
-    return make_adapter(
-        settings.broker,
+    return BROKERS[settings.broker](
         AdapterSettings(
             account=account, broker_account_id=settings.broker_account_id, token=token
-        ),
+        )
     )
 
 
 def _transport_settings(settings: ConnectionSettings, paths: Paths) -> TransportSettings:
-    api, stream = settings.api_url, settings.stream_url
+    rest, stream = HOSTS[settings.broker][settings.environment]
     if settings.simulator is not None:
         running = json.loads((paths.runtime / f"simulator-{settings.simulator}.json").read_text())
-        api, stream = running["url"], running["stream_url"]
-    return TransportSettings(api_url=api, stream_url=stream, sessions=settings.sessions)
+        rest, stream = running["url"], running["stream_url"]
+    return TransportSettings(
+        rest_url=settings.api_url or rest,
+        stream_url=settings.stream_url or stream,
+        connections_max=settings.sessions,
+        warm_connections=min(settings.sessions, WARM_CONNECTIONS),
+    )

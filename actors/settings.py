@@ -77,7 +77,7 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     simulator: str | None = None
     instruments: tuple[str, ...] = ()
     credits: Annotated[int, Meta(ge=1, le=1000)] = 64
-    sessions: Annotated[int, Meta(ge=1, le=256)] = 64
+    sessions: Annotated[int, Meta(ge=1, le=64)] = 64
     answer_timeout_ms: Annotated[int, Meta(ge=50, le=60_000)] = 2_000
     visibility_horizon_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2_000
 

@@ -18,6 +18,7 @@ from actors.beacon import Beacon, Declared
 from actors.connection import Clocks
 from actors.link import Hello, Link, LinkOwner, dial, listen
 from actors.paths import Paths, connection_role
+from actors.router.changes import Changes
 from actors.router.desk import Desk, Venue
 from actors.router.guards import Guards
 from actors.router.orders import Orders
@@ -51,8 +52,9 @@ class Router:
         self._beacon = beacon
         self.desk = Desk(books, books.epoch + 1, venues)
         self.orders = Orders(self.desk)
-        self.reports = Reports(self.desk, self.orders)
-        self.guards = Guards(self.desk, self.orders)
+        self.changes = Changes(self.desk, self.orders)
+        self.reports = Reports(self.desk, self.changes)
+        self.guards = Guards(self.desk, self.changes)
         self.reads = Reads(self.desk)
         self._edges: set[Link[Any]] = set()
         self._connections: dict[str, Link[Any]] = {}
@@ -174,7 +176,7 @@ class Router:
         match message:
             case Submit():
                 self.guards.sign(message.owner, message.session)
-                self.orders.submit(link, message)
+                self.changes.submit(link, message)
             case Login():
                 self._login(link, message)
             case Logout():
@@ -196,7 +198,7 @@ class Router:
         own |= {f"{kind}/{account}" for account in accounts for kind in ("account", "transactions")}
         answer = LoggedIn(
             ref=login.ref,
-            last_cseq=books.last_cseqs.get((login.owner, login.session), 0),
+            last_cseq=books.last_cseq(login.owner, login.session),
             heads={stream: books.heads.get(stream, 0) for stream in own},
             accounts=accounts,
             error=error,
@@ -206,7 +208,7 @@ class Router:
     def _read(self, link: Link[Any], read: ReadStream) -> None:
         books = self.desk.books
         limit = min(read.limit, PAGE_MAX)
-        updates = books.tail(read.stream, read.after, limit)
+        updates = books.read(read.stream, read.after, limit)
         if updates is None:
             # Older than the tail in memory: read from the journal, off the loop.
             asyncio.get_running_loop().run_in_executor(None, self._read_old, link, read, limit)
@@ -218,7 +220,7 @@ class Router:
     def _read_old(self, link: Link[Any], read: ReadStream, limit: int) -> None:
         loop = self._loop
         updates = []
-        for record in self.journal.reader().records():
+        for record in self.journal.replay():
             found = [u for u in record.updates if u.stream == read.stream and u.seq > read.after]
             updates += found
             if len(updates) >= limit:
@@ -271,7 +273,7 @@ class Router:
             m.LoadBook(
                 epoch=self.desk.epoch,
                 accounts=tuple(self._snapshots()),
-                orders=tuple(books.open_orders()),
+                orders=tuple(books.orders.open.values()),
                 halts=self.desk.halts(),
                 instruments=tuple(
                     instrument
@@ -286,9 +288,10 @@ class Router:
         found = []
         for name, account in books.accounts.items():
             positions = tuple(p for (owner, _), p in books.positions.items() if owner == name)
-            balances = books.balances.get(name)
+            balances = books.balances.get((name, account.base_currency))
+            feed = books.feeds.get(account.connection)
             if balances is not None:
-                cursor = books.cursors.get(account.connection) or ""
+                cursor = (feed.cursor if feed else None) or ""
                 found.append(
                     AccountSnapshot(
                         account=account, balances=balances, positions=positions, cursor=cursor

@@ -23,7 +23,7 @@ from domain.audit import Retention
 from domain.commands import FromRouter, Published
 from domain.events import OrderEvent
 from domain.instruments import Instrument
-from domain.lifecycle import Break, Order, apply
+from domain.lifecycle import Break, Order, Status, apply
 from domain.portfolio import Position, apply_lots, apply_net
 from domain.quotes import Quote
 from domain.records import Cause, Halted, Record
@@ -32,14 +32,13 @@ from domain.streams import (
     BalancesUpdate,
     Notice,
     NoticeKind,
+    OrderUpdate,
     PositionUpdate,
     StreamUpdate,
     UpdateBody,
     order_update,
 )
 from ledger.projection import Books
-
-RECENT_EXECUTIONS_MAX = 20_000
 
 
 class Venue(Struct, kw_only=True):
@@ -75,7 +74,11 @@ class Desk:
         self.to_all_edges: list[Published] = []
         self.to_connections: list[tuple[str, Any]] = []
         self.to_compliance: list[Any] = []
-        self.execution_orders: dict[str, str] = {}
+        self.unknown: dict[str, tuple[str | None, str]] = {}
+        """Where new risk waits for evidence: (account, instrument) by order id."""
+        self._intents: dict[str, int] = {}
+        for order in books.orders.open.values():
+            self.note(order)
 
     def draft(
         self, cause: Cause, owner: str | None = None, retention: Retention = Retention.ORDER
@@ -83,11 +86,22 @@ class Desk:
         """Starts a record."""
         return Draft(self, cause, owner, retention)
 
-    def remember_execution(self, execution_id: str, order_id: str) -> None:
-        """So that a bracket child can be traced to the entry whose fill made it."""
-        self.execution_orders[execution_id] = order_id
-        if len(self.execution_orders) > RECENT_EXECUTIONS_MAX:
-            del self.execution_orders[next(iter(self.execution_orders))]
+    def note(self, order: Order) -> None:
+        """Keeps in step what is looked up on each order's way."""
+        if order.status is Status.UNKNOWN:
+            self.unknown[order.order_id] = (order.account, order.instrument)
+        elif self.unknown:
+            self.unknown.pop(order.order_id, None)
+
+    def last_intent(self, connection: str) -> int:
+        """The last intent given, drafts included."""
+        return max(self.books.orders.last_intent(connection), self._intents.get(connection, 0))
+
+    def give_intent(self, connection: str) -> int:
+        """The next intent number of the connection."""
+        intent = self.last_intent(connection) + 1
+        self._intents[connection] = intent
+        return intent
 
     def halts(self) -> tuple[Halted, ...]:
         """Those in force."""
@@ -140,6 +154,16 @@ class Draft:
             StreamUpdate(stream=stream, seq=head + 1, at_ns=self._desk.now_ns, body=body)
         )
 
+    def entry_of(self, broker_execution_id: str) -> str | None:
+        """The order of ours whose fill in this draft has that execution id."""
+        for update in self.updates:
+            body = update.body
+            if isinstance(body, OrderUpdate) and isinstance(body.event, ev.Fill):
+                if body.event.broker_execution_id == broker_execution_id:
+                    is_ours = body.client_order_id is not None
+                    return body.order_id if is_ours else None
+        return None
+
     def notice(self, kind: NoticeKind, scope: str, message: str, order_id: str | None) -> None:
         """A line for people, on the admin stream."""
         self.add("admin", Notice(kind=kind, scope=scope, message=message, order_id=order_id))
@@ -157,6 +181,7 @@ class Draft:
         if after is order:
             return order
         self._orders[order.order_id] = after
+        self._desk.note(after)
         self.add(f"orders/{order.owner}", order_update(after, event))
         if isinstance(event, ev.Fill):
             self._fill(after, event)
@@ -164,7 +189,6 @@ class Draft:
 
     def _fill(self, order: Order, fill: ev.Fill) -> None:
         desk = self._desk
-        desk.remember_execution(fill.execution_id, order.order_id)
         if order.late_fill or order.overfilled:
             what = "filled beyond its quantity" if order.overfilled else "filled after its end"
             self.notice(NoticeKind.LATE_FILL, f"orders/{order.owner}", what, order.order_id)
@@ -185,8 +209,10 @@ class Draft:
         self._balance(account, fill)
 
     def _balance(self, account: str, fill: ev.Fill) -> None:
-        known: AccountBalances | None = self._desk.books.balances.get(account)
-        if known is None or fill.balance_after is None:
+        if fill.balance_after is None or fill.currency is None:
+            return
+        known = self._desk.books.balances.get((account, fill.currency))
+        if known is None:
             return
         unrealized = known.equity - known.cash
         changed = AccountBalances(
@@ -210,7 +236,8 @@ class Draft:
             owner=self._owner,
             retention=self._retention,
         )
-        desk.books.apply(record)
+        breaks = desk.books.apply(record)
+        assert not breaks, breaks
         desk.records.append(record)
         if record.updates:
             desk.to_all_edges.append(Published(owner=self._owner, updates=record.updates))

@@ -10,8 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from actors.router.changes import Changes
 from actors.router.desk import Desk
-from actors.router.orders import Orders
 from domain.commands import Cancel, Login, Logout, Submit
 from domain.errors import Category, ErrorInfo, Outcome, Retry
 from domain.orders import CancelOrder
@@ -33,9 +33,9 @@ class Presence(Struct, kw_only=True):
 class Guards:
     """Who is there, and what must be canceled for those who are not."""
 
-    def __init__(self, desk: Desk, orders: Orders) -> None:
+    def __init__(self, desk: Desk, changes: Changes) -> None:
         self._desk = desk
-        self._orders = orders
+        self._changes = changes
         self._sessions: dict[tuple[str, str], Presence] = {}
 
     def recover(self) -> None:
@@ -103,7 +103,7 @@ class Guards:
             ref=0, owner=guard.owner, session="", cseq=0, request_id=request,
             command=Cancel(cancel=wanted), received_ns=desk.now_ns,
         )  # fmt: skip
-        self._orders.cancel(submit, wanted)
+        self._changes.cancel(submit, wanted)
         disarmed = Guard(
             owner=guard.owner, session=guard.session, kind=guard.kind, grace_ms=guard.grace_ms,
             armed=False, tag=guard.tag, instrument=guard.instrument, account=guard.account,

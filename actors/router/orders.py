@@ -7,7 +7,7 @@ Refusals that are not compliance's are not journaled and consume no client order
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -19,26 +19,13 @@ from actors.router import refusals
 from actors.router.desk import Desk, Draft, Venue
 from domain import events as ev
 from domain import ids, routing
-from domain.commands import (
-    Amend,
-    Answer,
-    Batch,
-    Cancel,
-    ClosePosition,
-    Decided,
-    Halt,
-    Place,
-    Resume,
-    SetGuard,
-    Submit,
-)
+from domain.commands import Answer, Decided, Submit
 from domain.errors import ErrorInfo
 from domain.instruments import Instrument, find_grid_fault
-from domain.lifecycle import OPEN, TERMINAL, Order, Origin, Pending, Status, amended_terms
-from domain.orders import CancelOrder, NewOrder, OrderType, PositionEffect, Side, TimeInForce
-from domain.records import Changed, Guard, Halted, Ordered, Resumed, Settled
+from domain.lifecycle import Order, Origin, Status
+from domain.orders import NewOrder, OrderType
+from domain.records import Ordered, Settled
 from domain.screening import Candidate, Rate, ScreenAnswer, ScreenRequest, Verdict
-from domain.streams import NoticeKind
 
 SEND_BY_NS_MAX = 500_000_000
 SCREENS_MAX = 10_000
@@ -73,54 +60,36 @@ class Orders:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.compliance: str | None = None
+        self.send_amend: Callable[[Screening, Verdict], None] = _no_amends
         self._screens: dict[int, Screening] = {}
         self._by_order: dict[str, int] = {}
         self._screen_number = 0
         self._send_by: dict[str, int] = {}
 
-    # -- commands
-
-    def submit(self, edge: Any, submit: Submit) -> None:
-        """Decides a command, at once or when compliance has answered."""
-        command = submit.command
-        match command:
-            case Place():
-                self._place_all(edge, submit, (command.order,), command.dry_run)
-            case Batch():
-                self._place_all(edge, submit, command.orders, False)
-            case ClosePosition():
-                self._close_position(edge, submit, command)
-            case Amend():
-                self._amend(edge, submit, command)
-            case Cancel():
-                self._answer(edge, submit.ref, self.cancel(submit, command.cancel))
-            case SetGuard():
-                self._set_guard(edge, submit, command)
-            case Halt() | Resume():
-                self._halt(edge, submit, command)
-
-    def _answer(self, edge: Any, ref: int, result: ErrorInfo | tuple[Decided, ...]) -> None:
+    def answer(self, edge: Any, ref: int, result: ErrorInfo | tuple[Decided, ...]) -> None:
+        """Answers a command, whole or order by order."""
         if isinstance(result, ErrorInfo):
             self.desk.to_edges.append((edge, Answer(ref=ref, error=result)))
         else:
             self.desk.to_edges.append((edge, Answer(ref=ref, decided=result)))
 
-    def _place_all(
+    def place_all(
         self, edge: Any, submit: Submit, orders: tuple[NewOrder, ...], dry_run: bool
     ) -> None:
+        """Takes new orders, each decided alone; the last decision sends the answer."""
         answers: list[Decided | None] = [None] * len(orders)
         for index, order in enumerate(orders):
             asked = Asked(edge=edge, ref=submit.ref, answers=answers, index=index)
             refused = self._place(submit, order, asked, dry_run)
             if refused is not None:
-                self._decide(asked, refused)
+                self.decide(asked, refused)
 
-    def _decide(self, asked: Asked, decided: Decided) -> None:
+    def decide(self, asked: Asked, decided: Decided) -> None:
         """Fills in one order's answer; the last one sends them all."""
         asked.answers[asked.index] = decided
         done = [answer for answer in asked.answers if answer is not None]
         if len(done) == len(asked.answers):
-            self._answer(asked.edge, asked.ref, tuple(done))
+            self.answer(asked.edge, asked.ref, tuple(done))
 
     def _place(
         self, submit: Submit, order: NewOrder, asked: Asked, dry_run: bool
@@ -151,7 +120,7 @@ class Orders:
             asked=[asked],
             is_dry_run=dry_run,
         )
-        self._screen(screening, candidates)
+        self.screen(screening, candidates)
         return None
 
     def _known(
@@ -160,7 +129,7 @@ class Orders:
         """The earlier answer for a repeated id; True where its screening is still under way."""
         known = self.desk.books.orders.get(order_id)
         if known is not None:
-            same = self.desk.books.digests.get((submit.owner, order.client_order_id)) == digest
+            same = self.desk.books.orders.digest(submit.owner, order.client_order_id) == digest
             return describe(known, dup=True) if same else refusals.id_conflict(order)
         number = self._by_order.get(order_id)
         if number is None:
@@ -209,7 +178,7 @@ class Orders:
         )
 
     def _has_unknown(self, account: str, instrument: str) -> bool:
-        return (account, instrument) in self.desk.books.unknown_at()
+        return (account, instrument) in self.desk.unknown.values()
 
     def _explain_no_candidate(self, owner: str, order: NewOrder) -> ErrorInfo:
         for venue in self.desk.venues.values():
@@ -235,7 +204,8 @@ class Orders:
 
     # -- screening
 
-    def _screen(self, screening: Screening, candidates: tuple[Candidate, ...]) -> None:
+    def screen(self, screening: Screening, candidates: tuple[Candidate, ...]) -> None:
+        """Asks compliance; `screened` goes on from its answer."""
         desk = self.desk
         self._screen_number += 1
         number = self._screen_number
@@ -274,9 +244,9 @@ class Orders:
         if verdict is None:
             self._deny(screening, answer)
         elif verdict.incarnation != self.compliance:
-            self._refuse(screening, refusals.COMPLIANCE_UNAVAILABLE)
+            self.refuse(screening, refusals.COMPLIANCE_UNAVAILABLE)
         elif screening.amends is not None:
-            self._send_amend(screening, verdict)
+            self.send_amend(screening, verdict)
         else:
             self._pass(screening, verdict)
 
@@ -285,16 +255,17 @@ class Orders:
         for asked in screening.asked:
             self.desk.to_edges.append((asked.edge, Answer(ref=asked.ref, body=body)))
 
-    def _refuse(self, screening: Screening, error: ErrorInfo) -> None:
+    def refuse(self, screening: Screening, error: ErrorInfo) -> None:
+        """Answers with a refusal that is not journaled."""
         decided = Decided(client_order_id=screening.order.client_order_id, error=error)
         for asked in screening.asked:
-            self._decide(asked, decided)
+            self.decide(asked, decided)
 
     def _deny(self, screening: Screening, answer: ScreenAnswer) -> None:
         violation = next((v.violation for v in answer.verdicts if v.violation), None)
         error = refusals.denied(violation)
         if screening.amends is not None:
-            self._refuse(screening, error)
+            self.refuse(screening, error)
             return
         verdict = answer.verdicts[-1] if answer.verdicts else None
         draft = self._draft(screening, verdict, error)
@@ -302,7 +273,7 @@ class Orders:
         draft.close()
         decided = msgspec.structs.replace(describe(order), error=error)
         for asked in screening.asked:
-            self._decide(asked, decided)
+            self.decide(asked, decided)
 
     def _received(self, screening: Screening) -> Order:
         submit = screening.submit
@@ -337,7 +308,7 @@ class Orders:
         refusal = self._late_refusal(screening, venue)
         if refusal is not None:
             desk.to_compliance.append(m.Release(order_id=screening.order_id))
-            self._refuse(screening, refusal)
+            self.refuse(screening, refusal)
             return
         draft = self._draft(screening, verdict)
         order = self._received(screening)
@@ -351,7 +322,7 @@ class Orders:
             venue.ready.append(order.order_id)
         draft.close()
         for asked in screening.asked:
-            self._decide(asked, describe(order, dup=asked is not screening.asked[0]))
+            self.decide(asked, describe(order, dup=asked is not screening.asked[0]))
 
     def _late_refusal(self, screening: Screening, venue: Venue) -> ErrorInfo | None:
         """What may have changed while compliance looked."""
@@ -371,7 +342,7 @@ class Orders:
         assert order.terms is not None
         assert order.client_order_id is not None
         attempt = order.attempt + 1
-        intent = desk.books.last_intents.get(connection, 0) + 1
+        intent = desk.give_intent(connection)
         name = ids.venue_client_id(order.owner, order.client_order_id, "0", attempt)
         sent = draft.event(
             order,
@@ -409,8 +380,8 @@ class Orders:
         """Sends READY orders while the connection grants credits; drops the stale and halted."""
         desk = self.desk
         while venue.ready and venue.is_up and len(venue.in_flight) < venue.credits:
-            order = desk.books.orders[venue.ready.popleft()]
-            if order.status is not Status.READY or order.terms is None:
+            order = desk.books.orders.open.get(venue.ready.popleft())
+            if order is None or order.status is not Status.READY or order.terms is None:
                 continue
             draft = desk.draft(Settled(why="a credit came free"), order.owner)
             place = (venue.settings.id, venue.settings.account)
@@ -428,241 +399,7 @@ class Orders:
         screens, self._screens = self._screens, {}
         self._by_order.clear()
         for screening in screens.values():
-            self._refuse(screening, refusals.COMPLIANCE_UNAVAILABLE)
-
-    # -- amend, cancel, close
-
-    def _amend(self, edge: Any, submit: Submit, command: Amend) -> None:
-        amend = command.amend
-        order_id = ids.order_id(submit.owner, amend.client_order_id)
-        order = self.desk.books.orders.get(order_id)
-        if self._was_decided(submit) and order is not None:
-            self._answer(edge, submit.ref, (describe(order, dup=True),))
-            return
-        refusal = self._amend_refusal(order, amend.if_version)
-        if refusal is not None or order is None or order.terms is None:
-            error = refusal or refusals.UNKNOWN_ORDER
-            self._answer(edge, submit.ref, error)
-            return
-        terms = amended_terms(order.terms, amend)
-        venue = self.desk.venues[order.connection or ""]
-        fault = find_grid_fault(terms, venue.instruments[terms.instrument])
-        if fault is not None:
-            self._answer(edge, submit.ref, refusals.invalid(fault.field, fault.message))
-            return
-        asked = Asked(edge=edge, ref=submit.ref, answers=[None])
-        screening = Screening(
-            submit=submit, order=terms, order_id=order_id, digest="", rates=(), asked=[asked],
-            amends=order,
-        )  # fmt: skip
-        candidate = Candidate(connection=venue.settings.id, account=venue.settings.account)
-        self._screen(screening, (candidate,))
-
-    def _amend_refusal(self, order: Order | None, if_version: int | None) -> ErrorInfo | None:
-        if order is None:
-            return refusals.UNKNOWN_ORDER
-        if order.status not in (Status.LIVE, Status.PARTIALLY_FILLED):
-            return refusals.not_working(order.status.value)
-        if order.pending is not None:
-            return refusals.PENDING
-        if if_version is not None and if_version != order.version:
-            return refusals.stale_version(order.version)
-        venue = self.desk.venues.get(order.connection or "")
-        if venue is None or not venue.is_up:
-            return refusals.VENUE_UNAVAILABLE
-        return refusals.COMPLIANCE_UNAVAILABLE if self.compliance is None else None
-
-    def _was_decided(self, submit: Submit) -> bool:
-        return (submit.owner, submit.request_id) in self.desk.books.requests
-
-    def _send_amend(self, screening: Screening, verdict: Verdict) -> None:
-        desk, submit = self.desk, screening.submit
-        order = desk.books.orders[screening.order_id]
-        refusal = self._amend_refusal(order, None)
-        if refusal is not None or order.terms is None:
-            self._refuse(screening, refusal or refusals.UNKNOWN_ORDER)
-            return
-        assert isinstance(submit.command, Amend)
-        draft = self._changed(submit, submit.command.amend, (order,))
-        after = draft.event(
-            order, ev.AmendRequested(at_ns=desk.now_ns, request_id=submit.request_id)
-        )
-        draft.close()
-        desk.to_connections.append(
-            (
-                verdict.candidate.connection,
-                m.SendAmend(
-                    epoch=desk.epoch,
-                    order_id=order.order_id,
-                    order=order.terms,
-                    terms=screening.order,
-                    venue_client_id=order.venue_client_id or "",
-                    broker_order_id=order.legs[-1] if order.legs else None,
-                    send_by_ns=desk.boot_ns + SEND_BY_NS_MAX,
-                ),
-            )
-        )
-        self._decide(screening.asked[0], describe(after))
-
-    def _changed(self, submit: Submit, command: Any, orders: tuple[Order, ...]) -> Draft:
-        cause = Changed(
-            request_id=submit.request_id,
-            command=command,
-            owner=submit.owner,
-            session=submit.session,
-            cseq=submit.cseq,
-            orders=tuple(order.order_id for order in orders),
-        )
-        return self.desk.draft(cause, submit.owner)
-
-    def cancel(self, submit: Submit, cancel: CancelOrder) -> ErrorInfo | tuple[Decided, ...]:
-        """Cancels what can still be canceled; asking again answers the same."""
-        targets = self._select(submit.owner, cancel)
-        one = cancel.client_order_id is not None or cancel.order_id is not None
-        if one and not targets:
-            return refusals.UNKNOWN_ORDER
-        if self._was_decided(submit):
-            return tuple(describe(order, dup=True) for order in targets)
-        working = [order for order in targets if order.status in OPEN]
-        if one and not working:
-            return refusals.not_working(targets[0].status.value)
-        draft = self._changed(submit, cancel, tuple(working))
-        after = tuple(self._cancel_one(draft, order, submit.request_id) for order in working)
-        draft.close()
-        for order in after:
-            self.send_cancel(order)
-        return tuple(describe(order) for order in after)
-
-    def _select(self, owner: str, cancel: CancelOrder) -> list[Order]:
-        books = self.desk.books
-        if cancel.client_order_id is not None:
-            found = books.orders.get(ids.order_id(owner, cancel.client_order_id))
-            return [found] if found else []
-        if cancel.order_id is not None:
-            found = books.orders.get(cancel.order_id)
-            return [found] if found and found.owner == owner else []
-        return [
-            order
-            for order in books.open_orders()
-            if order.owner == owner
-            and (cancel.include_external or order.origin is not Origin.EXTERNAL)
-            and (cancel.tag is None or (order.terms is not None and order.terms.tag == cancel.tag))
-            and cancel.instrument in (None, order.instrument)
-            and cancel.account in (None, order.account)
-        ]
-
-    def _cancel_one(self, draft: Draft, order: Order, request_id: str) -> Order:
-        now = self.desk.now_ns
-        if order.status in (Status.READY, Status.HELD, Status.ARMED):
-            return draft.event(order, ev.Canceled(at_ns=now, reason="canceled by the client"))
-        if order.pending is Pending.CANCEL:
-            return order
-        return draft.event(order, ev.CancelRequested(at_ns=now, request_id=request_id))
-
-    def send_cancel(self, order: Order) -> None:
-        """Passes a pending cancel on, once the broker can know the order."""
-        if order.pending is not Pending.CANCEL or order.connection is None:
-            return
-        if order.status not in (Status.LIVE, Status.PARTIALLY_FILLED):
-            return
-        terms = order.terms or described(order)
-        self.desk.to_connections.append(
-            (
-                order.connection,
-                m.SendCancel(
-                    epoch=self.desk.epoch,
-                    order_id=order.order_id,
-                    order=terms,
-                    venue_client_id=order.venue_client_id or "",
-                    broker_order_id=order.legs[-1] if order.legs else None,
-                ),
-            )
-        )
-
-    def _close_position(self, edge: Any, submit: Submit, close: ClosePosition) -> None:
-        position = self.desk.books.positions.get((close.account, close.instrument))
-        held = position.quantity if position else Decimal(0)
-        asked = close.quantity
-        if close.percent is not None:
-            asked = abs(held) * close.percent / 100
-        quantity = min(abs(held), asked) if asked is not None else abs(held)
-        instrument = self._find_any(close.instrument)
-        if instrument is not None:
-            quantity -= quantity % instrument.lot
-        if not quantity:
-            self._answer(edge, submit.ref, refusals.NO_POSITION)
-            return
-        order = NewOrder(
-            client_order_id=close.client_order_id,
-            instrument=close.instrument,
-            side=Side.SELL if held > 0 else Side.BUY,
-            quantity=quantity,
-            type=OrderType.MARKET,
-            time_in_force=TimeInForce.FOK,
-            account=close.account,
-            position_effect=PositionEffect.REDUCE_ONLY,
-            reduce_only=True,
-        )
-        self._place_all(edge, submit, (order,), False)
-
-    def _find_any(self, symbol: str) -> Instrument | None:
-        for venue in self.desk.venues.values():
-            if symbol in venue.instruments:
-                return venue.instruments[symbol]
-        return None
-
-    # -- guards and halts
-
-    def _set_guard(self, edge: Any, submit: Submit, command: SetGuard) -> None:
-        guard = Guard(
-            owner=submit.owner,
-            session=submit.session,
-            kind=command.kind,
-            grace_ms=command.grace_ms,
-            armed=command.armed,
-            tag=command.tag,
-            instrument=command.instrument,
-            account=command.account,
-        )
-        self.desk.draft(guard, submit.owner).close()
-        self._answer(edge, submit.ref, (Decided(),))
-
-    def _halt(self, edge: Any, submit: Submit, command: Halt | Resume) -> None:
-        by = submit.owner
-        if isinstance(command, Halt):
-            cause: Halted | Resumed = Halted(
-                scope=command.scope, subject=command.subject, by=by, reason=command.reason
-            )
-            kind, message = NoticeKind.HALTED, command.reason
-        else:
-            cause = Resumed(scope=command.scope, subject=command.subject, by=by)
-            kind, message = NoticeKind.RESUMED, "resumed"
-        draft = self.desk.draft(cause)
-        draft.notice(kind, f"{command.scope.value}/{command.subject}", message, None)
-        number = draft.close().number
-        halts = self.desk.halts()
-        told = m.SetHalts(epoch=self.desk.epoch, number=number, halts=halts)
-        for name in self.desk.venues:
-            self.desk.to_connections.append((name, told))
-        self.desk.to_compliance.append(told)
-        self._answer(edge, submit.ref, (Decided(),))
-
-
-def described(order: Order) -> NewOrder:
-    """The terms of an order that is not ours, as far as the broker told them."""
-    external = order.external
-    assert external is not None
-    return NewOrder(
-        client_order_id=order.order_id,
-        instrument=external.instrument,
-        side=external.side,
-        quantity=external.quantity,
-        type=external.order_type,
-        time_in_force=external.time_in_force,
-        limit_price=external.limit_price,
-        stop_price=external.stop_price,
-        trailing=external.trailing,
-    )
+            self.refuse(screening, refusals.COMPLIANCE_UNAVAILABLE)
 
 
 def describe(order: Order, dup: bool = False) -> Decided:
@@ -675,4 +412,5 @@ def describe(order: Order, dup: bool = False) -> Decided:
     )
 
 
-__all__ = ["TERMINAL", "Orders", "describe", "described"]
+def _no_amends(_screening: Screening, _verdict: Verdict) -> None:
+    raise AssertionError("amends are wired by `changes`")

@@ -9,7 +9,6 @@ import msgspec
 
 from actors.router import refusals
 from actors.router.desk import Desk
-from domain import ids
 from domain.commands import Query, QueryAnswer
 from domain.errors import Category, ErrorInfo, Outcome, Retry
 from domain.events import Fill
@@ -50,11 +49,12 @@ class Reads:
         return QueryAnswer(ref=query.ref, position=self._desk.books.number, body=body)
 
     def _order(self, query: Query) -> Any:
+        books = self._desk.books
         client_order_id = query.args.get("client_order_id")
-        order_id = query.args.get("order_id")
         if client_order_id is not None:
-            order_id = ids.order_id(query.owner, str(client_order_id))
-        order = self._desk.books.orders.get(str(order_id))
+            order = books.orders.of_client(query.owner, str(client_order_id))
+        else:
+            order = books.orders.get(str(query.args.get("order_id")))
         if order is None or order.owner != query.owner:
             return refusals.UNKNOWN_ORDER
         return _row(order)
@@ -63,18 +63,20 @@ class Reads:
         """Newest first; `status` is `open` (the default), `all`, or one of ours."""
         books = self._desk.books
         status = str(query.args.get("status") or "open")
-        source = books.open_orders() if status == "open" else books.orders.values()
-        found = [
-            _row(order)
-            for order in source
-            if order.owner == query.owner and _matches(order, status, query)
-        ]
-        return sorted(found, key=lambda row: row["updated_ns"], reverse=True)[: _limit(query)]
+        names = list(books.orders.open) if status == "open" else books.orders.all_ids()
+        found: list[Order] = []
+        for name in reversed(names):
+            order = books.orders.get(name)
+            if order is not None and order.owner == query.owner and _matches(order, status, query):
+                found.append(order)
+            if len(found) == _limit(query):
+                break
+        return [_row(order) for order in found]
 
     def _executions(self, query: Query) -> Any:
         """Fill updates of the owner's order stream after a number."""
         after = int(query.args.get("after") or 0)
-        updates = self._desk.books.tail(f"orders/{query.owner}", after, ROWS_MAX)
+        updates = self._desk.books.read(f"orders/{query.owner}", after, ROWS_MAX) or []
         return [update for update in updates if isinstance(update.body, OrderUpdate) and isinstance(update.body.event, Fill)]
 
     def _positions(self, query: Query) -> Any:
@@ -94,15 +96,16 @@ class Reads:
         }
 
     def _accounts(self, query: Query) -> Any:
-        snapshots = self._desk.books.accounts
-        return [snapshots[name] for name in sorted(self._owned(query)) if name in snapshots]
+        known = self._desk.books.accounts
+        return [known[name] for name in sorted(self._owned(query)) if name in known]
 
     def _account(self, query: Query) -> Any:
         name = query.args.get("account")
         if name not in self._owned(query):
             return _unknown("account", "no such account; see accounts.list")
         books = self._desk.books
-        return {"account": books.accounts.get(str(name)), "balances": books.balances.get(str(name))}
+        balances = [held for (owner, _), held in books.balances.items() if owner == name]
+        return {"account": books.accounts.get(str(name)), "balances": balances}
 
     def _instruments(self, query: Query) -> Any:
         found = {}
@@ -123,7 +126,7 @@ class Reads:
         account = str(query.args.get("account"))
         if account not in self._owned(query):
             return _unknown("account", "no such account; see accounts.list")
-        return self._desk.books.tail(f"transactions/{account}", after, ROWS_MAX)
+        return self._desk.books.read(f"transactions/{account}", after, ROWS_MAX) or []
 
     def _connections(self, query: Query) -> Any:
         return [

@@ -49,6 +49,9 @@ HALTED = _error("halted", Category.RISK, "a halt covers this order; cancels stil
 UNKNOWN_ORDER = _error(
     "unknown_order", Category.CLIENT, "no such order of this owner", Retry.NEVER, "client_order_id"
 )
+REQUEST_CONFLICT = _error(
+    "request_conflict", Category.CLIENT, "this request id was used before for something else"
+)
 PENDING = _error(
     "change_pending",
     Category.CLIENT,

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from actors import messages as m
+from actors.router.changes import Changes
 from actors.router.desk import Desk, Draft, Venue
-from actors.router.orders import Orders
 from domain import events as ev
 from domain import ids
 from domain.accounts import SessionState
@@ -22,6 +22,7 @@ from domain.orders import OrderType, TimeInForce
 from domain.portfolio import Position
 from domain.records import Reported, Settled, Synced
 from domain.streams import BalancesUpdate, ConnectionUpdate, NoticeKind, PositionUpdate
+from ledger.projection import Feed
 
 UNKNOWN_ALARM_NS = 30_000_000_000
 SILENT_SENDING_NS = 5_000_000_000
@@ -31,9 +32,9 @@ WORKING = (Status.LIVE, Status.PARTIALLY_FILLED)
 class Reports:
     """Folds connections' items into records at the desk."""
 
-    def __init__(self, desk: Desk, orders: Orders) -> None:
+    def __init__(self, desk: Desk, changes: Changes) -> None:
         self.desk = desk
-        self.orders = orders
+        self.changes = changes
         self._alarmed: set[str] = set()
         self._last: dict[str, tuple[str, int]] = {}
 
@@ -42,16 +43,16 @@ class Reports:
     def attach(self, connection: str) -> None:
         """A link is up: introduce our epoch."""
         books = self.desk.books
-        incarnation, last = books.items_seen.get(connection, ("", 0))
+        feed = books.feeds.get(connection) or Feed(incarnation="")
         self.desk.to_connections.append(
             (
                 connection,
                 m.Attach(
                     epoch=self.desk.epoch,
-                    incarnation=incarnation,
-                    last=last,
-                    last_intent=books.last_intents.get(connection, 0),
-                    cursor=books.cursors.get(connection),
+                    incarnation=feed.incarnation,
+                    last=feed.last,
+                    last_intent=self.desk.last_intent(connection),
+                    cursor=feed.cursor,
                     halts=self.desk.halts(),
                 ),
             )
@@ -69,9 +70,11 @@ class Reports:
 
     def _probe(self, connection: str) -> None:
         desk = self.desk
-        under_way = [o for o in desk.books.open_orders() if o.connection == connection]
+        under_way = [o for o in desk.books.orders.open.values() if o.connection == connection]
         sending = tuple(
-            o.intent for o in under_way if o.status is Status.SENDING and o.intent is not None
+            o.intent
+            for o in under_way
+            if o.status in (Status.SENDING, Status.UNKNOWN) and o.intent is not None
         )
         desk.venues[connection].in_flight = set(sending)
         if sending:
@@ -81,7 +84,7 @@ class Reports:
         for order in under_way:
             if order.status is Status.UNKNOWN:
                 self._look_up(order)
-            self.orders.send_cancel(order)
+            self.changes.send_cancel(order)
 
     def lost(self, connection: str) -> None:
         """The link broke: nothing more can be sent until it is back."""
@@ -94,10 +97,8 @@ class Reports:
     def items(self, message: m.Items) -> None:
         """Writes down what is new in them, then frees them."""
         desk = self.desk
-        seen = desk.books.items_seen.get(message.connection, ("", 0))
-        known = max(seen, self._last.get(message.connection, ("", 0)), key=_number_in(message))
         last = message.first + len(message.items) - 1
-        if known[0] == message.incarnation and last <= known[1]:
+        if last <= self._known(message):
             self._free(message, last)
             return
         venue = desk.venues[message.connection]
@@ -115,7 +116,14 @@ class Reports:
             draft.close()
         self._last[message.connection] = (message.incarnation, last)
         self._free(message, last)
-        self.orders.spend_credits(venue)
+        self.changes.orders.spend_credits(venue)
+
+    def _known(self, message: m.Items) -> int:
+        """The last item of this incarnation taken so far, durable or of no consequence."""
+        feed = self.desk.books.feeds.get(message.connection)
+        durable = feed.last if feed and feed.incarnation == message.incarnation else 0
+        incarnation, last = self._last.get(message.connection, ("", 0))
+        return max(durable, last if incarnation == message.incarnation else 0)
 
     def _free(self, message: m.Items, last: int) -> None:
         freed = m.Freed(incarnation=message.incarnation, last=last)
@@ -164,18 +172,22 @@ class Reports:
         if order.status in (Status.SENDING, Status.UNKNOWN) and order.intent is not None:
             venue.in_flight.discard(order.intent)
         if after.status in WORKING and order.status not in WORKING:
-            self.orders.send_cancel(after)
+            self.changes.send_cancel(after)
 
     def _find(self, draft: Draft, venue: Venue, event: VenueEvent) -> Order | None:
         books = self.desk.books
-        name = event.venue_client_id
-        order_id = books.by_venue_client_id.get(name) if name else None
-        if order_id is None and event.broker_order_id is not None:
-            key = (venue.settings.id, event.broker_order_id)
-            order_id = books.by_broker_order_id.get(key)
-            if order_id is None:
-                order_id = ids.external_order_id(*key)
-        return draft.order(order_id) if order_id else None
+        found = None
+        if event.venue_client_id is not None:
+            found = books.orders.at_venue(event.venue_client_id)
+        if found is None and event.broker_order_id is not None:
+            found = books.orders.at_broker(venue.settings.id, event.broker_order_id)
+        if found is not None:
+            return draft.order(found.order_id)
+        if event.broker_order_id is None:
+            return None
+        # Not in the books, but maybe earlier in this very draft.
+        name = ids.external_order_id(venue.settings.id, event.broker_order_id)
+        return draft.order(name)
 
     def _external(self, draft: Draft, venue: Venue, event: VenueEvent) -> None:
         """An order we did not place comes to be known, from its creation or its first fill."""
@@ -194,7 +206,7 @@ class Reports:
         else:
             # The end of an order from before our time: nothing of ours hangs on it.
             return
-        parent = self._parent(venue, made)
+        parent = self._parent(draft, venue, made)
         order = Order(
             order_id=ids.external_order_id(venue.settings.id, made.broker_order_id),
             owner=venue.settings.owner,
@@ -209,27 +221,31 @@ class Reports:
         if isinstance(event, ev.Fill):
             draft.event(order, event)
 
-    def _parent(self, venue: Venue, made: ev.External) -> str | None:
+    def _parent(self, draft: Draft, venue: Venue, made: ev.External) -> str | None:
+        """The bracket order of ours whose fill made this one."""
         if made.parent_execution is None:
             return None
-        settings = venue.settings
-        name = ids.execution_id(
-            settings.broker, settings.broker_account_id, made.parent_execution
-        )
-        return self.desk.execution_orders.get(name)
+        found = self.desk.books.orders.of_entry(venue.settings.id, made.parent_execution)
+        return found.order_id if found else draft.entry_of(made.parent_execution)
 
     def _gate_refused(self, draft: Draft, venue: Venue, item: m.GateRefused) -> None:
         venue.in_flight.discard(item.intent)
-        order = self.desk.books.by_intent(venue.settings.id, item.intent)
+        order = self._by_intent(venue, item.intent)
         if order is None or order.status not in (Status.SENDING, Status.UNKNOWN):
             return
         now = self.desk.now_ns
         order = draft.event(order, ev.NeverSent(at_ns=now, reason=item.reason))
         draft.event(order, ev.Canceled(at_ns=now, reason=item.reason))
 
+    def _by_intent(self, venue: Venue, intent: int) -> Order | None:
+        for order in self.desk.books.orders.open.values():
+            if order.intent == intent and order.connection == venue.settings.id:
+                return order
+        return None
+
     def _in_doubt(self, draft: Draft, venue: Venue, item: m.InDoubt) -> None:
         venue.in_flight.discard(item.intent)
-        order = self.desk.books.by_intent(venue.settings.id, item.intent)
+        order = self._by_intent(venue, item.intent)
         if order is None or order.status is not Status.SENDING:
             return
         order = draft.event(order, ev.OutcomeUnknown(at_ns=self.desk.now_ns, reason=item.reason))
@@ -237,11 +253,12 @@ class Reports:
 
     def _look_up(self, order: Order) -> None:
         connection = order.connection or ""
+        feed = self.desk.books.feeds.get(connection)
         wanted = m.LookUp(
             epoch=self.desk.epoch,
             order_id=order.order_id,
             venue_client_id=order.venue_client_id or "",
-            cursor=self.desk.books.cursors.get(connection),
+            cursor=feed.cursor if feed else None,
         )
         self.desk.to_connections.append((connection, wanted))
 
@@ -272,7 +289,7 @@ class Reports:
         books = self.desk.books
         theirs = {position.instrument: position for position in positions}
         ours = {name: p for (owner, name), p in books.positions.items() if owner == account}
-        is_first = not books.is_synced(account)
+        is_first = account not in books.accounts
         for instrument in sorted(theirs.keys() | ours.keys()):
             their, our = theirs.get(instrument), ours.get(instrument)
             if _held(their) == _held(our):
@@ -286,7 +303,7 @@ class Reports:
     def _look_for_missing(self, draft: Draft, venue: Venue, item: m.SyncedAccount) -> None:
         """Orders we hold for working that the broker no longer lists: look, never guess."""
         listed = {made.broker_order_id for made in item.open_orders}
-        for order in self.desk.books.open_orders():
+        for order in tuple(self.desk.books.orders.open.values()):
             if order.connection != venue.settings.id or order.status not in WORKING:
                 continue
             if order.legs and order.legs[-1] not in listed and draft.order(order.order_id) is order:
@@ -297,7 +314,7 @@ class Reports:
     def tick(self) -> None:
         """What time alone brings: silent sends become UNKNOWN, old UNKNOWNs raise an alarm."""
         desk = self.desk
-        for order in desk.books.open_orders():
+        for order in tuple(desk.books.orders.open.values()):
             age = desk.now_ns - order.updated_ns
             if order.status is Status.SENDING and age > SILENT_SENDING_NS:
                 if not desk.venues[order.connection or ""].is_attached:
@@ -319,7 +336,7 @@ class Reports:
 
     def recover(self) -> None:
         """After replay: what waited for a credit was never sent, and its screening is gone."""
-        for order in tuple(self.desk.books.open_orders()):
+        for order in tuple(self.desk.books.orders.open.values()):
             if order.status is Status.READY:
                 draft = self.desk.draft(Settled(why="the router restarted"), order.owner)
                 reason = "not sent before a restart of the router"
@@ -352,10 +369,3 @@ def _held(position: Position | None) -> tuple[Any, ...]:
     if position is None:
         return (Decimal(0), ())
     return (position.quantity, tuple((lot.lot_id, lot.quantity) for lot in position.lots))
-
-
-def _number_in(message: m.Items) -> Any:
-    return lambda seen: seen[1] if seen[0] == message.incarnation else -1
-
-
-

@@ -1,0 +1,324 @@
+"""Commands about what is already there: amend, cancel, close, halt, guard.
+
+Cancels pass whatever compliance says and whatever is halted. A cancel or amend is durable as
+an overlay on the order before it is passed on, and again passed on after a restart.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from actors import messages as m
+from actors.router import refusals
+from actors.router.desk import Desk, Draft
+from actors.router.orders import Asked, Orders, Screening, describe
+from domain import events as ev
+from domain import ids
+from domain.commands import (
+    Amend,
+    Batch,
+    Cancel,
+    ClosePosition,
+    Decided,
+    Halt,
+    Place,
+    Resume,
+    SetGuard,
+    Submit,
+)
+from domain.errors import ErrorInfo
+from domain.instruments import Instrument, find_grid_fault
+from domain.lifecycle import OPEN, Order, Origin, Pending, Status, amended_terms
+from domain.orders import (
+    AmendOrder,
+    CancelOrder,
+    NewOrder,
+    OrderType,
+    PositionEffect,
+    Side,
+    TimeInForce,
+)
+from domain.records import Changed, Guard, Halted, Resumed
+from domain.screening import Candidate, Verdict
+from domain.streams import NoticeKind
+from ledger.projection import change_digest
+
+SEND_BY_NS_MAX = 500_000_000
+
+
+class Changes:
+    """Takes every command; new orders go on to `Orders`."""
+
+    def __init__(self, desk: Desk, orders: Orders) -> None:
+        self.desk = desk
+        self.orders = orders
+        orders.send_amend = self.send_amend
+
+    def submit(self, edge: Any, submit: Submit) -> None:
+        """Decides a command, at once or when compliance has answered."""
+        command = submit.command
+        match command:
+            case Place():
+                self.orders.place_all(edge, submit, (command.order,), command.dry_run)
+            case Batch():
+                self.orders.place_all(edge, submit, command.orders, False)
+            case ClosePosition():
+                self.close_position(edge, submit, command)
+            case Amend():
+                self.amend(edge, submit, command)
+            case Cancel():
+                self.orders.answer(edge, submit.ref, self.cancel(submit, command.cancel))
+            case SetGuard():
+                self.set_guard(edge, submit, command)
+            case Halt() | Resume():
+                self.halt(edge, submit, command)
+
+    def amend(self, edge: Any, submit: Submit, command: Amend) -> None:
+        """Screens the new total, then asks the broker; the overlay is durable before that."""
+        amend = command.amend
+        order_id = ids.order_id(submit.owner, amend.client_order_id)
+        order = self.desk.books.orders.get(order_id)
+        known = self._known(submit, amend)
+        if known is not None:
+            self.orders.answer(edge, submit.ref, known)
+            return
+        refusal = self._amend_refusal(order, amend.if_version)
+        if refusal is not None or order is None or order.terms is None:
+            error = refusal or refusals.UNKNOWN_ORDER
+            self.orders.answer(edge, submit.ref, error)
+            return
+        terms = amended_terms(order.terms, amend)
+        venue = self.desk.venues[order.connection or ""]
+        fault = find_grid_fault(terms, venue.instruments[terms.instrument])
+        if fault is not None:
+            self.orders.answer(edge, submit.ref, refusals.invalid(fault.field, fault.message))
+            return
+        asked = Asked(edge=edge, ref=submit.ref, answers=[None])
+        screening = Screening(
+            submit=submit, order=terms, order_id=order_id, digest="", rates=(), asked=[asked],
+            amends=order,
+        )  # fmt: skip
+        candidate = Candidate(connection=venue.settings.id, account=venue.settings.account)
+        self.orders.screen(screening, (candidate,))
+
+    def _amend_refusal(self, order: Order | None, if_version: int | None) -> ErrorInfo | None:
+        if order is None:
+            return refusals.UNKNOWN_ORDER
+        if order.status not in (Status.LIVE, Status.PARTIALLY_FILLED):
+            return refusals.not_working(order.status.value)
+        if order.pending is not None:
+            return refusals.PENDING
+        if if_version is not None and if_version != order.version:
+            return refusals.stale_version(order.version)
+        venue = self.desk.venues.get(order.connection or "")
+        if venue is None or not venue.is_up:
+            return refusals.VENUE_UNAVAILABLE
+        return refusals.COMPLIANCE_UNAVAILABLE if self.orders.compliance is None else None
+
+    def _known(
+        self, submit: Submit, command: AmendOrder | CancelOrder
+    ) -> ErrorInfo | tuple[Decided, ...] | None:
+        """The earlier answer to a repeated request id; a conflict where the body differs."""
+        books = self.desk.books
+        before = books.change(submit.owner, submit.request_id)
+        if before is None:
+            return None
+        if before.digest != change_digest(command):
+            return refusals.REQUEST_CONFLICT
+        orders = (books.orders.get(order_id) for order_id in before.orders)
+        return tuple(describe(order, dup=True) for order in orders if order is not None)
+
+    def send_amend(self, screening: Screening, verdict: Verdict) -> None:
+        """Compliance let the amend pass: write it down and pass it on."""
+        desk, submit = self.desk, screening.submit
+        order = desk.books.orders.open[screening.order_id]
+        refusal = self._amend_refusal(order, None)
+        if refusal is not None or order.terms is None:
+            self.orders.refuse(screening, refusal or refusals.UNKNOWN_ORDER)
+            return
+        assert isinstance(submit.command, Amend)
+        draft = self._changed(submit, submit.command.amend, (order,))
+        after = draft.event(
+            order, ev.AmendRequested(at_ns=desk.now_ns, request_id=submit.request_id)
+        )
+        draft.close()
+        desk.to_connections.append(
+            (
+                verdict.candidate.connection,
+                m.SendAmend(
+                    epoch=desk.epoch,
+                    order_id=order.order_id,
+                    order=order.terms,
+                    terms=screening.order,
+                    venue_client_id=order.venue_client_id or "",
+                    broker_order_id=order.legs[-1] if order.legs else None,
+                    send_by_ns=desk.boot_ns + SEND_BY_NS_MAX,
+                ),
+            )
+        )
+        self.orders.decide(screening.asked[0], describe(after))
+
+    def _changed(
+        self, submit: Submit, command: AmendOrder | CancelOrder, orders: tuple[Order, ...]
+    ) -> Draft:
+        cause = Changed(
+            request_id=submit.request_id,
+            command=command,
+            owner=submit.owner,
+            session=submit.session,
+            cseq=submit.cseq,
+            orders=tuple(order.order_id for order in orders),
+        )
+        return self.desk.draft(cause, submit.owner)
+
+    def cancel(self, submit: Submit, cancel: CancelOrder) -> ErrorInfo | tuple[Decided, ...]:
+        """Cancels what can still be canceled; asking again answers the same."""
+        known = self._known(submit, cancel)
+        if known is not None:
+            return known
+        targets = self._select(submit.owner, cancel)
+        one = cancel.client_order_id is not None or cancel.order_id is not None
+        if one and not targets:
+            return refusals.UNKNOWN_ORDER
+        working = [order for order in targets if order.status in OPEN]
+        if one and not working:
+            return refusals.not_working(targets[0].status.value)
+        draft = self._changed(submit, cancel, tuple(working))
+        after = tuple(self._cancel_one(draft, order, submit.request_id) for order in working)
+        draft.close()
+        for order in after:
+            self.send_cancel(order)
+        return tuple(describe(order) for order in after)
+
+    def _select(self, owner: str, cancel: CancelOrder) -> list[Order]:
+        books = self.desk.books
+        if cancel.client_order_id is not None:
+            found = books.orders.of_client(owner, cancel.client_order_id)
+            return [found] if found else []
+        if cancel.order_id is not None:
+            found = books.orders.get(cancel.order_id)
+            return [found] if found and found.owner == owner else []
+        return [
+            order
+            for order in books.orders.open.values()
+            if order.owner == owner
+            and (cancel.include_external or order.origin is not Origin.EXTERNAL)
+            and (cancel.tag is None or (order.terms is not None and order.terms.tag == cancel.tag))
+            and cancel.instrument in (None, order.instrument)
+            and cancel.account in (None, order.account)
+        ]
+
+    def _cancel_one(self, draft: Draft, order: Order, request_id: str) -> Order:
+        now = self.desk.now_ns
+        if order.status in (Status.READY, Status.HELD, Status.ARMED):
+            return draft.event(order, ev.Canceled(at_ns=now, reason="canceled by the client"))
+        if order.pending is Pending.CANCEL:
+            return order
+        return draft.event(order, ev.CancelRequested(at_ns=now, request_id=request_id))
+
+    def send_cancel(self, order: Order) -> None:
+        """Passes a pending cancel on, once the broker can know the order."""
+        if order.pending is not Pending.CANCEL or order.connection is None:
+            return
+        if order.status not in (Status.LIVE, Status.PARTIALLY_FILLED):
+            return
+        terms = order.terms or described(order)
+        self.desk.to_connections.append(
+            (
+                order.connection,
+                m.SendCancel(
+                    epoch=self.desk.epoch,
+                    order_id=order.order_id,
+                    order=terms,
+                    venue_client_id=order.venue_client_id or "",
+                    broker_order_id=order.legs[-1] if order.legs else None,
+                ),
+            )
+        )
+
+    def close_position(self, edge: Any, submit: Submit, close: ClosePosition) -> None:
+        """Becomes a reduce-only market order for what was asked of the position."""
+        position = self.desk.books.positions.get((close.account, close.instrument))
+        held = position.quantity if position else Decimal(0)
+        asked = close.quantity
+        if close.percent is not None:
+            asked = abs(held) * close.percent / 100
+        quantity = min(abs(held), asked) if asked is not None else abs(held)
+        instrument = self._find_any(close.instrument)
+        if instrument is not None:
+            quantity -= quantity % instrument.lot
+        if not quantity:
+            self.orders.answer(edge, submit.ref, refusals.NO_POSITION)
+            return
+        order = NewOrder(
+            client_order_id=close.client_order_id,
+            instrument=close.instrument,
+            side=Side.SELL if held > 0 else Side.BUY,
+            quantity=quantity,
+            type=OrderType.MARKET,
+            time_in_force=TimeInForce.FOK,
+            account=close.account,
+            position_effect=PositionEffect.REDUCE_ONLY,
+            reduce_only=True,
+        )
+        self.orders.place_all(edge, submit, (order,), False)
+
+    def _find_any(self, symbol: str) -> Instrument | None:
+        for venue in self.desk.venues.values():
+            if symbol in venue.instruments:
+                return venue.instruments[symbol]
+        return None
+
+    def set_guard(self, edge: Any, submit: Submit, command: SetGuard) -> None:
+        """Arms or lifts a guard of the session."""
+        guard = Guard(
+            owner=submit.owner,
+            session=submit.session,
+            kind=command.kind,
+            grace_ms=command.grace_ms,
+            armed=command.armed,
+            tag=command.tag,
+            instrument=command.instrument,
+            account=command.account,
+        )
+        self.desk.draft(guard, submit.owner).close()
+        self.orders.answer(edge, submit.ref, (Decided(),))
+
+    def halt(self, edge: Any, submit: Submit, command: Halt | Resume) -> None:
+        """Writes a halt (or its end) down and hands it to every gate."""
+        by = submit.owner
+        if isinstance(command, Halt):
+            cause: Halted | Resumed = Halted(
+                scope=command.scope, subject=command.subject, by=by, reason=command.reason
+            )
+            kind, message = NoticeKind.HALTED, command.reason
+        else:
+            cause = Resumed(scope=command.scope, subject=command.subject, by=by)
+            kind, message = NoticeKind.RESUMED, "resumed"
+        draft = self.desk.draft(cause)
+        draft.notice(kind, f"{command.scope.value}/{command.subject}", message, None)
+        number = draft.close().number
+        halts = self.desk.halts()
+        told = m.SetHalts(epoch=self.desk.epoch, number=number, halts=halts)
+        for name in self.desk.venues:
+            self.desk.to_connections.append((name, told))
+        self.desk.to_compliance.append(told)
+        self.orders.answer(edge, submit.ref, (Decided(),))
+
+
+def described(order: Order) -> NewOrder:
+    """The terms of an order that is not ours, as far as the broker told them."""
+    external = order.external
+    assert external is not None
+    return NewOrder(
+        client_order_id=order.order_id,
+        instrument=external.instrument,
+        side=external.side,
+        quantity=external.quantity,
+        type=external.order_type,
+        time_in_force=external.time_in_force,
+        limit_price=external.limit_price,
+        stop_price=external.stop_price,
+        trailing=external.trailing,
+    )
