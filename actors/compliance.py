@@ -36,6 +36,8 @@ class ComplianceActor(LinkOwner[Any]):
         elif isinstance(message, m.Observe):
             for update in message.updates:
                 self.screener.observe(update)
+        elif isinstance(message, m.SeeRates):
+            self.screener.observe_rates(message.rates)
         elif isinstance(message, m.Release):
             self.screener.release(message.order_id)
         elif isinstance(message, m.SetHalts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def configure_logs(path: Path, level: str, role: str) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="@timestamp"),
-            structlog.processors.dict_tracebacks,
+            structlog.processors.format_exc_info,
             _strike_secrets,
             structlog.processors.EventRenamer("message"),
             structlog.processors.JSONRenderer(),
@@ -35,5 +36,9 @@ def configure_logs(path: Path, level: str, role: str) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
-def _strike_secrets(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
-    return {key: "***" if key in SECRET_FIELDS else value for key, value in event.items()}
+def _strike_secrets(
+    _logger: Any, _name: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    for key in SECRET_FIELDS & event.keys():
+        event[key] = "***"
+    return event

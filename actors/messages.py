@@ -19,7 +19,7 @@ from domain.lifecycle import Order
 from domain.orders import NewOrder
 from domain.quotes import Quote
 from domain.records import Halted
-from domain.screening import ScreenAnswer, ScreenRequest
+from domain.screening import Rate, ScreenAnswer, ScreenRequest
 from domain.streams import StreamUpdate
 
 
@@ -190,6 +190,12 @@ class Quotes(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="quotes"
 FromConnection = Attached | Items | HaltsSet | Quotes
 
 
+class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="standing"):
+    """The router tells edges whether an order would get through."""
+
+    is_trading: bool
+
+
 class WatchQuotes(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="watch_quotes"):
     """An edge wants these instruments' quotes, and no others."""
 
@@ -218,19 +224,25 @@ class Observe(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="observ
     updates: tuple[StreamUpdate, ...]
 
 
+class SeeRates(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="see_rates"):
+    """Prices to value other holdings with, at most 20 a second and instrument."""
+
+    rates: tuple[Rate, ...]
+
+
 class Release(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="release"):
     """An order that passed was not sent after all."""
 
     order_id: str
 
 
-ToCompliance = LoadBook | Observe | ScreenRequest | Release | SetHalts
+ToCompliance = LoadBook | Observe | ScreenRequest | SeeRates | Release | SetHalts
 FromCompliance = Loaded | ScreenAnswer
 
 _Greeting = Hello | Ping | Pong
 
 router_inbox = msgspec.msgpack.Decoder(ToRouter | _Greeting)
-edge_inbox = msgspec.msgpack.Decoder(FromRouter | Quotes | _Greeting)
+edge_inbox = msgspec.msgpack.Decoder(FromRouter | Quotes | Standing | _Greeting)
 connection_inbox = msgspec.msgpack.Decoder(ToConnection | WatchQuotes | _Greeting)
 router_from_connection = msgspec.msgpack.Decoder(FromConnection | _Greeting)
 compliance_inbox = msgspec.msgpack.Decoder(ToCompliance | _Greeting)

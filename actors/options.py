@@ -32,7 +32,6 @@ ACTOR = {
     "max_task_retries": 0,
     "num_cpus": 0,
     "lifetime": "detached",
-    "get_if_exists": True,
 }
 
 NAMESPACE = "fillgate"
@@ -61,4 +60,5 @@ def find_faults() -> list[str]:
 
 def spawn(ray: Any, host: type, role: str, home: str) -> Any:
     """Starts (or finds) the actor of a role by its name. Raises what Ray raises."""
-    return ray.remote(**ACTOR)(host).options(name=role, namespace=NAMESPACE).remote(role, home)
+    named = ray.remote(**ACTOR)(host).options(name=role, namespace=NAMESPACE, get_if_exists=True)
+    return named.remote(role, home)

@@ -35,7 +35,7 @@ from actors.settings import Settings, SimulatorSettings
 PR_SET_CHILD_SUBREAPER = 36
 BACKLOG = 1024
 RESTART_PAUSES_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
-STOP_S = 5.0
+STOP_S = 2.0
 READY_S = 60.0
 
 log = structlog.get_logger()
@@ -232,7 +232,7 @@ class Supervisor:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        _reap()
+        await asyncio.wait_for(asyncio.to_thread(_reap), STOP_S)
         for sock in self._sockets:
             sock.close()
 
@@ -243,9 +243,10 @@ def _become_subreaper() -> None:
 
 
 def _reap() -> None:
+    """Takes leave of every orphan that became ours, so that none stays as a zombie."""
     with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        while True:
+            os.waitpid(-1, 0)
 
 
 def _listen(host: str, port: int) -> socket.socket:

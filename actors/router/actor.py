@@ -19,7 +19,7 @@ from actors.connection import Clocks
 from actors.link import Hello, Link, LinkOwner, dial, listen
 from actors.paths import Paths, connection_role
 from actors.router.changes import Changes
-from actors.router.desk import Desk, Venue
+from actors.router.desk import Desk, Venue, rate_of
 from actors.router.guards import Guards
 from actors.router.orders import Orders
 from actors.router.reads import Reads
@@ -60,6 +60,7 @@ class Router:
         self._connections: dict[str, Link[Any]] = {}
         self._compliance: Link[Any] | None = None
         self._is_flushing = False
+        self._is_trading = False
         self._boot_id = boot_id
         self._snapshot_at = books.number
 
@@ -151,6 +152,7 @@ class Router:
             for venue in self.desk.venues.values():
                 self.orders.spend_credits(venue)
             self.flush()
+            self._stand()
             self._snapshot()
 
     def _snapshot(self) -> None:
@@ -162,8 +164,18 @@ class Router:
     # -- what the sides tell
 
     def edge_up(self, link: Link[Any]) -> None:
-        """An edge (or the watchdog) came."""
+        """An edge came."""
         self._edges.add(link)
+        link.send(m.Standing(is_trading=self._is_trading))
+
+    def _stand(self) -> None:
+        """Tells the edges when it changes whether orders get through."""
+        venues = self.desk.venues.values()
+        is_trading = self.orders.compliance is not None and any(v.is_up for v in venues)
+        if is_trading != self._is_trading:
+            self._is_trading = is_trading
+            for edge in self._edges:
+                edge.send(m.Standing(is_trading=is_trading))
 
     def edge_down(self, link: Link[Any]) -> None:
         """An edge died: its sessions are disconnected now."""
@@ -255,21 +267,40 @@ class Router:
         """Facts, or quotes."""
         match message:
             case m.Items():
+                known = len(self.desk.books.accounts)
                 self.reports.items(message)
+                if len(self.desk.books.accounts) != known:
+                    self._load_compliance()
             case m.Attached():
+                before = self.desk.venues[name].instruments
                 self.reports.attached(message)
+                if self.desk.venues[name].instruments != before:
+                    self._load_compliance()
             case m.Quotes():
-                for quote in message.quotes:
-                    self.desk.quotes.setdefault(quote.instrument, {})[name] = quote
+                self._quoted(name, message)
             case m.HaltsSet():
                 log.info("halts in force", connection=name, number=message.number)
 
+    def _quoted(self, name: str, message: m.Quotes) -> None:
+        for quote in message.quotes:
+            self.desk.quotes.setdefault(quote.instrument, {})[name] = quote
+        if self._compliance is not None:
+            rates = tuple(rate_of(quote) for quote in message.quotes)
+            self._compliance.send(m.SeeRates(rates=rates))
+
     def compliance_up(self, link: Link[Any]) -> None:
         """Compliance answers: give it the book."""
-        self.flush()
         self._compliance = link
+        self._load_compliance()
+
+    def _load_compliance(self) -> None:
+        """Gives compliance the whole book; what it was looking at is asked again by the client."""
+        self.orders.compliance_lost()
+        self.flush()
+        if self._compliance is None:
+            return
         books = self.desk.books
-        link.send(
+        self._compliance.send(
             m.LoadBook(
                 epoch=self.desk.epoch,
                 accounts=tuple(self._snapshots()),

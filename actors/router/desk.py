@@ -122,11 +122,14 @@ class Desk:
             for currency in (instrument.base_currency, instrument.quote_currency):
                 wanted |= {f"{currency}/{home}", f"{home}/{currency}"}
         found = (self.find_quote(symbol) for symbol in sorted(wanted))
-        return tuple(
-            Rate(instrument=q.instrument, bid=q.bid, ask=q.ask, received_ns=q.received_ns)
-            for q in found
-            if q is not None
-        )
+        return tuple(rate_of(quote) for quote in found if quote is not None)
+
+
+def rate_of(quote: Quote) -> Rate:
+    """What a decision takes from a quote."""
+    return Rate(
+        instrument=quote.instrument, bid=quote.bid, ask=quote.ask, received_ns=quote.received_ns
+    )
 
 
 class Draft:

@@ -1,0 +1,90 @@
+# Fillgate. `make up` starts a paper gateway; `make help` lists the rest.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN    := .venv/bin
+PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
+RUN    := .venv/.run-installed
+DEV    := .venv/.dev-installed
+
+ORDERS ?= 500
+TICKS  ?= $(wildcard ../shared/data/ticks)
+BENCH  ?=
+
+PURE   := domain/*,compliance/*,streaming/*
+
+.PHONY: help install up demo test check format bench soak coverage lock clean
+
+help: ## list these targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+# ---------------------------------------------------------------- install
+
+install: $(RUN) $(DEV) ## make .venv with everything; at once where nothing changed
+
+.venv/bin/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Fillgate needs Python 3.11 or newer; set PYTHON=/path/to/it" >&2; exit 1; }
+	@echo "making .venv with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv .venv
+
+$(RUN): requirements/run.txt pyproject.toml | .venv/bin/python
+	@echo "installing what Fillgate runs on (about half a minute)"
+	@$(PIP) --require-hashes -r requirements/run.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements/dev.txt $(RUN)
+	@echo "installing what tests, checks and benches need (about a minute)"
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+lock: $(DEV) ## choose versions anew and write requirements/*.txt
+	@cd requirements && for name in run dev; do \
+	  ../$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
+	    --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	    --no-emit-options --output-file $$name.txt $$name.in; done
+
+# ---------------------------------------------------------------- run
+
+up: $(RUN) ## start the gateway: paper trading on this machine, until Ctrl-C
+	@exec $(BIN)/fillgate up
+
+demo: $(RUN) ## trade ORDERS=500 orders over replayed ticks and compare all three books
+	@$(BIN)/fillgate demo --orders $(ORDERS) $(if $(TICKS),--ticks $(TICKS))
+
+bench: $(DEV) ## time an order's round trip; BENCH=--json for a program
+	@$(BIN)/python -m bench.order_round_trip $(BENCH)
+
+# ---------------------------------------------------------------- prove
+
+check: $(DEV) ## format, lint, types, imports, architecture
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+test: $(DEV) ## every test but soak, with the coverage gates
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest tests --ignore=tests/soak
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=90
+	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
+
+coverage: ## write htmlcov/ from the last `make test`
+	@$(BIN)/coverage html --quiet && echo "see htmlcov/index.html"
+
+soak: $(DEV) ## the long forms, for hours
+	$(BIN)/python -m pytest tests/soak -o faulthandler_timeout=0
+
+format: $(DEV) ## write the format, and the lint fixes that are safe
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
+
+clean: ## remove what make and the tools wrote (.venv too); journals stay
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf htmlcov .coverage .coverage.* build ./*.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,236 @@
+"""An edge: client sessions on sockets passed by the supervisor, and links to everyone behind.
+
+An edge holds no truth. It dies and is started again; clients come back with their cursors. It
+runs outside Ray, so that no trouble of Ray's takes a client's connection away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+import uvloop
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from actors import messages as m
+from actors.beacon import Declared
+from actors.host import Stage
+from actors.link import Link, LinkOwner, dial, listen
+from actors.logs import configure_logs
+from actors.paths import connection_role
+from domain.commands import Login, Logout, Query, ReadStream, Submit
+from gateway.backend import Clocks, Status
+from gateway.health import health_app
+from gateway.metrics import GatewayCollector
+from gateway.server import GatewayServer
+from gateway.tokens import TokenBook
+
+log = structlog.get_logger()
+
+
+class RouterSide(LinkOwner[Any]):
+    """The edge's side of its link to the router."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    def link_up(self, link: Link[Any]) -> None:
+        """A router is there."""
+        self._edge.router_up(link)
+
+    def link_down(self, link: Link[Any]) -> None:
+        """It is gone."""
+        self._edge.router_down(link)
+
+    def received(self, link: Link[Any], message: Any) -> None:
+        """An answer, updates, or how the router stands."""
+        if isinstance(message, m.Standing):
+            self._edge.stand(message)
+        else:
+            self._edge.server.deliver(message)
+
+
+class QuoteSide(LinkOwner[Any]):
+    """The edge's side of its link to a broker connection: quotes."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    def link_up(self, link: Link[Any]) -> None:
+        """A connection is there: say what our clients watch."""
+        self._edge.quote_links.add(link)
+        link.send(self._edge.watched())
+
+    def link_down(self, link: Link[Any]) -> None:
+        """It is gone."""
+        self._edge.quote_links.discard(link)
+
+    def received(self, link: Link[Any], message: Any) -> None:
+        """Quotes."""
+        if isinstance(message, m.Quotes):
+            for quote in message.quotes:
+                self._edge.server.deliver_quote(quote)
+
+
+class Edge:
+    """What stands behind the gateway's server: plain calls, sent on over links."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._router: Link[Any] | None = None
+        self._watched: Counter[str] = Counter()
+        self.quote_links: set[Link[Any]] = set()
+        self._is_trading = False
+        self.server = GatewayServer(
+            self,
+            TokenBook(stage.paths.tokens),
+            Clocks(stage.clocks.utc_ns, stage.clocks.boot_ns),
+            stage.settings.gateway,
+        )
+        self.registry = CollectorRegistry()
+        self.registry.register(GatewayCollector(self.server.counts, lambda: self._is_trading))
+
+    # -- the backend the server sees
+
+    def submit(self, submit: Submit) -> None:
+        """Sends a command on."""
+        self._send(submit)
+
+    def login(self, login: Login) -> None:
+        """Opens a session."""
+        self._send(login)
+
+    def logout(self, logout: Logout) -> None:
+        """Closes a session's socket."""
+        self._send(logout)
+
+    def read(self, read: ReadStream) -> None:
+        """Reads a durable stream."""
+        self._send(read)
+
+    def query(self, query: Query) -> None:
+        """Asks for rows."""
+        self._send(query)
+
+    def subscribe_quotes(self, instrument: str) -> None:
+        """The first client here wants quotes of it."""
+        self._watched[instrument] += 1
+        self._tell_watched()
+
+    def unsubscribe_quotes(self, instrument: str) -> None:
+        """The last client here no longer does."""
+        self._watched[instrument] -= 1
+        self._watched += Counter()
+        self._tell_watched()
+
+    def status(self) -> Status:
+        """The deployment as this edge sees it."""
+        settings = self._stage.settings
+        return Status(
+            epoch=1,
+            deployment=settings.deployment.id,
+            venues=tuple(connection.id for connection in settings.connections),
+            is_router_up=self._router is not None,
+        )
+
+    def _send(self, message: Any) -> None:
+        if self._router is not None:
+            self._router.send(message)
+
+    def watched(self) -> m.WatchQuotes:
+        """What our clients watch."""
+        return m.WatchQuotes(instruments=tuple(self._watched))
+
+    def _tell_watched(self) -> None:
+        for link in self.quote_links:
+            link.send(self.watched())
+
+    # -- links
+
+    def router_up(self, link: Link[Any]) -> None:
+        """A router answers."""
+        self._router = link
+        self.server.router_found()
+
+    def router_down(self, link: Link[Any]) -> None:
+        """What was asked of it may or may not have been written down."""
+        if link is self._router:
+            self._router, self._is_trading = None, False
+            self.server.router_lost()
+
+    def stand(self, standing: m.Standing) -> None:
+        """The router says whether orders can be taken."""
+        self._is_trading = standing.is_trading
+
+    def health(self) -> Status:
+        """Ready means that an order would get through: router, compliance and a connection."""
+        return msgspec.structs.replace(self.status(), is_router_up=self._is_trading)
+
+    async def run(self, listening: socket.socket, health: socket.socket) -> None:
+        """Serves clients until told to stop, then lets them go cleanly."""
+        stage = self._stage
+        paths, me = stage.paths, stage.hello
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        control, _lock = await listen(
+            paths.socket(stage.role), lambda: Link(me, m.watchdog_inbox, LinkOwner())
+        )
+        runner = web.AppRunner(health_app(self.health, self.registry), access_log=None)
+        await runner.setup()
+        await web.SockSite(runner, health).start()
+        await self.server.start([listening])
+        links = [
+            loop.create_task(
+                dial(paths.socket("router"), lambda: Link(me, m.edge_inbox, RouterSide(self)))
+            )
+        ]
+        for connection in stage.settings.connections:
+            path = paths.socket(connection_role(connection.id))
+            work = dial(path, lambda: Link(me, m.edge_inbox, QuoteSide(self)))
+            links.append(loop.create_task(work))
+        await stopping.wait()
+        await self.server.stop()
+        for task in links:
+            task.cancel()
+        control.close()
+        await runner.cleanup()
+
+
+def main(home: Path, number: int, descriptors: tuple[int, int]) -> None:
+    """Runs edge number `number` of a deployment on passed sockets: clients, health."""
+    stage = Stage(f"edge-{number}", home)
+    configure_logs(
+        stage.paths.logs / f"{stage.role}.log", stage.settings.deployment.log_level, stage.role
+    )
+    listening, health = (socket.socket(fileno=fd) for fd in descriptors)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)
+    with (
+        contextlib.suppress(asyncio.CancelledError),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_run(stage, listening, health))
+
+
+async def _run(stage: Stage, listening: socket.socket, health: socket.socket) -> None:
+    stage.beacon.declare(Declared.WORKING)
+    await Edge(stage).run(listening, health)
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    main(Path(sys.argv[1]), int(sys.argv[2]), (int(sys.argv[3]), int(sys.argv[4])))

@@ -1,0 +1,1 @@
+"""Benches: each states its question in its first line, checks its work, then reports."""

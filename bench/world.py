@@ -1,0 +1,238 @@
+"""A whole deployment for benches and tests: real processes, real Ray, a throw-away home.
+
+Everything is started by the supervisor under a temporary home with free ports, found by pid
+through its beacon, and ended with the supervisor; nothing else on the machine is touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+from msgspec import Struct
+
+from actors.beacon import read_beacon
+from actors.paths import Paths, connection_role
+from actors.settings import load
+from domain.records import Record
+from gateway.tokens import TokenStore
+from ledger import journal
+from ledger.agreement import VenueBook, VenueFill, VenueOrder
+from ledger.reader import JournalReader
+
+READY_S = 90.0
+STOP_S = 30.0
+CONNECTION = "paper-oanda"
+ACCOUNT = "paper"
+OWNER = "o-bench"
+
+SETTINGS = """
+[deployment]
+id = "{deployment}"
+port = 0
+health_port = 0
+edges = {edges}
+
+[[owners]]
+id = "{owner}"
+
+[[connections]]
+id = "{connection}"
+owner = "{owner}"
+broker = "oanda"
+broker_account_id = "101-001-1000001-001"
+account = "{account}"
+simulator = "oanda"
+instruments = {instruments}
+visibility_horizon_ms = {horizon_ms}
+
+[[simulators]]
+id = "oanda"
+seed = 7
+
+[gateway.limits]
+commands_per_s = 1000000
+commands_burst = 1000000
+cancels_per_s = 1000000
+cancels_burst = 1000000
+requests_per_s = 1000000
+requests_burst = 1000000
+in_flight_max = 100000
+
+[compliance]
+duplicate_window_ms = 0
+max_quantity = "1000000"
+max_notional = "2000000"
+
+[journal]
+segment_bytes = 67108864
+"""
+
+INSTRUMENTS = ("EUR/USD", "USD/JPY", "GBP/USD", "AUD/USD", "USD/CAD", "EUR/GBP")
+
+
+class WorldOptions(Struct, frozen=True, kw_only=True):
+    """What a bench may vary."""
+
+    edges: int = 1
+    horizon_ms: int = 1_000
+    instruments: tuple[str, ...] = INSTRUMENTS
+    extra: str = ""
+
+
+class World:
+    """A running deployment and the ways to look at it and to hurt it."""
+
+    def __init__(self, home: Path, token: str) -> None:
+        self.home = home
+        self.paths = Paths(home)
+        self.token = token
+        self.ready: dict[str, Any] = {}
+        self.process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return str(self.ready["url"])
+
+    @property
+    def simulator_url(self) -> str:
+        """The paper broker's REST address."""
+        return str(self.ready["simulators"]["oanda"])
+
+    async def start(self) -> None:
+        """Starts the supervisor and waits until orders can be taken."""
+        output = (self.home / "up.out").open("wb")
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "cli.main", "--home", str(self.home), "up",
+            stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, cwd=_root(),
+        )  # fmt: skip
+        async with asyncio.timeout(READY_S):
+            while not self.paths.ready.exists():
+                if self.process.returncode is not None:
+                    raise RuntimeError((self.home / "up.out").read_text())
+                await asyncio.sleep(0.05)
+        self.ready = json.loads(self.paths.ready.read_text())
+
+    async def stop(self) -> int:
+        """Stops the supervisor as Ctrl-C does; returns its exit code."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(STOP_S):
+            return await self.process.wait()
+
+    def pid(self, role: str) -> int:
+        """The process that hosts a role now."""
+        reading = read_beacon(self.paths.beacon(role))
+        assert reading is not None, f"{role} never started"
+        return reading.pid
+
+    def kill(self, role: str) -> int:
+        """kill -9; returns the pid that died."""
+        pid = self.pid(role)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def descendants(self) -> list[psutil.Process]:
+        """Every process below the supervisor."""
+        assert self.process is not None
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def records(self) -> list[Record]:
+        """The journal, whole, as a reader sees it."""
+        return list(JournalReader(self.paths.journal).records())
+
+    async def simulate(self, path: str, body: object | None = None) -> Any:
+        """Asks the simulator's control endpoints, which are no part of the broker."""
+        async with aiohttp.ClientSession() as session:
+            method = "GET" if body is None else "POST"
+            async with session.request(method, f"{self.simulator_url}{path}", json=body) as answer:
+                answer.raise_for_status()
+                return await answer.json()
+
+    async def book(self) -> VenueBook:
+        """The simulator's own book."""
+        return venue_book(await self.simulate("/sim/book"))
+
+
+def venue_book(raw: Any) -> VenueBook:
+    """The simulator's book in the words of the agreement."""
+    return VenueBook(
+        orders=tuple(
+            VenueOrder(
+                broker_order_id=order["id"],
+                client_id=order["client_id"],
+                is_working=order["state"] == "PENDING",
+            )
+            for order in raw["orders"]
+        ),
+        fills=tuple(
+            VenueFill(
+                broker_execution_id=fill["transaction_id"],
+                broker_order_id=fill["order_id"],
+                quantity=abs(_decimal(fill["units"])),
+                price=_decimal(fill["price"]),
+            )
+            for fill in raw["fills"]
+        ),
+    )
+
+
+def _decimal(text: str) -> Any:
+    from decimal import Decimal
+
+    return Decimal(text)
+
+
+def _root() -> Path:
+    return Path(__file__).resolve().parent.parent
+
+
+def make_home(home: Path, options: WorldOptions) -> str:
+    """Writes settings, journal and a token; returns the token."""
+    paths = Paths(home)
+    paths.make()
+    deployment = f"d-{secrets.token_hex(4)}"
+    text = SETTINGS.format(
+        deployment=deployment,
+        edges=options.edges,
+        owner=OWNER,
+        connection=CONNECTION,
+        account=ACCOUNT,
+        instruments=json.dumps(list(options.instruments)),
+        horizon_ms=options.horizon_ms,
+    )
+    paths.settings.write_text(text + options.extra)
+    load(paths.settings)
+    journal.init(paths.journal, deployment)
+    return TokenStore(paths.tokens).create(OWNER)
+
+
+@contextlib.asynccontextmanager
+async def world(options: WorldOptions | None = None) -> AsyncIterator[World]:
+    """A deployment, up; ended and removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="fgw-") as folder:
+        home = Path(folder) / "home"
+        home.mkdir()
+        token = make_home(home, options or WorldOptions())
+        deployment = World(home, token)
+        try:
+            await deployment.start()
+            yield deployment
+        finally:
+            await deployment.stop()
+
+
+CONNECTION_ROLE = connection_role(CONNECTION)

@@ -1,0 +1,1 @@
+"""Brokers on loopback: one matching engine, a dialect a broker over it, faults on request."""

@@ -1,0 +1,164 @@
+"""OANDA v20's words for the engine's. Tables, complete by assertion (specs: v20.json).
+
+The FIFO safeguard words are newer than the published file (2018); COMPLIANCE.md 4 has them.
+"""
+
+from __future__ import annotations
+
+from brokers.simulators.words import (
+    GUARDS,
+    Cause,
+    Kind,
+    Life,
+    Netting,
+    Part,
+    State,
+    Watch,
+    Why,
+)
+
+ORDER_TYPE = {
+    Kind.MARKET: "MARKET",
+    Kind.LIMIT: "LIMIT",
+    Kind.STOP: "STOP",
+    Kind.IF_TOUCHED: "MARKET_IF_TOUCHED",
+    Kind.TAKE_PROFIT: "TAKE_PROFIT",
+    Kind.STOP_LOSS: "STOP_LOSS",
+    Kind.TRAILING_STOP: "TRAILING_STOP_LOSS",
+}
+TIME_IN_FORCE = {
+    Life.GTC: "GTC",
+    Life.GTD: "GTD",
+    Life.DAY: "GFD",
+    Life.FOK: "FOK",
+    Life.IOC: "IOC",
+}
+POSITION_FILL = {
+    Netting.DEFAULT: "DEFAULT",
+    Netting.REDUCE_FIRST: "REDUCE_FIRST",
+    Netting.REDUCE_ONLY: "REDUCE_ONLY",
+    Netting.OPEN_ONLY: "OPEN_ONLY",
+}
+TRIGGER_CONDITION = {
+    Watch.DEFAULT: "DEFAULT",
+    Watch.INVERSE: "INVERSE",
+    Watch.BID: "BID",
+    Watch.ASK: "ASK",
+    Watch.MID: "MID",
+}
+ORDER_STATE = {
+    State.WORKING: "PENDING",
+    State.FILLED: "FILLED",
+    State.CANCELED: "CANCELLED",
+}
+ORDER_REASON = {
+    Cause.CLIENT: "CLIENT_ORDER",
+    Cause.REPLACEMENT: "REPLACEMENT",
+    Cause.ON_FILL: "ON_FILL",
+    Cause.LOT_CLOSE: "TRADE_CLOSE",
+    Cause.POSITION_CLOSE: "POSITION_CLOSEOUT",
+    Cause.MARGIN_CLOSEOUT: "MARGIN_CLOSEOUT",
+}
+CODES = {
+    Why.ACCOUNT_LOCKED: "ACCOUNT_LOCKED",
+    Why.INSTRUMENT_UNKNOWN: "INSTRUMENT_UNKNOWN",
+    Why.INSTRUMENT_CLOSED: "INSTRUMENT_NOT_TRADEABLE",
+    Why.PRICE_UNKNOWN: "INSTRUMENT_PRICE_UNKNOWN",
+    Why.UNITS_INVALID: "UNITS_INVALID",
+    Why.UNITS_PRECISION: "UNITS_PRECISION_EXCEEDED",
+    Why.UNITS_MAXIMUM: "UNITS_LIMIT_EXCEEDED",
+    # The misspelling is the broker's.
+    Why.UNITS_MINIMUM: "UNITS_MIMIMUM_NOT_MET",
+    Why.PRICE_MISSING: "PRICE_MISSING",
+    Why.PRICE_INVALID: "PRICE_INVALID",
+    Why.PRICE_PRECISION: "PRICE_PRECISION_EXCEEDED",
+    Why.BOUND_INVALID: "PRICE_BOUND_INVALID",
+    Why.BOUND_PRECISION: "PRICE_BOUND_PRECISION_EXCEEDED",
+    Why.DISTANCE_MISSING: "PRICE_DISTANCE_MISSING",
+    Why.DISTANCE_INVALID: "PRICE_DISTANCE_INVALID",
+    Why.DISTANCE_PRECISION: "PRICE_DISTANCE_PRECISION_EXCEEDED",
+    Why.DISTANCE_MINIMUM: "PRICE_DISTANCE_MINIMUM_NOT_MET",
+    Why.DISTANCE_MAXIMUM: "PRICE_DISTANCE_MAXIMUM_EXCEEDED",
+    Why.PRICE_AND_DISTANCE: "STOP_LOSS_ORDER_PRICE_AND_DISTANCE_BOTH_SPECIFIED",
+    Why.PRICE_OR_DISTANCE: "STOP_LOSS_ORDER_PRICE_AND_DISTANCE_BOTH_MISSING",
+    Why.LIFE_INVALID: "TIME_IN_FORCE_INVALID",
+    Why.EXPIRY_MISSING: "TIME_IN_FORCE_GTD_TIMESTAMP_MISSING",
+    Why.EXPIRY_PAST: "TIME_IN_FORCE_GTD_TIMESTAMP_IN_PAST",
+    Why.CLIENT_ID_INVALID: "CLIENT_ORDER_ID_INVALID",
+    Why.CLIENT_ID_TAKEN: "CLIENT_ORDER_ID_ALREADY_EXISTS",
+    Why.CLIENT_LOT_ID_TAKEN: "CLIENT_TRADE_ID_ALREADY_EXISTS",
+    Why.ORDERS_MAXIMUM: "PENDING_ORDERS_ALLOWED_EXCEEDED",
+    Why.ORDER_UNKNOWN: "ORDER_DOESNT_EXIST",
+    Why.REPLACEMENT_INVALID: "REPLACING_ORDER_INVALID",
+    Why.LOT_UNKNOWN: "TRADE_DOESNT_EXIST",
+    Why.LOT_UNITS_EXCEEDED: "CLOSE_TRADE_UNITS_EXCEED_TRADE_SIZE",
+    Why.GUARD_EXISTS: "_ORDER_ALREADY_EXISTS",
+    Why.GUARD_BREAKS_FIFO: "_ORDER_WOULD_VIOLATE_FIFO_VIOLATION_SAFEGUARD",
+    Why.POSITION_UNKNOWN: "CLOSEOUT_POSITION_DOESNT_EXIST",
+    Why.POSITION_UNITS_EXCEEDED: "CLOSEOUT_POSITION_UNITS_EXCEED_POSITION_SIZE",
+    Why.CLOSE_INCOMPLETE: "CLOSEOUT_POSITION_INCOMPLETE_SPECIFICATION",
+    Why.LABEL_MISSING: "CLIENT_EXTENSIONS_DATA_MISSING",
+    Why.MARGIN_RATE_INVALID: "MARGIN_RATE_INVALID",
+    Why.CONFIGURATION_MISSING: "CLIENT_CONFIGURE_DATA_MISSING",
+    Why.REQUESTED: "CLIENT_REQUEST",
+    Why.REPLACED: "CLIENT_REQUEST_REPLACED",
+    Why.MARKET_CLOSED: "MARKET_HALTED",
+    Why.LOT_CLOSED: "LINKED_TRADE_CLOSED",
+    Why.EXPIRED: "TIME_IN_FORCE_EXPIRED",
+    Why.MARGIN: "INSUFFICIENT_MARGIN",
+    Why.FIFO: "FIFO_VIOLATION",
+    Why.FIFO_TWIN: "FIFO_VIOLATION_SAFEGUARD_VIOLATION",
+    Why.FIFO_TWIN_AFTER_CUT: "FIFO_VIOLATION_SAFEGUARD_PARTIAL_CLOSE_VIOLATION",
+    Why.BOUND: "BOUNDS_VIOLATION",
+    Why.LIQUIDITY: "INSUFFICIENT_LIQUIDITY",
+    Why.NOTHING_TO_REDUCE: "POSITION_CLOSEOUT_FAILED",
+    Why.LOSS_AT_ONCE: "LOSING_TAKE_PROFIT",
+}
+ON_FILL = {
+    Part.TAKE_PROFIT: "TAKE_PROFIT_ON_FILL_",
+    Part.STOP_LOSS: "STOP_LOSS_ON_FILL_",
+    Part.TRAILING_STOP: "TRAILING_STOP_LOSS_ON_FILL_",
+}
+ON_FILL_CODES = {
+    Why.LIFE_INVALID: "TIME_IN_FORCE_INVALID",
+    Why.EXPIRY_MISSING: "GTD_TIMESTAMP_MISSING",
+    Why.EXPIRY_PAST: "GTD_TIMESTAMP_IN_PAST",
+    Why.PRICE_AND_DISTANCE: "PRICE_AND_DISTANCE_BOTH_SPECIFIED",
+    Why.PRICE_OR_DISTANCE: "PRICE_AND_DISTANCE_BOTH_MISSING",
+    Why.LOSS_AT_ONCE: "LOSS",
+}
+# A stop loss's own distance is named without the "price".
+STOP_LOSS_DISTANCE = {
+    Why.DISTANCE_INVALID: "DISTANCE_INVALID",
+    Why.DISTANCE_PRECISION: "DISTANCE_PRECISION_EXCEEDED",
+}
+assert ORDER_TYPE.keys() == set(Kind)
+assert TIME_IN_FORCE.keys() == set(Life)
+assert POSITION_FILL.keys() == set(Netting)
+assert TRIGGER_CONDITION.keys() == set(Watch)
+assert ORDER_STATE.keys() == set(State)
+assert ORDER_REASON.keys() == set(Cause)
+assert CODES.keys() == set(Why)
+assert ON_FILL.keys() == set(Part) - {Part.ORDER}
+
+KINDS = {word: kind for kind, word in ORDER_TYPE.items()}
+LIVES = {word: life for life, word in TIME_IN_FORCE.items()}
+NETTINGS = {word: netting for netting, word in POSITION_FILL.items()}
+WATCHES = {word: watch for watch, word in TRIGGER_CONDITION.items()}
+INSTRUMENT_TYPE = {"currency": "CURRENCY", "metal": "METAL", "cfd": "CFD"}
+MISSING = frozenset({Why.ORDER_UNKNOWN, Why.LOT_UNKNOWN, Why.POSITION_UNKNOWN})
+
+
+def code_of(why: Why, part: Part, kind: Kind) -> str:
+    """The broker's code for a refusal or a cancellation."""
+    if part is not Part.ORDER:
+        special = STOP_LOSS_DISTANCE.get(why) if part is Part.STOP_LOSS else None
+        return ON_FILL[part] + (special or ON_FILL_CODES.get(why) or CODES[why])
+    code = CODES[why]
+    # These two are about a guard, and begin with its type.
+    return ORDER_TYPE[kind if kind in GUARDS else Kind.STOP_LOSS] + code if code[0] == "_" else code
+
+
+def message_of(code: str) -> str:
+    """A sentence for a code."""
+    return code.replace("_", " ").capitalize().replace("id", "ID")

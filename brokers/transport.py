@@ -1,0 +1,282 @@
+"""The only I/O towards brokers: pooled HTTP/1.1 that says honestly what may have happened.
+
+`NotSent` is raised only on proof: no connection was established, or none was free in time.
+Everything else that goes wrong with an order is `OutcomeUnknown`, a keep-alive connection that
+the server closed included. aiohttp (3.14, `ClientSession._request`) quietly repeats PUT and
+other idempotent methods after such a close; the middleware below turns every connection error
+into one of ours before that loop sees it, so nothing is ever sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from ipaddress import ip_address
+from typing import Annotated
+
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientHandlerType,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    ConnectionTimeoutError,
+    DummyCookieJar,
+    TCPConnector,
+)
+from msgspec import Meta, Struct
+from yarl import URL
+
+from brokers.adapter import Answered, BrokerError, NotSent, OutcomeUnknown, Request, Response
+
+BODY_BYTES_MAX = 32 * 1024 * 1024
+"""A longer answer is given up: OutcomeUnknown for an order, BrokerError for a read."""
+LINE_BYTES_MAX = 1024 * 1024
+"""A longer stream line closes the stream with a BrokerError."""
+CONNECT_SHARE = 0.8
+"""Of the whole timeout: a slow connect must be seen as such before the whole runs out."""
+NEVER_ROUND_S = 86_400.0
+"""aiohttp rounds timeouts above this up to whole seconds; ours are exact."""
+
+WARM_UP = Request(method="HEAD", path="/")
+USER_AGENT = "fillgate"
+
+
+class TransportSettings(Struct, frozen=True, kw_only=True):
+    """Where to and how many. URLs are https, or http to loopback (a simulator)."""
+
+    rest_url: str
+    stream_url: str
+    connections_max: Annotated[int, Meta(ge=1, le=64)] = 8
+    streams_max: Annotated[int, Meta(ge=1, le=20)] = 4
+    warm_connections: Annotated[int, Meta(ge=0, le=64)] = 2
+    connect_timeout_ms: Annotated[int, Meta(ge=1, le=60_000)] = 2_000
+    keepalive_s: Annotated[int, Meta(ge=1, le=3_600)] = 60
+    dns_ttl_s: Annotated[int, Meta(ge=1, le=3_600)] = 60
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a URL that would send the secret in the clear."""
+        for name in ("rest_url", "stream_url"):
+            fault = find_url_fault(getattr(self, name))
+            if fault is not None:
+                raise ValueError(f"{name}: {fault}")
+        if self.warm_connections > self.connections_max:
+            raise ValueError("warm_connections: must be at most connections_max")
+
+
+def find_url_fault(text: str) -> str | None:
+    """Why it cannot be a broker's base URL, or None."""
+    try:
+        url = URL(text)
+    except ValueError:
+        return "not a URL"
+    if url.scheme not in ("http", "https") or not url.host:
+        return "must be https://host or http://loopback"
+    if url.path not in ("", "/") or url.query_string or url.fragment or url.user:
+        return "must be a scheme, a host and a port only"
+    if url.scheme == "http" and not _is_loopback(url.host):
+        return "http is for loopback only; use https"
+    return None
+
+
+class Transport:
+    """One login's connections to one broker. `secret_headers` are on every request, never shown.
+
+    `async with`, or `open` and `close`. Stream and order connections are pooled apart, so no
+    stream takes a connection from an order.
+    """
+
+    def __init__(self, settings: TransportSettings, secret_headers: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # Inflating costs time on the order path.
+            "User-Agent": USER_AGENT,
+            **secret_headers,
+        }
+        self._rest_url = settings.rest_url.rstrip("/")
+        self._stream_url = settings.stream_url.rstrip("/")
+        self._rest: ClientSession | None = None
+        self._streams: ClientSession | None = None
+
+    def __repr__(self) -> str:
+        """Without the headers: they hold the secret."""
+        return f"Transport({self._rest_url!r}, {self._stream_url!r})"
+
+    async def __aenter__(self) -> Transport:
+        """Opens the pools."""
+        self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Closes the pools and every connection."""
+        await self.close()
+
+    def open(self) -> None:
+        """Makes the pools; must run inside the event loop. Connects nothing yet."""
+        self._rest = self._session(self._settings.connections_max)
+        self._streams = self._session(self._settings.streams_max)
+
+    async def close(self) -> None:
+        """Closes every connection; streams being read end with a BrokerError."""
+        sessions = (self._rest, self._streams)
+        self._rest = self._streams = None
+        for session in sessions:
+            if session is not None:
+                await session.close()
+
+    async def send(self, request: Request, timeout_ms: int) -> Response:
+        """The answer to a request that may change something, sent at most once.
+
+        Raises NotSent or OutcomeUnknown; an error status is an answer like any other.
+        """
+        session, timeout = _opened(self._rest), self._timeout(timeout_ms)
+        try:
+            async with _ask(session, self._rest_url, request, timeout) as response:
+                body = await _read_whole(response)
+                return Response(status=response.status, body=body, headers=response.headers)
+        except TimeoutError:
+            raise OutcomeUnknown(f"no answer within {timeout_ms} ms") from None
+        except (ClientError, OSError) as error:
+            raise OutcomeUnknown(f"the answer broke off: {type(error).__name__}") from None
+
+    async def read(self, request: Request, timeout_ms: int) -> Response:
+        """The answer to a request that changes nothing. Raises BrokerError."""
+        try:
+            return await self.send(request, timeout_ms)
+        except BrokerError as error:
+            raise BrokerError(f"{request.method} failed: {error}") from None
+
+    async def lines(self, request: Request, silence_ms: int) -> AsyncGenerator[bytes, None]:
+        """The lines of a chunked stream; see `open_lines`."""
+        async with self.open_lines(request, silence_ms) as lines:
+            async for line in lines:
+                yield line
+
+    @asynccontextmanager
+    async def open_lines(
+        self, request: Request, silence_ms: int
+    ) -> AsyncGenerator[AsyncGenerator[bytes, None], None]:
+        """A chunked stream, open: from here on nothing is missed. Its lines lack their ends.
+
+        Never ends well: raises BrokerError on silence, on a line too long and when it closes
+        (half a last line is dropped), Answered where the broker refuses the stream.
+        """
+        session = _opened(self._streams)
+        connect_s = self._settings.connect_timeout_ms / 1_000
+        timeout = ClientTimeout(
+            connect=connect_s, sock_read=silence_ms / 1_000, ceil_threshold=NEVER_ROUND_S
+        )
+        try:
+            async with _ask(session, self._stream_url, request, timeout) as response:
+                if response.status != 200:
+                    raise Answered(response.status, await _read_whole(response))
+                yield _split_lines(response)
+        except TimeoutError:
+            raise BrokerError(f"the stream was silent for {silence_ms} ms") from None
+        except (NotSent, OutcomeUnknown) as error:
+            raise BrokerError(f"the stream did not open: {error}") from None
+        except (ClientError, OSError) as error:
+            raise BrokerError(f"the stream broke off: {type(error).__name__}") from None
+
+    async def warm_up(self, request: Request = WARM_UP) -> None:
+        """Opens connections ahead, so that no order waits for a handshake.
+
+        Sends a harmless request on each; any answer will do. Raises BrokerError.
+        """
+        timeout_ms = self._settings.connect_timeout_ms * 2
+        reads = (self.read(request, timeout_ms) for _ in range(self._settings.warm_connections))
+        await asyncio.gather(*reads)
+
+    def _session(self, connections_max: int) -> ClientSession:
+        """A pool; aiohttp sets TCP_NODELAY on every connection."""
+        connector = TCPConnector(
+            limit=connections_max,
+            keepalive_timeout=self._settings.keepalive_s,
+            ttl_dns_cache=self._settings.dns_ttl_s,
+            timeout_ceil_threshold=NEVER_ROUND_S,
+        )
+        return ClientSession(
+            connector=connector,
+            headers=self._headers,
+            cookie_jar=DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            middlewares=(_name_the_trouble,),
+        )
+
+    def _timeout(self, timeout_ms: int) -> ClientTimeout:
+        """Bounds the whole, and within it the wait for a connection."""
+        total_s = timeout_ms / 1_000
+        connect_s = min(self._settings.connect_timeout_ms / 1_000, total_s * CONNECT_SHARE)
+        return ClientTimeout(total=total_s, connect=connect_s, ceil_threshold=NEVER_ROUND_S)
+
+
+async def _name_the_trouble(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Connects, sends, and reads the head; says what a failure means before aiohttp retries it."""
+    try:
+        return await handler(request)
+    except (ConnectionTimeoutError, ClientConnectorError) as error:
+        raise NotSent(f"no connection: {type(error).__name__}") from None
+    except TimeoutError:
+        raise  # Not repeated by aiohttp; the caller knows how long it was.
+    except (ClientError, OSError) as error:
+        raise OutcomeUnknown(f"no answer: {type(error).__name__}") from None
+
+
+def _ask(
+    session: ClientSession, base_url: str, request: Request, timeout: ClientTimeout
+) -> AbstractAsyncContextManager[ClientResponse]:
+    return session.request(
+        request.method,
+        URL(base_url + request.path, encoded=True),
+        data=request.body,
+        headers=request.headers,
+        timeout=timeout,
+        allow_redirects=False,
+    )
+
+
+async def _read_whole(response: ClientResponse) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            raise OutcomeUnknown(f"an answer over {BODY_BYTES_MAX} bytes")
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+async def _split_lines(response: ClientResponse) -> AsyncGenerator[bytes, None]:
+    rest = b""
+    while chunk := await response.content.readany():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            _check_length(line)
+            if line := line.rstrip(b"\r"):
+                yield line
+        _check_length(rest)
+    raise BrokerError("the stream was closed by the broker")
+
+
+def _check_length(line: bytes) -> None:
+    if len(line) > LINE_BYTES_MAX:
+        raise BrokerError(f"a stream line over {LINE_BYTES_MAX} bytes")
+
+
+def _opened(session: ClientSession | None) -> ClientSession:
+    assert session is not None, "the transport is not open"
+    return session
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

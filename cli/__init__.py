@@ -1,0 +1,1 @@
+"""The command line: every command a file, plain words for people and `--json` for programs."""

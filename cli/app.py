@@ -1,0 +1,85 @@
+"""The app, its groups, and the options that every command has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from msgspec import Struct
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from actors.paths import Paths
+from cli.output import say_trouble
+from cli.trouble import FAILED, explain, write_down
+
+
+class State(Struct):
+    """What the options common to all commands said."""
+
+    home: Path
+    is_json: bool = False
+
+    @property
+    def paths(self) -> Paths:
+        """Where this deployment keeps its things."""
+        return Paths(self.home.absolute())
+
+
+class SafeGroup(TyperGroup):
+    """Runs commands; an exception becomes a sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except (TyperException, typer.Exit, typer.Abort):
+            raise
+        except Exception as trouble:
+            state: State = ctx.obj
+            known = explain(trouble) or write_down(trouble, state.paths.logs / "cli.log")
+            say_trouble(known, state.is_json)
+            raise typer.Exit(FAILED) from None
+
+
+HOME_HELP = "The deployment's folder [default: $FILLGATE_HOME or ./.fillgate]."
+JSON_HELP = "Answer as JSON, for programs."
+
+HomeOption = Annotated[Path | None, typer.Option("--home", help=HOME_HELP, show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
+
+app = typer.Typer(
+    name="fillgate",
+    cls=SafeGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Fillgate: a self-hosted execution gateway. Start with [bold]fillgate up[/bold].",
+)
+token_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke client tokens.")
+order_app = typer.Typer(no_args_is_help=True, help="Place, cancel, amend or explain an order.")
+journal_app = typer.Typer(no_args_is_help=True, help="Read and verify the journal.")
+app.add_typer(token_app, name="token")
+app.add_typer(order_app, name="order")
+app.add_typer(journal_app, name="journal")
+
+
+@app.callback()
+def set_state(
+    ctx: typer.Context,
+    home: Annotated[
+        Path, typer.Option("--home", envvar="FILLGATE_HOME", help="The deployment's folder.")
+    ] = Path(".fillgate"),
+    json: JsonOption = False,
+) -> None:
+    """Remembers the common options, given before the command."""
+    ctx.obj = State(home=home, is_json=json)
+
+
+def state_of(ctx: typer.Context, home: Path | None, is_json: bool) -> State:
+    """The common options, given before or after the command."""
+    state: State = ctx.obj
+    state.home = home or state.home
+    state.is_json = is_json or state.is_json
+    return state

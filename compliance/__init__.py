@@ -1,0 +1,1 @@
+"""Where an order may be refused: one rule a file, and the screen that runs them. Pure."""

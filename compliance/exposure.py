@@ -1,0 +1,294 @@
+"""What each account holds and has reserved: a fold of the router's stream, asked in O(1).
+
+An order reserves its whole quantity when it passes the screen, keeps it while its outcome is
+unknown, gives it back by fills and ends it with its life. Updates may come twice or late: an
+order's version, and a stream's number for positions and balances, say which are news. Positions
+are as told: the update that carries a fill's position comes in the same record as the fill.
+All sums are kept by adding and taking away exact amounts, so they equal a recomputation.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder, Weigher
+from domain.accounts import AccountBalances, AccountSnapshot
+from domain.events import AmendRefused, External, Replaced
+from domain.lifecycle import OPEN, TERMINAL, Order, Origin, Pending, Status
+from domain.orders import NewOrder, OrderType, PositionEffect, TimeInForce
+from domain.portfolio import ZERO, Position
+from domain.streams import OrderUpdate
+
+CLOSED_ORDERS_MAX = 100_000
+"""Ended orders remembered, so that no late update brings one back; the oldest are forgotten."""
+
+NEVER_TOLD = -1
+"""The version of an order that passed the screen and of which no update came yet."""
+
+
+class Intake(Struct, frozen=True, kw_only=True):
+    """An order about to reserve: where, how much is at risk, and what it would do to lots."""
+
+    order_id: str
+    order: NewOrder
+    account: str
+    leaves: Decimal
+    now_ns: int
+    fingerprint: Fingerprint
+    is_immediate: bool
+    is_amend: bool = False
+    splits: bool = False
+    picks: bool = False
+
+
+class Book:
+    """Every account's exposure, and the open orders it comes from."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, AccountExposure] = {}
+        self.orders: dict[str, OpenOrder] = {}
+        self._closed: dict[str, None] = {}
+        self._sides: dict[tuple[str, str], list[int]] = {}
+
+    def open_account(self, snapshot: AccountSnapshot, weigher: Weigher) -> None:
+        """Starts an account as the broker told it."""
+        account = snapshot.account
+        self.accounts[account.account] = AccountExposure(account, weigher)
+        self.set_balances(snapshot.balances, seq=0)
+        for position in snapshot.positions:
+            self.set_position(position, seq=0)
+
+    def load_order(self, order: Order) -> None:
+        """Takes an order as its events leave it; one that is over, or nowhere, holds nothing."""
+        loaded = _from_order(order)
+        if loaded is None or loaded.account not in self.accounts:
+            return
+        self.lay(loaded)
+        if order.terms is not None and order.origin is Origin.CLIENT:
+            recent = self.accounts[loaded.account].recent
+            recent.note(Fingerprint.of(order.terms), order.received_ns, order.order_id)
+
+    def reserve(self, intake: Intake) -> None:
+        """Reserves for an order that passed; an amended one keeps the larger of old and new."""
+        order = intake.order
+        known = self.orders.get(intake.order_id)
+        if known is not None:
+            self.lift(known)
+        if known is not None and intake.is_amend:
+            self.lay(replace(known, wanted=max(known.wanted or ZERO, order.quantity)))
+            return
+        recent = self.accounts[intake.account].recent
+        recent.note(intake.fingerprint, intake.now_ns, intake.order_id)
+        self.lay(
+            OpenOrder(
+                order_id=intake.order_id,
+                account=intake.account,
+                instrument=order.instrument,
+                sign=order.side.sign,
+                leaves=intake.leaves,
+                filled=known.filled if known is not None else ZERO,
+                version=known.version if known is not None else NEVER_TOLD,
+                only_reduces=only_reduces(order),
+                is_immediate=intake.is_immediate,
+                has_bracket=order.bracket is not None,
+                closes_lot=order.closes_lot,
+                splits=intake.splits,
+                picks=intake.picks,
+                fingerprint=intake.fingerprint,
+            )
+        )
+
+    def release(self, order_id: str) -> None:
+        """Undoes the last reservation of an order that was not sent, or whose amend was not."""
+        known = self.orders.get(order_id)
+        if known is None:
+            return
+        self.lift(known)
+        if known.version != NEVER_TOLD:
+            self.lay(replace(known, wanted=None))
+            return
+        del self.orders[order_id]
+        if known.fingerprint is not None:
+            self.accounts[known.account].recent.forget(known.fingerprint, order_id)
+
+    def keep_only(self, order_ids: frozenset[str]) -> None:
+        """Drops the reservation of every other order: its router never committed it."""
+        for order_id in [order_id for order_id in self.orders if order_id not in order_ids]:
+            self.lift(self.orders.pop(order_id))
+
+    def follow(self, update: OrderUpdate) -> None:
+        """Applies what the router says of an order; old news and repeats change nothing."""
+        if update.order_id in self._closed:
+            return
+        known = self.orders.get(update.order_id)
+        if update.status in TERMINAL:
+            if known is not None and update.version > known.version:
+                self.lift(self.orders.pop(update.order_id))
+            self._close(update.order_id)
+            return
+        if known is None:
+            known = _from_update(update)
+            if known is None or known.account not in self.accounts:
+                return
+        else:
+            self.lift(known)
+        self.lay(_updated(known, update))
+
+    def set_position(self, position: Position, seq: int) -> None:
+        """The account now holds this; older numbers of the stream change nothing."""
+        account = self.accounts.get(position.account)
+        if account is None:
+            return
+        holding = account.holding(position.instrument)
+        if seq < holding.seq:
+            return
+        self._count_sides(account, holding, -1)
+        account.set_position(holding, position, seq)
+        self._count_sides(account, holding, 1)
+
+    def set_balances(self, balances: AccountBalances, seq: int) -> None:
+        """The account's equity in its base currency; other currencies are not added up."""
+        account = self.accounts.get(balances.account)
+        if account is None or balances.currency != account.account.base_currency:
+            return
+        if seq >= account.balances_seq:
+            account.balances_seq = seq
+            account.equity = balances.equity if balances.equity.is_finite() else None
+
+    def has_opposite_elsewhere(self, owner: str, holding: Holding, sign: int) -> bool:
+        """True where another account of the owner holds the instrument the other way round."""
+        sides = self._sides.get((owner, holding.instrument))
+        if sides is None:
+            return False
+        own = 1 if holding.quantity * sign < 0 else 0
+        return sides[0 if sign < 0 else 1] > own
+
+    def lay(self, order: OpenOrder) -> None:
+        """Adds an order's reservation to its account."""
+        self.orders[order.order_id] = order
+        self.accounts[order.account].shift(order, 1)
+
+    def lift(self, order: OpenOrder) -> None:
+        """Takes an order's reservation away; `lay` puts it back."""
+        self.accounts[order.account].shift(order, -1)
+
+    def _count_sides(self, account: AccountExposure, holding: Holding, step: int) -> None:
+        if holding.quantity:
+            key = (account.account.owner, holding.instrument)
+            sides = self._sides.setdefault(key, [0, 0])
+            sides[0 if holding.quantity > 0 else 1] += step
+
+    def _close(self, order_id: str) -> None:
+        self._closed[order_id] = None
+        if len(self._closed) > CLOSED_ORDERS_MAX:
+            del self._closed[next(iter(self._closed))]
+
+
+def is_immediate(order: NewOrder) -> bool:
+    """True for an order that fills or dies on arrival, so that its effect on lots is certain."""
+    at_once = order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
+    return order.type is OrderType.MARKET or at_once
+
+
+def only_reduces(order: NewOrder) -> bool:
+    """True where the broker is told that the order may not open anything."""
+    named = order.closes_lot is not None
+    return order.reduce_only or named or order.position_effect is PositionEffect.REDUCE_ONLY
+
+
+def _from_terms(order_id: str, account: str, order: NewOrder) -> OpenOrder:
+    return OpenOrder(
+        order_id=order_id,
+        account=account,
+        instrument=order.instrument,
+        sign=order.side.sign,
+        leaves=order.quantity,
+        version=NEVER_TOLD,
+        only_reduces=only_reduces(order),
+        is_immediate=is_immediate(order),
+        has_bracket=order.bracket is not None,
+        closes_lot=order.closes_lot,
+    )
+
+
+def _from_external(order_id: str, account: str, event: External) -> OpenOrder:
+    return OpenOrder(
+        order_id=order_id,
+        account=account,
+        instrument=event.instrument,
+        sign=event.side.sign,
+        leaves=event.quantity,
+        version=NEVER_TOLD,
+        only_reduces=event.closes_lot is not None,
+        is_immediate=event.order_type is OrderType.MARKET,
+        closes_lot=event.closes_lot,
+    )
+
+
+def _from_order(order: Order) -> OpenOrder | None:
+    account = order.account or (order.terms.account if order.terms else None)
+    if order.status not in OPEN or account is None:
+        return None
+    if order.terms is not None:
+        made = _from_terms(order.order_id, account, order.terms)
+    elif order.external is not None:
+        made = _from_external(order.order_id, account, order.external)
+    else:
+        return None
+    return replace(
+        made,
+        leaves=order.leaves,
+        filled=order.filled,
+        version=order.version,
+        # What they would do to lots is not in the order: assume the worst of each.
+        splits=made.is_immediate,
+        picks=made.is_immediate and made.closes_lot is not None,
+        is_unknown=order.status is Status.UNKNOWN,
+        # What the amend asked for is not in the order: until it settles its size is a guess.
+        is_amend_lost=order.pending is Pending.AMEND,
+    )
+
+
+def _from_update(update: OrderUpdate) -> OpenOrder | None:
+    if update.account is None:
+        return None
+    if isinstance(update.event, External):
+        return _from_external(update.order_id, update.account, update.event)
+    if update.instrument is None:
+        return None
+    # Its terms come with a later update, if at all: until then it may go either way.
+    return OpenOrder(
+        order_id=update.order_id,
+        account=update.account,
+        instrument=update.instrument,
+        sign=0,
+        leaves=update.leaves,
+        version=NEVER_TOLD,
+    )
+
+
+def _updated(known: OpenOrder, update: OrderUpdate) -> OpenOrder:
+    if known.sign == 0 and isinstance(update.event, External):
+        learned = _from_external(known.order_id, known.account, update.event)
+        known = replace(
+            learned,
+            leaves=known.leaves,
+            filled=known.filled,
+            version=known.version,
+            is_unknown=known.is_unknown,
+        )
+    if update.version <= known.version:
+        return known
+    settles = isinstance(update.event, Replaced | AmendRefused)
+    return replace(
+        known,
+        leaves=update.leaves,
+        filled=update.filled,
+        version=update.version,
+        wanted=None if settles else known.wanted,
+        is_unknown=update.status is Status.UNKNOWN,
+        is_amend_lost=known.is_amend_lost and update.pending is Pending.AMEND,
+    )

@@ -1,0 +1,45 @@
+"""How large numbers may be, so that sums of `Decimal` stay exact in 28 digits whatever the order.
+
+Amounts are rounded up to a millionth, and adding or taking away such amounts never rounds:
+a running sum equals one made afresh.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_UP, Context, Decimal
+
+QUANTITY_MAX = Decimal(10**12)
+PRICE_MAX = Decimal(10**9)
+VALUE_MAX = Decimal(10**18)
+CENT = Decimal("0.01")
+STEP = Decimal("0.000001")
+_ZERO = Decimal(0)
+_UP = Context(rounding=ROUND_UP)
+
+
+def is_usable(number: Decimal, limit: Decimal) -> bool:
+    """True for a finite number above zero and up to the limit."""
+    return number.is_finite() and _ZERO < number <= limit
+
+
+def ceil_amount(amount: Decimal) -> Decimal:
+    """The amount (zero or more) rounded up to a millionth; at most `VALUE_MAX`."""
+    if amount >= VALUE_MAX:
+        return VALUE_MAX
+    return _UP.quantize(amount, STEP)
+
+
+def ceil_cent(amount: Decimal) -> Decimal:
+    """The amount (zero or more) rounded up to a hundredth."""
+    return _UP.quantize(amount, CENT)
+
+
+def whole_lots(quantity: Decimal, lot: Decimal) -> Decimal:
+    """The quantity (zero or more, up to `QUANTITY_MAX`) rounded down to the instrument's grid."""
+    return min(quantity, QUANTITY_MAX) // lot * lot
+
+
+def plain(number: Decimal) -> str:
+    """The number for people: no exponent, no trailing zeros."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,91 @@
+"""Prices the screen was given, and what one currency is worth in another by them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from compliance.magnitude import PRICE_MAX, is_usable
+from domain.screening import Rate
+
+PIVOTS = ("USD", "EUR")
+"""Currencies a conversion may pass through where no pair joins the two."""
+
+RATES_MAX = 5_000
+"""Symbols remembered; a new one beyond is not taken, and what needs it fails closed."""
+
+_ONE = Decimal(1)
+_TWO = Decimal(2)
+_ALWAYS_NS = 2**63 - 1
+
+
+class Conversion(Struct, frozen=True):
+    """Units of the target currency per unit of the source, as of the older price used."""
+
+    rate: Decimal
+    at_ns: int
+
+
+_SAME = Conversion(_ONE, _ALWAYS_NS)
+
+
+class RateBook:
+    """The newest sane price of each symbol."""
+
+    def __init__(self) -> None:
+        self._rates: dict[str, Rate] = {}
+        self._legs: dict[str, tuple[str, str] | tuple[()]] = {}
+        self._mids: dict[tuple[str, str], Conversion] = {}
+
+    def put(self, rate: Rate) -> None:
+        """Takes a price that is usable and newer than the one held."""
+        held = self._rates.get(rate.instrument)
+        if held is not None and held.received_ns >= rate.received_ns:
+            return
+        if held is None and len(self._rates) >= RATES_MAX:
+            return
+        is_sane = is_usable(rate.bid, PRICE_MAX) and is_usable(rate.ask, PRICE_MAX)
+        if not is_sane or rate.bid > rate.ask:
+            return
+        self._rates[rate.instrument] = rate
+        if held is None:
+            base, slash, quote = rate.instrument.partition("/")
+            self._legs[rate.instrument] = (base, quote) if slash else ()
+        legs = self._legs[rate.instrument]
+        if legs:
+            mid = (rate.bid + rate.ask) / _TWO
+            self._mids[legs] = Conversion(mid, rate.received_ns)
+
+    def find(self, symbol: str, since_ns: int) -> Rate | None:
+        """The symbol's price, or None where there is none received since."""
+        rate = self._rates.get(symbol)
+        return rate if rate is not None and rate.received_ns >= since_ns else None
+
+    def legs(self, symbol: str) -> tuple[str, str] | tuple[()]:
+        """The two currencies of a pair whose price is known; nothing for other symbols."""
+        return self._legs.get(symbol, ())
+
+    def convert(self, source: str, target: str, since_ns: int = 0) -> Conversion | None:
+        """What one unit is worth at mid, directly or by one pivot; None where unknown or older."""
+        if source == target:
+            return _SAME
+        found = self._join(source, target)
+        if found is not None and found.at_ns >= since_ns:
+            return found
+        for pivot in PIVOTS:
+            first, second = self._join(source, pivot), self._join(pivot, target)
+            if first is None or second is None:
+                continue
+            at_ns = min(first.at_ns, second.at_ns)
+            if at_ns >= since_ns:
+                return Conversion(first.rate * second.rate, at_ns)
+        return None
+
+    def _join(self, source: str, target: str) -> Conversion | None:
+        """By one pair, either way round; the newer where both are quoted."""
+        direct = self._mids.get((source, target))
+        inverse = self._mids.get((target, source))
+        if inverse is None or (direct is not None and direct.at_ns >= inverse.at_ns):
+            return direct
+        return Conversion(_ONE / inverse.rate, inverse.at_ns)

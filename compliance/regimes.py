@@ -1,0 +1,210 @@
+"""Which rules an account is under on a date, and the plan made of them: what to ask, until when.
+
+Rows are data. The first that covers the account wins, so a broker's own row stands above the
+general one. An account no row covers may only reduce positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from compliance.deposits import in_force, pair_rate
+from compliance.holding import Weigher
+from compliance.magnitude import ceil_amount
+from compliance.rule import ALWAYS, Check, Rule, RuleCard, find_lapse, refuse_lapsed
+from compliance.rules import RULES
+from compliance.settings import ComplianceSettings
+from domain.accounts import AccountType, BrokerAccount, Environment, Region
+from domain.instruments import AssetClass, Instrument
+from domain.portfolio import ZERO
+
+_NS_PER_S = 1_000_000_000
+_ONE = Decimal(1)
+HOME_ZONE = "America/New_York"
+HOUSE_RULES = (
+    "halt",
+    "restricted_list",
+    "duplicate_guard",
+    "max_quantity",
+    "max_notional",
+    "price_collar",
+    "unknown_outcome",
+)
+
+
+class Regime(Struct, frozen=True, kw_only=True):
+    """Rule ids for the accounts a row covers; None covers all. `deposits` names a table series."""
+
+    name: str
+    rules: tuple[str, ...]
+    region: Region | None = None
+    account_types: frozenset[AccountType] | None = None
+    brokers: frozenset[str] | None = None
+    environment: Environment | None = None
+    effective_from: date = ALWAYS
+    effective_to: date | None = None
+    deposits: str | None = None
+    zone: str = HOME_ZONE
+
+
+_US_FX = (*HOUSE_RULES, "us_fx_leverage", "us_fx_fifo")
+_OANDA_US = (*_US_FX, "oanda_unique_size", "pending_unique_size", "cross_account_offset")
+REGIMES: tuple[Regime, ...] = (
+    Regime(
+        name="us_forex",
+        region=Region.US,
+        brokers=frozenset({"oanda"}),
+        rules=_OANDA_US,
+        deposits="nfa",
+    ),
+    Regime(
+        name="us_forex",
+        region=Region.US,
+        rules=(*_US_FX, "cross_account_offset"),
+        deposits="nfa",
+    ),
+    Regime(
+        name="us_forex_simple",
+        region=Region.US,
+        rules=(*HOUSE_RULES, "us_fx_leverage_simple", "us_fx_fifo", "cross_account_offset"),
+        deposits="simple",
+    ),
+    # No law binds play money: for simulators of markets whose rules are not built yet.
+    Regime(name="house", environment=Environment.PAPER, rules=HOUSE_RULES),
+)
+NO_REGIME = RuleCard(
+    id="no_regime", citation="house: no rules, no risk", jurisdiction="none", opens_only=True
+)
+
+
+class Asked(Struct, frozen=True):
+    """The checks that refuse, and those that only warn, in order."""
+
+    refusing: tuple[Check, ...]
+    warning: tuple[Check, ...]
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What an account's orders are asked, valid from `from_ns` until before `until_ns` (UTC).
+
+    Checks by asset class and by whether the order opens, so that an order is asked no more than
+    concerns it.
+    """
+
+    checks: Mapping[tuple[AssetClass, bool], Asked]
+    deposits: str | None
+    business_date: date
+    from_ns: int
+    until_ns: int
+
+
+def choose_regime(account: BrokerAccount, name: str, now_ns: int) -> Regime | None:
+    """The first row of that name that covers the account at that moment."""
+    return next(
+        (row for row in REGIMES if row.name == name and _covers(row, account, now_ns)), None
+    )
+
+
+def make_plan(account: BrokerAccount, settings: ComplianceSettings, now_ns: int) -> Plan:
+    """The plan in force now; lapsed rules, and a missing regime, refuse opening orders."""
+    name = settings.regimes.get(account.account, account.regime)
+    regime = choose_regime(account, name, now_ns)
+    ids = regime.rules if regime is not None else HOUSE_RULES
+    rules = [RULES[rule_id] for rule_id in ids if _concerns(RULES[rule_id].card, account)]
+    asked = [(r.card, _make_check(r, settings, now_ns)) for r in rules]
+    if regime is None:
+        why = f"{name!r} not known for account {account.account}"
+        asked.append((NO_REGIME, refuse_lapsed(NO_REGIME, why)))
+    zone = regime.zone if regime is not None else HOME_ZONE
+    days = [_day(now_ns, zone), *(_day(now_ns, rule.card.zone) for rule in rules)]
+    return Plan(
+        checks=_by_concern(asked),
+        deposits=regime.deposits if regime is not None else None,
+        business_date=days[0][0],
+        from_ns=max(start_ns for _, start_ns, _ in days),
+        until_ns=min(end_ns for _, _, end_ns in days),
+    )
+
+
+def make_weigher(
+    account: BrokerAccount,
+    instruments: Mapping[str, Instrument],
+    plan: Plan,
+    settings: ComplianceSettings,
+) -> Weigher:
+    """How much margin one unit of an instrument takes in the account, in its base currency.
+
+    The dearest of the table, the broker's rate and the account's leverage; what is not forex,
+    or not known, has to be paid whole. Without a table nothing is weighed.
+    """
+    if plan.deposits is None:
+        return lambda symbol: (symbol.partition("/")[0], ZERO)
+    table = in_force(plan.deposits, plan.business_date)
+    ceiling = account.leverage
+    floor = _ONE / ceiling if ceiling is not None and ceiling > 0 else ZERO
+
+    def weigh(symbol: str) -> tuple[str, Decimal]:
+        instrument = instruments.get(symbol)
+        if instrument is None or instrument.asset_class is not AssetClass.FOREX:
+            multiplier = _ONE if instrument is None else instrument.multiplier
+            base = symbol.partition("/")[0] if instrument is None else instrument.base_currency
+            return base, ceil_amount(multiplier)
+        base, quote = instrument.base_currency, instrument.quote_currency
+        rate = pair_rate(table, base, quote, settings.security_deposits)
+        rate = max(rate, instrument.margin_rate or ZERO, floor)
+        return base, ceil_amount(rate * instrument.multiplier)
+
+    return weigh
+
+
+def _covers(row: Regime, account: BrokerAccount, now_ns: int) -> bool:
+    today = _day(now_ns, row.zone)[0]
+    return (
+        row.region in (None, account.region)
+        and row.environment in (None, account.environment)
+        and (row.account_types is None or account.type in row.account_types)
+        and (row.brokers is None or account.broker in row.brokers)
+        and row.effective_from <= today
+        and (row.effective_to is None or today <= row.effective_to)
+    )
+
+
+def _concerns(card: RuleCard, account: BrokerAccount) -> bool:
+    return card.account_types is None or account.type in card.account_types
+
+
+def _make_check(rule: Rule, settings: ComplianceSettings, now_ns: int) -> Check:
+    today = _day(now_ns, rule.card.zone)[0]
+    why = find_lapse(rule.card, today, settings.confirmation_days_max)
+    return rule.make(settings) if why is None else refuse_lapsed(rule.card, why)
+
+
+def _by_concern(rows: list[tuple[RuleCard, Check]]) -> dict[tuple[AssetClass, bool], Asked]:
+    return {
+        (asset_class, is_opening): Asked(
+            tuple(check for card, check in concerned if not card.is_warning),
+            tuple(check for card, check in concerned if card.is_warning),
+        )
+        for asset_class in AssetClass
+        for is_opening in (True, False)
+        for concerned in [[row for row in rows if _asks(row[0], asset_class, is_opening)]]
+    }
+
+
+def _asks(card: RuleCard, asset_class: AssetClass, is_opening: bool) -> bool:
+    in_scope = card.asset_classes is None or asset_class in card.asset_classes
+    return in_scope and (is_opening or not card.opens_only)
+
+
+def _day(now_ns: int, zone: str) -> tuple[date, int, int]:
+    """The date in a zone, and when it began and will end (ns UTC)."""
+    home = ZoneInfo(zone)
+    today = datetime.fromtimestamp(now_ns // _NS_PER_S, home).date()
+    start = datetime.combine(today, time.min, home)
+    end = datetime.combine(today + timedelta(days=1), time.min, home)
+    return today, int(start.timestamp()) * _NS_PER_S, int(end.timestamp()) * _NS_PER_S

@@ -1,0 +1,123 @@
+"""What a rule is: a function of an order and its context, and a card that says whose rule it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from decimal import Decimal
+
+from msgspec import Struct
+
+from compliance.holding import AccountExposure, Fingerprint, Holding
+from compliance.rates import RateBook
+from compliance.settings import ComplianceSettings
+from domain.accounts import AccountType, BrokerAccount
+from domain.instruments import AssetClass, Instrument
+from domain.orders import NewOrder
+from domain.records import Halted, HaltScope
+from domain.screening import Rate, Violation
+
+ALWAYS = date.min
+HOUSE = "house"
+REDUCING = "orders that reduce a position"
+"""What passes where a rule cannot be relied on, or an input is missing."""
+
+
+class RuleCard(Struct, frozen=True, kw_only=True):
+    """Whose rule it is, whom and what it concerns, and when it holds.
+
+    `account_types` and `asset_classes` None mean all. `confirmed_on` is when someone last read
+    the source; a house rule needs none. `opens_only` rules are not asked about an order that
+    can only reduce a position; a warning never refuses. Dates are business dates in `zone`.
+    """
+
+    id: str
+    citation: str
+    jurisdiction: str
+    account_types: frozenset[AccountType] | None = None
+    asset_classes: frozenset[AssetClass] | None = None
+    effective_from: date = ALWAYS
+    effective_to: date | None = None
+    confirmed_on: date | None = None
+    opens_only: bool = False
+    is_warning: bool = False
+    zone: str = "America/New_York"
+
+
+class Context(Struct, frozen=True, kw_only=True):
+    """All a rule may look at. Nothing in it is to be changed.
+
+    `sign` is +1 for a buy, -1 for a sell; `leaves` is what the order may still fill (less than its quantity only for an amend), whose
+    own reservation is not in `holding`. `quote` is the instrument's price where it is fresh,
+    `fresh_since_ns` how old a price may be, `valued_since_ns` one that values other holdings.
+    """
+
+    owner: str
+    order_id: str
+    connection: str
+    account: BrokerAccount
+    instrument: Instrument
+    exposure: AccountExposure
+    holding: Holding
+    rates: RateBook
+    quote: Rate | None
+    halts: Mapping[tuple[HaltScope, str], Halted]
+    now_ns: int
+    business_date: date
+    fresh_since_ns: int
+    valued_since_ns: int
+    fingerprint: Fingerprint
+    sign: int
+    leaves: Decimal
+    is_opening: bool
+    is_immediate: bool
+    is_amend: bool = False
+    is_offset_elsewhere: bool = False
+
+
+Check = Callable[[NewOrder, Context], Violation | None]
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """A card, and how the check is made from the settings."""
+
+    card: RuleCard
+    make: Callable[[ComplianceSettings], Check]
+
+
+def find_lapse(card: RuleCard, today: date, confirmation_days_max: int) -> str | None:
+    """Why the rule cannot be relied on at a date, or None. House rules never lapse."""
+    if card.jurisdiction == HOUSE:
+        return None
+    if today < card.effective_from:
+        return f"in force only from {card.effective_from}"
+    if card.effective_to is not None and today > card.effective_to:
+        return f"expired on {card.effective_to}"
+    if card.confirmed_on is None:
+        return "never confirmed against its source"
+    if (today - card.confirmed_on).days > confirmation_days_max:
+        return f"last confirmed on {card.confirmed_on}"
+    return None
+
+
+def refuse_lapsed(card: RuleCard, why: str) -> Check:
+    """A check that refuses every opening order in the place of a rule that lapsed."""
+
+    def check(_order: NewOrder, context: Context) -> Violation | None:
+        if not context.is_opening:
+            return None
+        return Violation(
+            code="rule_expired",
+            rule=card.id,
+            citation=card.citation,
+            message=f"rule {card.id} is {why}: only orders that reduce a position pass",
+            numbers={"business_date": context.business_date.isoformat()},
+            would_pass=REDUCING,
+        )
+
+    return check
+
+
+def price_of(order: NewOrder) -> Decimal | None:
+    """The worst price the order itself allows, or the price it waits for."""
+    return order.limit_price or order.stop_price or order.price_bound

@@ -1,0 +1,74 @@
+"""A price may not be much worse than the market."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from compliance.magnitude import plain
+from compliance.rule import HOUSE, REDUCING, Check, Context, RuleCard
+from compliance.settings import ComplianceSettings
+from domain.orders import NewOrder
+from domain.screening import Violation
+
+CARD = RuleCard(
+    id="price_collar",
+    citation="17 CFR 240.15c3-5(c)(1)(ii); Delegated Regulation (EU) 2017/589 Art. 15(1)(a); "
+    "house percent",
+    jurisdiction=HOUSE,
+)
+_HUNDRED = Decimal(100)
+
+
+def price_collar(settings: ComplianceSettings) -> Check:
+    """Refuses a price too far on the costly side of mid (either side where set), ends included.
+
+    Opening orders are refused where there is no fresh quote, market orders too.
+    """
+    both_sides = settings.collar_both_sides
+    collar = settings.collar_percent / _HUNDRED
+    stop_collar = settings.stop_collar_percent / _HUNDRED
+
+    def check(order: NewOrder, context: Context) -> Violation | None:
+        if context.quote is None:
+            return _unquoted(context)
+        mid = (context.quote.bid + context.quote.ask) / 2
+        for field, price, fraction in (
+            ("limit_price", order.limit_price, collar),
+            ("price_bound", order.price_bound, collar),
+            ("stop_price", order.stop_price, stop_collar),
+        ):
+            if price is None:
+                continue
+            if (price - mid) * context.sign > mid * fraction or (
+                both_sides and (mid - price) * context.sign > mid * fraction
+            ):
+                edge = mid * (1 + fraction if price > mid else 1 - fraction)
+                return _too_far(field, price, mid, edge)
+        return None
+
+    return check
+
+
+def _too_far(field: str, price: Decimal, mid: Decimal, edge: Decimal) -> Violation:
+    word = "highest" if price > mid else "lowest"
+    return Violation(
+        code="price_collar",
+        rule=CARD.id,
+        citation=CARD.citation,
+        message=f"{field} {plain(price)} is too far from the market's {plain(mid)}",
+        field=field,
+        numbers={"price": plain(price), "mid": plain(mid), "edge": plain(edge)},
+        would_pass=f"{word} price that fits: {plain(edge)}",
+    )
+
+
+def _unquoted(context: Context) -> Violation | None:
+    if not context.is_opening:
+        return None
+    return Violation(
+        code="no_reference_price",
+        rule=CARD.id,
+        citation=CARD.citation,
+        message=f"no fresh quote for {context.instrument.symbol}",
+        would_pass=REDUCING,
+    )

@@ -1,0 +1,117 @@
+"""US retail forex: the account must cover the security deposit of the worst its orders can lead to.
+
+Deposits by currency (deposits.py), the dearer leg of a pair; the broker's own margin rate and the
+account's own leverage are floors (regimes.py weighs them in). A position is valued at mid in the
+account's currency by its base leg: for EUR/JPY the yen price does not matter. Equity is the
+broker's last word on it.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import ROUND_DOWN, Decimal
+
+from compliance.deposits import NFA_CURRENT, Deposit
+from compliance.magnitude import CENT, STEP, ceil_cent, plain, whole_lots
+from compliance.rule import REDUCING, Check, Context, RuleCard
+from compliance.settings import ComplianceSettings
+from domain.orders import NewOrder
+from domain.portfolio import ZERO
+from domain.screening import Violation
+
+CARD = RuleCard(
+    id="us_fx_leverage",
+    citation=NFA_CURRENT.citation,
+    jurisdiction="US",
+    effective_from=NFA_CURRENT.effective_from,
+    confirmed_on=date(2026, 11, 21),
+    opens_only=True,
+    zone="America/Chicago",
+)
+
+
+def us_fx_leverage(_settings: ComplianceSettings) -> Check:
+    """Refuses an opening order whose deposit, with all that is open, is above equity."""
+    return leverage_check(CARD)
+
+
+def leverage_check(card: RuleCard) -> Check:
+    """The check, speaking for a card."""
+
+    def check(order: NewOrder, context: Context) -> Violation | None:
+        exposure = context.exposure
+        unpriced = _find_unpriced(context)
+        if unpriced:
+            return _refuse(
+                card, "no_rate", f"no fresh rate to value {', '.join(unpriced)} in the account"
+            )
+        if exposure.equity is None:
+            return _refuse(card, "no_balances", "the account's equity is not known")
+        needed = exposure.required_with(context.holding, context.sign, context.leaves)
+        if needed <= exposure.required or ceil_cent(needed) <= exposure.equity:
+            return None
+        return _too_much(card, order, context, exposure.equity)
+
+    return check
+
+
+def deposit_of(context: Context, quantity: Decimal) -> Deposit:
+    """What that much of the instrument ties up alone; the base currency's rate must be known."""
+    bucket = context.exposure.buckets[context.holding.base]
+    rate = context.holding.unit_weight / context.instrument.multiplier
+    notional = quantity * context.instrument.multiplier * (bucket.rate or ZERO)
+    return Deposit(notional=notional, rate=rate, required=ceil_cent(notional * rate))
+
+
+def _find_unpriced(context: Context) -> tuple[str, ...]:
+    exposure, rates = context.exposure, context.rates
+    own = exposure.buckets[context.holding.base]
+    if own.at_ns < context.fresh_since_ns:
+        return (context.holding.base,)
+    return exposure.find_unpriced(context.valued_since_ns, rates)
+
+
+def _refuse(card: RuleCard, code: str, message: str) -> Violation:
+    return Violation(
+        code=code,
+        rule=card.id,
+        citation=card.citation,
+        message=message,
+        would_pass=REDUCING,
+    )
+
+
+def _too_much(card: RuleCard, order: NewOrder, context: Context, equity: Decimal) -> Violation:
+    exposure, holding = context.exposure, context.holding
+    needed = exposure.required_with(holding, context.sign, context.leaves)
+    alone = deposit_of(context, context.leaves)
+    fits = _largest_that_fits(context.sign, context, equity)
+    leverage = plain((alone.notional / equity).quantize(Decimal("0.1"))) if equity > 0 else "none"
+    return Violation(
+        code="leverage",
+        rule=card.id,
+        citation=card.citation,
+        message=f"needs a deposit of {plain(ceil_cent(needed))}, equity is {plain(equity)}",
+        field="quantity",
+        numbers={
+            "notional": plain(alone.notional),
+            "deposit_percent": plain(alone.rate * 100),
+            "order_deposit": plain(alone.required),
+            "required": plain(ceil_cent(needed)),
+            "equity": plain(equity),
+            "order_leverage": leverage,
+        },
+        would_pass=f"largest quantity that fits: {plain(fits)}",
+    )
+
+
+def _largest_that_fits(sign: int, context: Context, equity: Decimal) -> Decimal:
+    """In whole lots. Computed with room for rounding up, so one lot more may fit still."""
+    exposure, holding, lot = context.exposure, context.holding, context.instrument.lot
+    rate = exposure.buckets[holding.base].rate or ZERO
+    cents = equity.quantize(CENT, rounding=ROUND_DOWN)
+    room = max(cents - exposure.required - STEP * (rate + 2), ZERO)
+    worst = holding.worst() + room / (holding.unit_weight * rate)
+    fits = whole_lots(max(holding.headroom(sign, worst), ZERO), lot)
+    more = exposure.required_with(holding, sign, fits + lot)
+    return fits + lot if ceil_cent(more) <= equity else fits

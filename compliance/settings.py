@@ -1,0 +1,75 @@
+"""The limits an operator sets; the defaults are the safe choice."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from compliance.deposits import find_deposit_faults
+from compliance.magnitude import QUANTITY_MAX, VALUE_MAX
+from domain.records import Halted
+
+DUPLICATE_WINDOW_MS_MAX = 60_000
+QUOTE_AGE_MS_MAX = 60_000
+VALUATION_AGE_MS_MAX = 3_600_000
+CONFIRMATION_DAYS_MAX = 1_100
+PERCENT_MAX = Decimal(50)
+
+
+class Restriction(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A symbol nobody may trade; `exits_pass` lets orders that only reduce a position through."""
+
+    symbol: str
+    reason: str
+    exits_pass: bool = False
+
+
+class ComplianceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits per order, and how old or uncertain an input may be.
+
+    `max_notional` is in the account's currency. `collar_percent` is how far a limit may be worse
+    than the mid, `stop_collar_percent` the same for trigger prices, which are meant to be away
+    from it. `valuation_age_ms_max` bounds the rates that value other holdings, `quote_age_ms_max`
+    those of the order itself. `duplicate_window_ms` 0 turns that guard off. `regimes` names the
+    regime by account where the account's own is not to be used. `security_deposits` raises the
+    NFA percents by currency. A legal rule not `confirmed_on` within `confirmation_days_max`
+    refuses opening orders.
+    """
+
+    max_quantity: Decimal = Decimal(100_000)
+    max_notional: Decimal = Decimal(150_000)
+    collar_percent: Decimal = Decimal(2)
+    stop_collar_percent: Decimal = Decimal(20)
+    collar_both_sides: bool = False
+    duplicate_window_ms: int = 500
+    quote_age_ms_max: int = 5_000
+    valuation_age_ms_max: int = 60_000
+    restricted: tuple[Restriction, ...] = ()
+    regimes: dict[str, str] = {}
+    security_deposits: dict[str, Decimal] = {}
+    confirmation_days_max: int = 400
+    halts: tuple[Halted, ...] = ()
+    exits_pass_halts: bool = False
+    blocks_on_unknown: bool = True
+    lot_close_is_instructed: bool = True
+
+
+def find_faults(settings: ComplianceSettings) -> tuple[str, ...]:
+    """Everything wrong with the settings, each with its field; empty where they can be used."""
+    bounds: tuple[tuple[str, Decimal | int, Decimal | int, Decimal | int], ...] = (
+        ("max_quantity", settings.max_quantity, 0, QUANTITY_MAX),
+        ("max_notional", settings.max_notional, 0, VALUE_MAX),
+        ("collar_percent", settings.collar_percent, 0, PERCENT_MAX),
+        ("stop_collar_percent", settings.stop_collar_percent, 0, PERCENT_MAX),
+        ("duplicate_window_ms", settings.duplicate_window_ms, 0, DUPLICATE_WINDOW_MS_MAX),
+        ("quote_age_ms_max", settings.quote_age_ms_max, 1, QUOTE_AGE_MS_MAX),
+        ("valuation_age_ms_max", settings.valuation_age_ms_max, 1, VALUATION_AGE_MS_MAX),
+        ("confirmation_days_max", settings.confirmation_days_max, 1, CONFIRMATION_DAYS_MAX),
+    )
+    faults = [
+        f"{name} must be between {low} and {high}, not {value}"
+        for name, value, low, high in bounds
+        if not low <= value <= high
+    ]
+    return (*faults, *find_deposit_faults(settings.security_deposits))

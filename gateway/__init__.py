@@ -1,0 +1,1 @@
+"""The client's side of Fillgate: wire protocol, sessions, server, health, client library."""

@@ -1,0 +1,74 @@
+"""One schema, two codecs: JSON in text frames, msgpack in binary frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from operator import or_
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+from websockets.frames import Frame, Opcode
+
+from gateway import wire
+from gateway.settings import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+from gateway.strict import has_exponent, spell_out, strict_twin
+
+_TWINS = {strict_twin(kind): kind for kind in wire.CLIENT_MESSAGES}
+_CLIENT: Any = reduce(or_, _TWINS)
+_SERVER: Any = reduce(or_, wire.SERVER_MESSAGES)
+_unpack = msgspec.msgpack.Decoder().decode
+
+
+class _Named(Struct):
+    id: str = ""
+
+
+class Codec:
+    """Encodes either side's messages and decodes the other's."""
+
+    def __init__(self, name: str, opcode: Opcode, module: Any) -> None:
+        self.name = name
+        self.opcode = opcode
+        self._encode: Callable[[Any], bytes] = module.Encoder().encode
+        self._client: Callable[[bytes], Any] = module.Decoder(_CLIENT).decode
+        self._server: Callable[[bytes], Any] = module.Decoder(_SERVER).decode
+        self._named: Callable[[bytes], _Named] = module.Decoder(_Named).decode
+
+    def encode(self, message: Struct) -> bytes:
+        """The message's bytes, decimals as plain strings."""
+        return self._encode(spell_out(message) if has_exponent(message) else message)
+
+    def decode_client(self, data: bytes) -> wire.ClientMessage:
+        """A client's message, strictly; raises msgspec's errors, which name the field."""
+        strict = self._client(data)
+        kind: type[wire.ClientMessage] = _TWINS[type(strict)]
+        return msgspec.convert(strict, kind, from_attributes=True)
+
+    def decode_server(self, data: bytes) -> wire.ServerMessage:
+        """A server's message; fields it does not know are skipped."""
+        message: wire.ServerMessage = self._server(data)
+        return message
+
+    def find_id(self, data: bytes) -> str:
+        """The request id of a message that is otherwise wrong, or an empty text."""
+        try:
+            return self._named(data).id[:64]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return ""
+
+    def rows(self, body: Raw | None) -> Any:
+        """Rows that came as msgpack, fit to be put into a message of this codec."""
+        if body is None or self is MSGPACK:
+            return body
+        return _unpack(body)
+
+    def frame(self, payload: bytes) -> bytes:
+        """The payload as one unmasked WebSocket frame, shared by all clients of this codec."""
+        return Frame(self.opcode, payload).serialize(mask=False)
+
+
+JSON = Codec(SUBPROTOCOL_JSON, Opcode.TEXT, msgspec.json)
+MSGPACK = Codec(SUBPROTOCOL_MSGPACK, Opcode.BINARY, msgspec.msgpack)
+CODECS = {codec.name: codec for codec in (MSGPACK, JSON)}

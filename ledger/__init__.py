@@ -1,0 +1,1 @@
+"""The journal, and what is folded from it: the truth, and the views of it."""

@@ -1,0 +1,76 @@
+"""What can be wrong with a journal, each with what to do about it."""
+
+from __future__ import annotations
+
+
+class JournalError(Exception):
+    """Trouble with the journal; the message names the fix."""
+
+
+class JournalMissing(JournalError):
+    """There is no journal where one must be. Only `fillgate init` makes one."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(f"no journal in {directory}; to start a new deployment run: fillgate init")
+
+
+class JournalExists(JournalError):
+    """`init` found a journal already there and left it alone."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(f"{directory} already holds a journal; choose another directory")
+
+
+class JournalLocked(JournalError):
+    """Another process owns the journal; `holder` is its pid where it could be read."""
+
+    def __init__(self, directory: str, holder: int | None) -> None:
+        who = f"process {holder}" if holder else "another process"
+        super().__init__(f"the journal in {directory} is held by {who}; stop it first")
+        self.holder = holder
+
+
+class JournalForeign(JournalError):
+    """The journal belongs to another deployment."""
+
+    def __init__(self, file: str, found: str, wanted: str) -> None:
+        super().__init__(
+            f"{file} belongs to deployment {found!r}, not {wanted!r}; "
+            "point journal.directory at this deployment's own journal"
+        )
+
+
+class JournalCorrupt(JournalError):
+    """A durable record cannot be read, or is not there."""
+
+    def __init__(self, file: str, offset: int, number: int, what: str) -> None:
+        super().__init__(
+            f"{file}, offset {offset}, record {number}: {what}; restore this file from the "
+            "archive or the standby, then run: fillgate journal verify"
+        )
+        self.file = file
+        self.offset = offset
+        self.number = number
+        self.what = what
+
+
+class JournalTooNew(JournalError):
+    """A record was written by a release this one cannot read."""
+
+    def __init__(self, file: str, number: int, schema: int, known: int) -> None:
+        super().__init__(
+            f"{file}, record {number}: schema {schema}, this release reads {known - 1} and "
+            f"{known}; install a release that knows schema {schema}"
+        )
+
+
+class JournalFull(JournalError):
+    """No room for an ordinary record; nothing was written. Cancels may use the reserve."""
+
+
+class JournalFailed(JournalError):
+    """A write or sync failed or may have: open the journal again and read what is there."""
+
+
+class RecordTooLarge(JournalError):
+    """The record does not fit into a segment; nothing was written."""
