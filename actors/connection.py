@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
 import structlog
 
 from actors import messages as m
+from actors.clocks import Clocks
+from actors.evidence import Evidence
+from actors.gate import is_halted
 from actors.link import Link, LinkOwner
 from actors.marks import Marks
+from actors.outbox import Outbox, SeenEvents
 from actors.settings import ConnectionSettings
 from brokers.adapter import (
     Adapter,
@@ -37,114 +38,13 @@ from domain.accounts import ConnectionState, SessionState
 from domain.errors import Category, ErrorInfo, Outcome, Retry
 from domain.instruments import Instrument
 from domain.orders import NewOrder
-from domain.records import Halted, HaltScope
+from domain.records import Halted
 
-ITEMS_MAX = 10_000
-SEEN_MAX = 50_000
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 CANCEL_TRIES_MAX = 3
 SYNC_ROUNDS_MAX = 5
-EVIDENCE_ROUNDS = 2
-EVIDENCE_PAUSE_S = 0.2
-LOOK_UP_TRIES_MAX = 300
 
 log = structlog.get_logger()
-
-
-class Clocks(msgspec.Struct, frozen=True):
-    """The two clocks an actor may read: UTC for facts, boot for deadlines; both int64 ns."""
-
-    utc_ns: Callable[[], int]
-    boot_ns: Callable[[], int]
-
-
-def is_halted(order: NewOrder, halts: Iterable[Halted], owner: str, place: tuple[str, str]) -> bool:
-    """True where a halt covers the order; `place` is its (connection, account)."""
-    connection, account = place
-    subjects = {
-        HaltScope.ALL: "*",
-        HaltScope.OWNER: owner,
-        HaltScope.ACCOUNT: account,
-        HaltScope.CONNECTION: connection,
-        HaltScope.INSTRUMENT: order.instrument,
-        HaltScope.TAG: order.tag,
-    }
-    return any(halt.scope is HaltScope.ALL or subjects[halt.scope] == halt.subject for halt in halts)
-
-
-class Outbox:
-    """Items told and not yet durable; numbered 1, 2, 3 ... in this incarnation."""
-
-    def __init__(self, connection: str, incarnation: str) -> None:
-        self.connection = connection
-        self.incarnation = incarnation
-        self.next = 1
-        self.held: deque[tuple[int, m.Item, str | None]] = deque()
-
-    def add(self, item: m.Item, cursor: str | None) -> m.Items:
-        """Holds the item and returns the message that tells it."""
-        number = self.next
-        self.next += 1
-        self.held.append((number, item, cursor))
-        return self._message(number, item, cursor)
-
-    def _message(self, number: int, item: m.Item, cursor: str | None) -> m.Items:
-        return m.Items(
-            connection=self.connection,
-            incarnation=self.incarnation,
-            first=number,
-            items=(item,),
-            cursor=cursor,
-        )
-
-    def free(self, incarnation: str, last: int) -> None:
-        """Forgets what is durable."""
-        if incarnation == self.incarnation:
-            while self.held and self.held[0][0] <= last:
-                self.held.popleft()
-
-    def again(self) -> list[m.Items]:
-        """Everything held, to be told again."""
-        return [self._message(*entry) for entry in self.held]
-
-    def speaks_of(self, intent: int) -> bool:
-        """True where an outcome of the intent is held."""
-        return any(getattr(item, "intent", None) == intent for _, item, _ in self.held)
-
-    @property
-    def is_full(self) -> bool:
-        """At the bound the stream is no longer read; it is re-read from the cursor later."""
-        return len(self.held) >= ITEMS_MAX
-
-
-class SeenEvents:
-    """Which broker events were told before: stream, query and answer overlap."""
-
-    def __init__(self) -> None:
-        self._keys: dict[tuple[str, ...], None] = {}
-
-    def new_of(self, events: Iterable[ev.VenueEvent]) -> tuple[ev.VenueEvent, ...]:
-        """Those not seen before, now seen."""
-        fresh = []
-        for event in events:
-            key = _key(event)
-            if key in self._keys:
-                continue
-            self._keys[key] = None
-            if len(self._keys) > SEEN_MAX:
-                del self._keys[next(iter(self._keys))]
-            fresh.append(event)
-        return tuple(fresh)
-
-
-def _key(event: ev.VenueEvent) -> tuple[str, ...]:
-    if isinstance(event, ev.Fill):
-        return ("fill", event.execution_id)
-    # An acceptance seen as a creation on the stream is the same fact.
-    kind = "accepted" if isinstance(event, ev.External) else type(event).__name__.lower()
-    if isinstance(event, ev.CancelRefused | ev.AmendRefused):
-        return (kind, str(event.broker_order_id), str(event.at_ns))
-    return (kind, str(event.broker_order_id), str(event.venue_client_id))
 
 
 class BrokerConnection(LinkOwner[Any]):
@@ -169,6 +69,9 @@ class BrokerConnection(LinkOwner[Any]):
         self.state = SessionState.DISCONNECTED
         self.cursor: str | None = None
         self.router: Link[Any] | None = None
+        self._evidence = Evidence(
+            adapter, transport, clocks, settings.visibility_horizon_ms, settings.answer_timeout_ms
+        )
         self._attached = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -348,48 +251,10 @@ class BrokerConnection(LinkOwner[Any]):
             )
             self.tell(m.Told(events=(refused,)))
 
-    # -- evidence
-
     async def _find_evidence(self, wanted: m.LookUp) -> None:
-        """Looks until the order is found, or two complete rounds after the horizon say no."""
-        await asyncio.sleep(self.settings.visibility_horizon_ms / 1000)
-        evidence: list[str] = []
-        for _ in range(LOOK_UP_TRIES_MAX):
-            try:
-                found = await self._look_once(wanted)
-            except BrokerError as trouble:
-                log.warning("look-up failed", order=wanted.order_id, why=str(trouble))
-                evidence.clear()
-                await asyncio.sleep(1.0)
-                continue
-            if found is None:
-                return
-            evidence.append(found)
-            if len(evidence) == EVIDENCE_ROUNDS:
-                self.tell(m.NoTrace(order_id=wanted.order_id, evidence=tuple(evidence)))
-                return
-            await asyncio.sleep(EVIDENCE_PAUSE_S)
-
-    async def _look_once(self, wanted: m.LookUp) -> str | None:
-        """None where the order was found (and told); else what said no. Raises BrokerError."""
-        timeout = self.settings.answer_timeout_ms
-        adapter, now = self.adapter, self.clocks.utc_ns
-        name = wanted.venue_client_id
-        history = Report()
-        if wanted.cursor is not None:
-            answer = await self.transport.read(adapter.since(wanted.cursor), timeout)
-            history = adapter.parse_since(answer, now())
-        answer = await self.transport.read(adapter.look_up(name), timeout)
-        known = adapter.parse_looked_up(name, answer, now())
-        answer = await self.transport.read(adapter.account(), timeout)
-        working = adapter.parse_open_orders(answer, now())
-        reports = (*history.events, *known.events, *working.events)
-        found = tuple(event for event in reports if event.venue_client_id == name)
-        if found:
-            # Told whole, though seen before: the router applies each fact once.
-            self.tell(m.Told(events=(*history.events, *found)))
-            return None
-        return f"at {now()}: by client id, in open orders, in history after {wanted.cursor}: no"
+        found = await self._evidence.find(wanted)
+        if found is not None:
+            self.tell(found)
 
     # -- streams
 

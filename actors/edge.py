@@ -30,7 +30,7 @@ from actors.link import Link, LinkOwner, dial, listen
 from actors.logs import configure_logs
 from actors.paths import connection_role
 from domain.commands import Login, Logout, Query, ReadStream, Submit
-from gateway.backend import Clocks, Status
+from gateway.backend import Status
 from gateway.health import health_app
 from gateway.metrics import GatewayCollector
 from gateway.server import GatewayServer
@@ -95,7 +95,7 @@ class Edge:
         self.server = GatewayServer(
             self,
             TokenBook(stage.paths.tokens),
-            Clocks(stage.clocks.utc_ns, stage.clocks.boot_ns),
+            stage.clocks,
             stage.settings.gateway,
         )
         self.registry = CollectorRegistry()

@@ -11,7 +11,6 @@ import asyncio
 import gc
 import os
 import threading
-import time
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -21,8 +20,8 @@ import structlog
 import uvloop
 
 from actors import options
-from actors.beacon import Beacon, Declared, boot_ns
-from actors.connection import Clocks
+from actors.beacon import Beacon, Declared
+from actors.clocks import SYSTEM_CLOCKS
 from actors.link import Hello
 from actors.logs import configure_logs
 from actors.paths import Paths
@@ -41,7 +40,7 @@ class Stage:
         self.paths = Paths(home)
         self.settings: Settings = load(self.paths.settings)
         self.incarnation = uuid.uuid4().hex[:12]
-        self.clocks = Clocks(time.time_ns, boot_ns)
+        self.clocks = SYSTEM_CLOCKS
         self.beacon = Beacon(self.paths.beacon(role))
         self.hello = Hello(
             role=role,

@@ -124,9 +124,7 @@ def _adapter(settings: ConnectionSettings, token: str) -> Adapter:
         regime=settings.regime,
     )
     return BROKERS[settings.broker](
-        AdapterSettings(
-            account=account, broker_account_id=settings.broker_account_id, token=token
-        )
+        AdapterSettings(account=account, broker_account_id=settings.broker_account_id, token=token)
     )
 
 

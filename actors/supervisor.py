@@ -200,7 +200,9 @@ class Supervisor:
                 return
             log.warning("process ended", role=role, code=code)
             failures = 0 if loop.time() - started > 60 else failures + 1
-            pause = RESTART_PAUSES_S[min(failures - 1, len(RESTART_PAUSES_S) - 1)] if failures else 0
+            pause = (
+                RESTART_PAUSES_S[min(failures - 1, len(RESTART_PAUSES_S) - 1)] if failures else 0
+            )
             await asyncio.sleep(pause)
 
     async def _wait_until_ready(self, health_url: str) -> None:

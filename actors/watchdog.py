@@ -126,9 +126,7 @@ def main(home: Path) -> None:
     paths = Paths(home)
     settings = load(paths.settings)
     configure_logs(paths.logs / "watchdog.log", settings.deployment.log_level, "watchdog")
-    me = Hello(
-        role="watchdog", deployment=settings.deployment.id, incarnation="", pid=os.getpid()
-    )
+    me = Hello(role="watchdog", deployment=settings.deployment.id, incarnation="", pid=os.getpid())
     names = [*roles(settings), *edge_roles(settings)]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(watch(paths, names, me))

@@ -14,7 +14,9 @@ import secrets
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ from actors.beacon import read_beacon
 from actors.paths import Paths, connection_role
 from actors.settings import load
 from domain.records import Record
-from gateway.tokens import TokenStore
+from gateway.tokens import TokenStore, TokenTerms
+from gateway.wire import Scope
 from ledger import journal
 from ledger.agreement import VenueBook, VenueFill, VenueOrder
 from ledger.reader import JournalReader
@@ -152,7 +155,7 @@ class World:
 
     def records(self) -> list[Record]:
         """The journal, whole, as a reader sees it."""
-        return list(JournalReader(self.paths.journal).records())
+        return list(JournalReader(self.paths.journal).replay())
 
     async def simulate(self, path: str, body: object | None = None) -> Any:
         """Asks the simulator's control endpoints, which are no part of the broker."""
@@ -182,18 +185,12 @@ def venue_book(raw: Any) -> VenueBook:
             VenueFill(
                 broker_execution_id=fill["transaction_id"],
                 broker_order_id=fill["order_id"],
-                quantity=abs(_decimal(fill["units"])),
-                price=_decimal(fill["price"]),
+                quantity=abs(Decimal(fill["units"])),
+                price=Decimal(fill["price"]),
             )
             for fill in raw["fills"]
         ),
     )
-
-
-def _decimal(text: str) -> Any:
-    from decimal import Decimal
-
-    return Decimal(text)
 
 
 def _root() -> Path:
@@ -217,7 +214,8 @@ def make_home(home: Path, options: WorldOptions) -> str:
     paths.settings.write_text(text + options.extra)
     load(paths.settings)
     journal.init(paths.journal, deployment)
-    return TokenStore(paths.tokens).create(OWNER)
+    terms = TokenTerms(owner=OWNER, scopes=tuple(Scope))
+    return TokenStore(paths.tokens).create(terms, time.time_ns(), os.urandom)
 
 
 @contextlib.asynccontextmanager

@@ -109,11 +109,16 @@ class AmendTerms(Struct, frozen=True, kw_only=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What a stream line or a list said: events in the broker's order, and its cursor after."""
+    """What a stream line or a list said: events in the broker's order, and its cursor after.
+
+    `head` is the broker's newest transaction as a heartbeat tells it. It is no cursor, for its
+    events may still be on their way: beyond ours for longer than that, the stream has a gap.
+    """
 
     events: tuple[VenueEvent, ...] = ()
     cursor: str | None = None
     is_heartbeat: bool = False
+    head: str | None = None
 
 
 class PriceReport(Struct, frozen=True, kw_only=True):

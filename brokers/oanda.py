@@ -332,6 +332,7 @@ class OandaAdapter:
         _expect_ok(response)
         with _reading("transactions"):
             answer = wire.decode_since(response.body)
+            self._reader.learn(answer.transactions)
             events: list[VenueEvent] = []
             for transaction in answer.transactions:
                 events += self._reader.read(transaction)
@@ -357,15 +358,12 @@ class OandaAdapter:
     # Streams
 
     def parse_event_line(self, line: bytes, now_ns: int) -> Report:
-        """Events of one transaction.
-
-        A heartbeat's cursor is the broker's newest transaction: beyond ours, there is a gap.
-        """
+        """Events of one transaction, or the head a heartbeat tells."""
         del now_ns  # OANDA dates what it says.
         with _reading("a stream line"):
             transaction = wire.decode_transaction(line)
             if transaction.type == "HEARTBEAT":
-                return Report(is_heartbeat=True, cursor=transaction.last_transaction_id)
+                return Report(is_heartbeat=True, head=transaction.last_transaction_id)
             return Report(events=self._reader.read(transaction), cursor=transaction.id)
 
     def parse_price_line(self, line: bytes, connection: str, now_ns: int) -> PriceReport:

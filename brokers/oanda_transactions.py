@@ -244,9 +244,7 @@ class TransactionReader:
     def _fill(self, filled: wire.Transaction, has_bracket: bool) -> Fill:
         units, name = need(filled.units, "units"), need(filled.instrument, "instrument")
         sign = 1 if units > 0 else -1
-        closed = filled.trades_closed
-        if filled.trade_reduced is not None:
-            closed = (*closed, filled.trade_reduced)
+        closed = _closed_parts(filled)
         opened = () if filled.trade_opened is None else (filled.trade_opened,)
         price = _fill_price(filled, (*opened, *closed))
         return Fill(
@@ -298,14 +296,35 @@ class TransactionReader:
         _remember(self._orders, made.id, _Made(must_fill, on_fill is not None))
 
     def remember_trade(self, trade_id: str, instrument: str, quantity: Decimal, as_of: int) -> None:
-        """Keeps an open trade as the account or a fill tells it; `instrument` is canonical."""
-        _remember(self._trades, trade_id, _Trade(instrument, quantity, as_of))
+        """Keeps an open trade as the account or a fill tells it, unless we know it later."""
+        known = self._trades.get(trade_id)
+        if known is None or known.as_of <= as_of:
+            _remember(self._trades, trade_id, _Trade(instrument, quantity, as_of))
+
+    def learn(self, transactions: tuple[wire.Transaction, ...]) -> None:
+        """Looks ahead for trades opened before the list began and closed in it.
+
+        After a restart such a trade is in neither memory nor account, and its guards would be
+        silent. It held at least what the list closes of it.
+        """
+        found: dict[str, _Trade] = {}
+        for filled in transactions:
+            if filled.type != "ORDER_FILL" or filled.instrument is None or filled.units is None:
+                continue
+            sign = 1 if filled.units > 0 else -1
+            for part in _closed_parts(filled):
+                before = found.get(part.trade_id)
+                held = ZERO if before is None else before.quantity
+                held -= abs(part.units) * sign
+                found[part.trade_id] = _Trade(symbol_of(filled.instrument), held, 0)
+        for trade_id, trade in found.items():
+            if trade_id not in self._trades:
+                _remember(self._trades, trade_id, trade)
 
     def _remember_lots(self, fill: Fill) -> None:
         as_of = int(fill.broker_execution_id)
         for lot in fill.lots_opened:
-            if lot.lot_id not in self._trades:
-                self.remember_trade(lot.lot_id, fill.instrument, lot.quantity, as_of)
+            self.remember_trade(lot.lot_id, fill.instrument, lot.quantity, as_of)
         for part in fill.lots_closed:
             trade = self._trades.get(part.lot_id)
             # The same fill is read twice (answer and stream); it counts once.
@@ -396,6 +415,12 @@ def _terms(made: wire.Transaction | wire.Order, kind: str) -> _Terms:
     if made.gtd_time is not None:
         terms["expire_at_ns"] = parse_time(made.gtd_time)
     return terms
+
+
+def _closed_parts(filled: wire.Transaction) -> tuple[wire.TradeReduce, ...]:
+    if filled.trade_reduced is None:
+        return filled.trades_closed
+    return (*filled.trades_closed, filled.trade_reduced)
 
 
 def _fill_price(

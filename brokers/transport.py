@@ -10,8 +10,8 @@ into one of ours before that loop sees it, so nothing is ever sent twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
 from typing import Annotated
 
@@ -135,7 +135,7 @@ class Transport:
         """
         session, timeout = _opened(self._rest), self._timeout(timeout_ms)
         try:
-            async with _ask(session, self._rest_url, request, timeout) as response:
+            async with await _ask(session, self._rest_url, request, timeout) as response:
                 body = await _read_whole(response)
                 return Response(status=response.status, body=body, headers=response.headers)
         except TimeoutError:
@@ -170,17 +170,16 @@ class Transport:
         timeout = ClientTimeout(
             connect=connect_s, sock_read=silence_ms / 1_000, ceil_threshold=NEVER_ROUND_S
         )
+        with _stream_trouble(silence_ms):
+            response = await _ask(session, self._stream_url, request, timeout)
         try:
-            async with _ask(session, self._stream_url, request, timeout) as response:
-                if response.status != 200:
+            if response.status != 200:
+                with _stream_trouble(silence_ms):
                     raise Answered(response.status, await _read_whole(response))
-                yield _split_lines(response)
-        except TimeoutError:
-            raise BrokerError(f"the stream was silent for {silence_ms} ms") from None
-        except (NotSent, OutcomeUnknown) as error:
-            raise BrokerError(f"the stream did not open: {error}") from None
-        except (ClientError, OSError) as error:
-            raise BrokerError(f"the stream broke off: {type(error).__name__}") from None
+            # The reader's own errors pass untouched: a full disk is no broken stream.
+            yield _split_lines(response, silence_ms)
+        finally:
+            response.close()
 
     async def warm_up(self, request: Request = WARM_UP) -> None:
         """Opens connections ahead, so that no order waits for a handshake.
@@ -227,15 +226,15 @@ async def _name_the_trouble(request: ClientRequest, handler: ClientHandlerType) 
         raise OutcomeUnknown(f"no answer: {type(error).__name__}") from None
 
 
-def _ask(
-    session: ClientSession, base_url: str, request: Request, timeout: ClientTimeout
-) -> AbstractAsyncContextManager[ClientResponse]:
-    return session.request(
+async def _ask(
+    session: ClientSession, base_url: str, request: Request, limits: ClientTimeout
+) -> ClientResponse:
+    return await session.request(
         request.method,
         URL(base_url + request.path, encoded=True),
         data=request.body,
         headers=request.headers,
-        timeout=timeout,
+        timeout=limits,
         allow_redirects=False,
     )
 
@@ -251,16 +250,33 @@ async def _read_whole(response: ClientResponse) -> bytes:
     return b"".join(parts)
 
 
-async def _split_lines(response: ClientResponse) -> AsyncGenerator[bytes, None]:
+async def _split_lines(response: ClientResponse, silence_ms: int) -> AsyncGenerator[bytes, None]:
     rest = b""
-    while chunk := await response.content.readany():
+    while True:
+        with _stream_trouble(silence_ms):
+            chunk = await response.content.readany()
+        if not chunk:
+            raise BrokerError("the stream was closed by the broker")
         *whole, rest = (rest + chunk).split(b"\n")
         for line in whole:
             _check_length(line)
             if line := line.rstrip(b"\r"):
                 yield line
         _check_length(rest)
-    raise BrokerError("the stream was closed by the broker")
+
+
+@contextmanager
+def _stream_trouble(silence_ms: int) -> Iterator[None]:
+    """Whatever ends a stream as one BrokerError; Answered passes."""
+    try:
+        yield
+    except TimeoutError:
+        raise BrokerError(f"the stream was silent for {silence_ms} ms") from None
+    except (NotSent, OutcomeUnknown) as error:
+        raise BrokerError(f"the stream did not open: {error}") from None
+    except (ClientError, OSError, RuntimeError) as error:
+        # aiohttp says RuntimeError of a connection closed between two reads.
+        raise BrokerError(f"the stream broke off: {type(error).__name__}") from None
 
 
 def _check_length(line: bytes) -> None:

@@ -36,7 +36,7 @@ def render() -> str:
         "`success` is open while nobody can say; any fill makes it true.\n",
         _common(),
         "## Errors\n",
-        "The broker's own word decides first (its file maps it), then our code, then the category.\n",
+        "The broker's word (as its file maps it) goes first, then our code, then its category.\n",
         _errors(),
     )
     return "\n".join(parts)

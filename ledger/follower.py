@@ -11,7 +11,7 @@ from ledger.chain import SegmentFile, check_reach, read_chain, read_header, segm
 from ledger.codec import decode
 from ledger.disk import open_file
 from ledger.faults import JournalCorrupt
-from ledger.segment import HEADER_BYTES, Frame, check_tail, frame_length, walk
+from ledger.segment import HEADER_BYTES, MARKER, Frame, check_tail, frame_length, walk
 
 CHUNK_BYTES = 256 * 1024
 READ_RECORDS = 1_000
@@ -98,7 +98,7 @@ class Follower:
 
     def _check_damage(self, data: bytes) -> None:
         """A commit under way may look torn; only one that a second look finds torn is damage."""
-        if not data.startswith(b"\0"):
+        if MARKER in data:
             again = self._look()
             if not any(walk(again, 0, self.position + 1)):
                 check_tail(again, 0, self.position + 1, str(self._segment.path))

@@ -26,7 +26,6 @@ from domain.records import (
     Record,
     Reported,
     Resumed,
-    Settled,
     Synced,
 )
 from domain.streams import (
@@ -163,8 +162,8 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
                 self._guard(cause)
             case EpochStarted() as cause:
                 self.epoch_started = cause
-            case Settled():
-                pass  # its updates say it all
+            case _:
+                pass  # Settled: its updates say it all
         return None
 
     def _count(self, owner: str, session: str, cseq: int) -> None:
@@ -230,6 +229,8 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
                 self.balances[body.balances.account, body.balances.currency] = body.balances
             case ConnectionUpdate() as body:
                 self.connections[body.connection.connection] = body.connection
+            case _:
+                pass  # transactions and notices are for those who read the stream
         if gap is None and found is None:
             return ()
         return tuple(each for each in (gap, found) if each is not None)

@@ -127,7 +127,6 @@ class Throttle:
             self._due_ns[key] = now_ns + self.interval_ns
         return [self._pending.pop(key).quote() for key in keys]
 
-    @property
     def next_due_ns(self) -> int | None:
         """When to call `due` again, or None where nothing waits."""
         return min((self._due_ns[key] for key in self._pending), default=None)

@@ -39,7 +39,8 @@ def test_the_strategy_in_the_readme_is_the_one_that_runs() -> None:
 
 
 def test_the_first_strategy_fits_on_a_card() -> None:
-    lines = [line for line in STRATEGY.read_text().splitlines() if line.strip()]
+    code = STRATEGY.read_text().partition("\n")[2]
+    lines = [line for line in code.splitlines() if line.strip()]
     assert len(lines) <= STRATEGY_LINES_MAX
 
 

@@ -15,7 +15,7 @@ from msgspec.msgpack import Decoder
 
 from actors import messages as m
 from actors.beacon import Beacon, Declared
-from actors.connection import Clocks
+from actors.clocks import Clocks
 from actors.link import Hello, Link, LinkOwner, dial, listen
 from actors.paths import Paths, connection_role
 from actors.router.changes import Changes
@@ -181,7 +181,9 @@ class Router:
         """An edge died: its sessions are disconnected now."""
         self._edges.discard(link)
         self.guards.edge_lost(link)
-        self.desk.to_edges = [(edge, answer) for edge, answer in self.desk.to_edges if edge is not link]
+        self.desk.to_edges = [
+            (edge, answer) for edge, answer in self.desk.to_edges if edge is not link
+        ]
 
     def from_edge(self, link: Link[Any], message: Any) -> None:
         """A command, a log-in, or a read."""

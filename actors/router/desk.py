@@ -135,9 +135,7 @@ def rate_of(quote: Quote) -> Rate:
 class Draft:
     """A record in the making; later events see what earlier ones left."""
 
-    def __init__(
-        self, desk: Desk, cause: Cause, owner: str | None, retention: Retention
-    ) -> None:
+    def __init__(self, desk: Desk, cause: Cause, owner: str | None, retention: Retention) -> None:
         self._desk = desk
         self._cause = cause
         self._owner = owner

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from actors import messages as m
-from actors.connection import is_halted
+from actors.gate import is_halted
 from actors.router import refusals
 from actors.router.desk import Desk, Draft, Venue
 from domain import events as ev
@@ -269,7 +269,9 @@ class Orders:
             return
         verdict = answer.verdicts[-1] if answer.verdicts else None
         draft = self._draft(screening, verdict, error)
-        order = draft.event(self._received(screening), ev.Denied(at_ns=self.desk.now_ns, error=error))
+        order = draft.event(
+            self._received(screening), ev.Denied(at_ns=self.desk.now_ns, error=error)
+        )
         draft.close()
         decided = msgspec.structs.replace(describe(order), error=error)
         for asked in screening.asked:
@@ -368,9 +370,7 @@ class Orders:
                     order=order.terms,
                     venue_client_id=name,
                     verdict=verdict,
-                    send_by_ns=self._send_by.pop(
-                        order.order_id, desk.boot_ns + SEND_BY_NS_MAX
-                    ),
+                    send_by_ns=self._send_by.pop(order.order_id, desk.boot_ns + SEND_BY_NS_MAX),
                 ),
             )
         )

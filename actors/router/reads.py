@@ -77,7 +77,11 @@ class Reads:
         """Fill updates of the owner's order stream after a number."""
         after = int(query.args.get("after") or 0)
         updates = self._desk.books.read(f"orders/{query.owner}", after, ROWS_MAX) or []
-        return [update for update in updates if isinstance(update.body, OrderUpdate) and isinstance(update.body.event, Fill)]
+        return [
+            update
+            for update in updates
+            if isinstance(update.body, OrderUpdate) and isinstance(update.body.event, Fill)
+        ]
 
     def _positions(self, query: Query) -> Any:
         accounts = self._owned(query)

@@ -60,7 +60,10 @@ PENDING = _error(
     retry_after_ms=200,
 )
 NO_POSITION = _error(
-    "no_position", Category.CLIENT, "there is nothing of this instrument to close", field="instrument"
+    "no_position",
+    Category.CLIENT,
+    "there is nothing of this instrument to close",
+    field="instrument",
 )
 
 

@@ -78,9 +78,7 @@ class Reports:
         )
         desk.venues[connection].in_flight = set(sending)
         if sending:
-            desk.to_connections.append(
-                (connection, m.Probe(epoch=desk.epoch, intents=sending))
-            )
+            desk.to_connections.append((connection, m.Probe(epoch=desk.epoch, intents=sending)))
         for order in under_way:
             if order.status is Status.UNKNOWN:
                 self._look_up(order)
@@ -264,9 +262,7 @@ class Reports:
 
     # -- the account, as the broker sees it
 
-    def _synced(
-        self, draft: Draft, venue: Venue, item: m.SyncedAccount, message: m.Items
-    ) -> Draft:
+    def _synced(self, draft: Draft, venue: Venue, item: m.SyncedAccount, message: m.Items) -> Draft:
         if draft.updates:
             draft.close()
         cause = Synced(

@@ -34,7 +34,7 @@ class _Body(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_
     pass
 
 
-class _Details(_Body):
+class _Details(_Body, frozen=True):
     price: Decimal | None = None
     distance: Decimal | None = None
     time_in_force: str = "GTC"
@@ -43,7 +43,7 @@ class _Details(_Body):
     guaranteed: bool = False
 
 
-class _Order(_Body):
+class _Order(_Body, frozen=True):
     type: str = "MARKET"
     instrument: str = ""
     units: Decimal | None = None
@@ -64,26 +64,26 @@ class _Order(_Body):
     guaranteed: bool = False
 
 
-class OrderBody(_Body):
+class OrderBody(_Body, frozen=True):
     """POST and PUT orders."""
 
     order: _Order
 
 
-class LabelsBody(_Body):
+class LabelsBody(_Body, frozen=True):
     """PUT clientExtensions of an order or a trade."""
 
     client_extensions: Label | None = None
     trade_client_extensions: Label | None = None
 
 
-class CloseTradeBody(_Body):
+class CloseTradeBody(_Body, frozen=True):
     """PUT trades/{}/close."""
 
     units: str | int = "ALL"
 
 
-class ClosePositionBody(_Body):
+class ClosePositionBody(_Body, frozen=True):
     """PUT positions/{}/close."""
 
     long_units: str | int | None = None
@@ -92,7 +92,7 @@ class ClosePositionBody(_Body):
     short_client_extensions: Label | None = None
 
 
-class GuardsBody(_Body):
+class GuardsBody(_Body, frozen=True):
     """PUT trades/{}/orders: absent leaves it, null cancels it."""
 
     take_profit: _Details | None | msgspec.UnsetType = msgspec.UNSET
@@ -100,7 +100,7 @@ class GuardsBody(_Body):
     trailing_stop_loss: _Details | None | msgspec.UnsetType = msgspec.UNSET
 
 
-class ConfigureBody(_Body):
+class ConfigureBody(_Body, frozen=True):
     """PATCH configuration."""
 
     alias: str | None = None

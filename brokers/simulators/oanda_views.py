@@ -109,7 +109,8 @@ def put_terms(terms: Terms, stamp: Stamp, view: View) -> None:
     """Everything asked for in an order, as both orders and transactions show it."""
     is_guard = terms.kind in GUARDS
     if is_guard:
-        view["tradeID"] = str(terms.lot)
+        if terms.lot is not None:
+            view["tradeID"] = str(terms.lot)
     else:
         view["instrument"] = terms.instrument
         view["units"] = text(terms.units)

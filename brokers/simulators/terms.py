@@ -11,7 +11,7 @@ from brokers.simulators.words import Cause, Kind, Life, Netting, Watch
 ZERO = Decimal(0)
 
 
-class Label(Struct, gc=False, frozen=True, omit_defaults=True):
+class Label(Struct, gc=False, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What a client pins to an order or a lot."""
 
     id: str | None = None

@@ -1,23 +1,26 @@
-"""Waits for a price, buys, and tells what the broker said. Run it beside `fillgate up`."""
-
-from __future__ import annotations
+"""Buys on the first up-tick, and tells what the broker said: first_strategy.py URL TOKEN."""
 
 import asyncio
 import sys
+from decimal import Decimal
 
+from domain.orders import NewOrder, Side
 from gateway.client import Client
 
 
 async def trade(url: str, token: str) -> None:
-    async with Client.connect(url, token=token, session="first") as client:
+    async with Client.connect(url, token, session="first-strategy") as client:
+        last = Decimal("Infinity")
         async for quote in client.quotes("EUR/USD"):
-            print(f"EUR/USD {quote.bid} / {quote.ask}")
-            if quote.tradeable:
+            if quote.mid > last:
                 break
-        order = await client.place(instrument="EUR/USD", side="buy", quantity="1000")
-        final = await order.done()
-        print(f"{final.status.value}: {final.filled} at {final.average_price}")
+            last = quote.mid
+        name = f"first.{quote.received_ns}"  # ours, unique for ever: safe to send again
+        order = NewOrder(
+            client_order_id=name, instrument="EUR/USD", side=Side.BUY, quantity=Decimal(1000)
+        )
+        outcome = await client.place_and_wait(order)
+        print(f"{outcome.status.value}: {outcome.filled} at {outcome.average_price}")
 
 
-if __name__ == "__main__":
-    asyncio.run(trade(*sys.argv[1:3]))
+asyncio.run(trade(*sys.argv[1:]))

@@ -12,6 +12,7 @@ from oanda_builders import (
     TOKEN,
     adapter,
     answer,
+    fill,
     guard,
     line,
     read,
@@ -203,6 +204,18 @@ def test_a_guard_in_the_stream_finds_its_trade_in_the_account_read_before():
     speaker.parse_account(account(), NOW_NS)
     (event,) = read(speaker, guard(31, tradeID="9"))
     assert (event.instrument, event.quantity) == ("EUR/USD", Decimal(100))
+
+
+def test_an_account_read_before_the_last_fill_does_not_undo_it():
+    speaker = adapter()
+    speaker.parse_account(account(), NOW_NS)
+    closing = fill(
+        31, 30, units="-40", tradeOpened=None, tradeReduced={"tradeID": "9", "units": "-40"}
+    )
+    read(speaker, closing)
+    speaker.parse_account(account(), NOW_NS)
+    (event,) = read(speaker, guard(32, tradeID="9"))
+    assert event.quantity == 60
 
 
 def test_fills_are_booked_in_the_accounts_own_currency_once_it_was_read():

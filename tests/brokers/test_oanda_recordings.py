@@ -203,7 +203,7 @@ def test_recorded_transactions_are_read(case: str, kinds: list[type]):
 def test_a_recorded_event_stream_is_heartbeats():
     for beat in response("transactions", "_v3_accounts_transactions_stream"):
         report = adapter().parse_event_line(json.dumps(beat).encode(), NOW_NS)
-        assert (report.is_heartbeat, report.cursor) == (True, "2311")
+        assert (report.is_heartbeat, report.head) == (True, "2311")
 
 
 def test_every_file_of_recordings_that_is_present_is_of_a_kind_tested_here():

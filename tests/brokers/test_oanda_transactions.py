@@ -410,10 +410,11 @@ def test_a_transaction_that_is_no_order_event_still_moves_the_cursor(kind: str):
     assert (report.events, report.cursor, report.is_heartbeat) == ((), "30", False)
 
 
-def test_a_heartbeat_shows_the_brokers_newest_transaction():
+def test_a_heartbeat_shows_the_brokers_newest_transaction_which_is_no_cursor():
     beat = {"type": "HEARTBEAT", "lastTransactionID": "2311", "time": TIME}
     report = adapter().parse_event_line(line(beat), NOW_NS)
-    assert (report.events, report.cursor, report.is_heartbeat) == ((), "2311", True)
+    assert (report.events, report.cursor, report.is_heartbeat) == ((), None, True)
+    assert report.head == "2311"
 
 
 def test_transactions_since_are_read_in_order_and_leave_the_cursor_at_the_last():
@@ -421,6 +422,40 @@ def test_transactions_since_are_read_in_order_and_leave_the_cursor_at_the_last()
     report = adapter().parse_since(answer(200, body), NOW_NS)
     assert [type(event) for event in report.events] == [External, Fill]
     assert report.cursor == "11"
+
+
+def test_the_guard_of_a_trade_opened_before_the_list_and_closed_in_it_is_known_by_its_close():
+    part = fill(
+        51, 49, units="-40", tradeOpened=None, tradeReduced={"tradeID": "11", "units": "-40"}
+    )
+    closing = fill(
+        53, 50, units="-60", tradeOpened=None, tradesClosed=[{"tradeID": "11", "units": "-60"}]
+    )
+    made = [part, guard(50), closing, transaction("DAILY_FINANCING", 54)]
+    body = answer(200, {"transactions": made, "lastTransactionID": "54"})
+    _, child, filled = adapter().parse_since(body, NOW_NS).events
+    assert (child.instrument, child.side, child.quantity) == ("EUR/USD", Side.SELL, Decimal(60))
+    assert (filled.broker_order_id, filled.quantity) == ("50", Decimal(60))
+
+
+def test_a_trade_opened_in_the_list_is_known_by_its_opening():
+    closing = fill(
+        13, 12, units="-40", tradeOpened=None, tradeReduced={"tradeID": "11", "units": "-40"}
+    )
+    body = answer(200, {"transactions": [fill(), guard(12), closing], "lastTransactionID": "13"})
+    _, child, _ = adapter().parse_since(body, NOW_NS).events
+    assert child.quantity == 100
+
+
+def test_what_a_list_closes_of_a_trade_we_hold_teaches_nothing_new():
+    speaker = adapter()
+    read(speaker, fill())
+    closing = fill(
+        13, 12, units="-40", tradeOpened=None, tradeReduced={"tradeID": "11", "units": "-40"}
+    )
+    body = answer(200, {"transactions": [guard(12), closing], "lastTransactionID": "13"})
+    child, _ = speaker.parse_since(body, NOW_NS).events
+    assert child.quantity == 100
 
 
 def test_nothing_since_leaves_the_cursor_at_the_brokers_newest():

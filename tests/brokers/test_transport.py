@@ -332,6 +332,26 @@ async def test_a_stream_ends_with_an_error_when_the_transport_is_closed_under_it
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("error", [TimeoutError("mine"), OSError("disk full"), NotSent("mine")])
+async def test_the_readers_own_errors_are_not_taken_for_the_streams(error: Exception):
+    async with talking(stream(b"one\n", then_silent=True)) as (carrier, _):
+        with pytest.raises(type(error)) as caught:
+            async with carrier.open_lines(GET, LONG_MS):
+                raise error
+    assert caught.value is error
+
+
+@pytest.mark.asyncio
+async def test_what_comes_after_a_stream_was_opened_is_not_missed():
+    async with (
+        talking(stream(b"one\n", then_silent=True)) as (carrier, server),
+        carrier.open_lines(GET, LONG_MS) as lines,
+    ):
+        assert len(server.seen) == 1
+        assert await anext(lines) == b"one"
+
+
+@pytest.mark.asyncio
 async def test_a_stream_to_nobody_is_a_broker_error():
     async with Transport(settings(f"http://127.0.0.1:{free_port()}"), {}) as carrier:
         _, error = await read_all(carrier, LONG_MS)

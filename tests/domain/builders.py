@@ -22,7 +22,7 @@ ERROR = ErrorInfo(
 
 def new_order(**words: Any) -> NewOrder:
     """A limit order to buy 100 EUR/USD at 1.10, but for what is said."""
-    plain = {
+    plain: dict[str, Any] = {
         "client_order_id": "c-1",
         "instrument": "EUR/USD",
         "side": Side.BUY,
@@ -35,7 +35,7 @@ def new_order(**words: Any) -> NewOrder:
 
 def an_order(**words: Any) -> Order:
     """A client's order for 100, just received."""
-    plain = {
+    plain: dict[str, Any] = {
         "order_id": "o-1",
         "owner": "owner-1",
         "origin": Origin.CLIENT,
@@ -48,7 +48,7 @@ def an_order(**words: Any) -> Order:
 
 def a_fill(quantity: int | str = 40, name: str = "x-1", **words: Any) -> ev.Fill:
     """A fill at 1.10, but for what is said."""
-    plain = {
+    plain: dict[str, Any] = {
         "at_ns": 10,
         "execution_id": name,
         "broker_execution_id": name,
@@ -137,9 +137,7 @@ def told(words: str) -> list[ev.OrderEvent]:
         elif name == "again":
             events.append(fills[int(number) - 1])
         elif name == "replaced":
-            events.append(
-                ev.Replaced(at_ns=1, broker_order_id="b-3", quantity=Decimal(number))
-            )
+            events.append(ev.Replaced(at_ns=1, broker_order_id="b-3", quantity=Decimal(number)))
         else:
             events.append(EVENTS[WORDS[word]])
     return events
@@ -147,7 +145,9 @@ def told(words: str) -> list[ev.OrderEvent]:
 
 def fold(order: Order | Break, events: list[ev.OrderEvent]) -> Order | Break:
     """The order after the events, or the first break."""
-    return reduce(lambda at, event: at if isinstance(at, Break) else apply(at, event), events, order)
+    return reduce(
+        lambda at, event: at if isinstance(at, Break) else apply(at, event), events, order
+    )
 
 
 def order_after(words: str, order: Order | None = None) -> Order:

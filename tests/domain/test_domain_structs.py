@@ -102,15 +102,13 @@ def test_what_is_named_like_money_is_a_decimal(kind: type[Struct]) -> None:
 
 @pytest.mark.parametrize("codec", [msgspec.json, msgspec.msgpack])
 @pytest.mark.parametrize("event", EVENTS.values(), ids=lambda event: type(event).__name__)
-def test_every_event_comes_back_from_both_codecs_as_it_went(
-    event: OrderEvent, codec: Any
-) -> None:
+def test_every_event_comes_back_from_both_codecs_as_it_went(event: OrderEvent, codec: Any) -> None:
     assert codec.decode(codec.encode(event), type=OrderEvent) == event
 
 
 @pytest.mark.parametrize("union", [Command, ToRouter, FromRouter, UpdateBody, Cause])
 def test_the_members_of_a_union_are_told_apart_by_their_tags(union: Any) -> None:
-    tags = [shapes.type_info(kind).tag for kind in union.__args__]
+    tags = [kind.__struct_config__.tag for kind in union.__args__]
     assert len(tags) == len(set(tags))
     assert all(tags)
     msgspec.msgpack.Decoder(union)

@@ -207,3 +207,10 @@ def test_a_torn_header_of_a_segment_never_used_is_written_anew(long: Path):
     write_commits(journal, 40, 4)
     journal.close()
     assert len(recovered(long)) == 320
+
+
+def test_a_first_segment_cut_into_its_header_stops_the_start(written: Path):
+    file = first_segment(written)
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(JournalCorrupt, match="header"):
+        open_journal(written)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -184,3 +185,58 @@ def test_verify_counts_what_is_there(tmp_path: Path):
     ]
     assert report.bytes == sum(sizes)
     assert report.segments == len(sizes) - 1
+
+
+class StaleEyes:
+    """os.pread as a reader sees it that is overtaken: its first look is `behind` the writer."""
+
+    def __init__(self, *behind: bytes) -> None:
+        self.behind = list(behind)
+        self.pread = os.pread
+
+    def __call__(self, fd: int, size: int, offset: int) -> bytes:
+        seen = self.pread(fd, size, offset)
+        return self.behind.pop(0) if self.behind else seen
+
+
+def test_what_a_segment_got_before_it_was_sealed_is_read_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    journal = open_journal(make(tmp_path))
+    write_commits(journal, 50, 4)
+    journal.close()
+    follower = JournalReader(tmp_path).follow()
+    monkeypatch.setattr("ledger.follower.os.pread", StaleEyes(bytes(4000)))
+    assert [record.number for record in follower.read(limit=2)] == [1, 2]
+    follower.close()
+
+
+def test_a_commit_that_lands_between_two_looks_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    journal = open_journal(make(tmp_path))
+    write_commits(journal, 2)
+    journal.close()
+    file = first_segment(tmp_path)
+    ends = frame_ends(file)
+    half = bytes(ends[1] - ends[0]) + file.read_bytes()[ends[1] :]
+    follower = JournalReader(tmp_path).follow()
+    monkeypatch.setattr("ledger.follower.os.pread", StaleEyes(half))
+    assert follower.read() == []
+    assert follower.read() == [note(1), note(2)]
+    follower.close()
+
+
+def test_a_record_wiped_to_zeros_is_damage_for_a_follower(tmp_path: Path):
+    journal = open_journal(make(tmp_path))
+    write_commits(journal, 3)
+    journal.close()
+    file = first_segment(tmp_path)
+    ends = frame_ends(file)
+    data = bytearray(file.read_bytes())
+    data[ends[1] : ends[2]] = bytes(ends[2] - ends[1])
+    file.write_bytes(data)
+    follower = JournalReader(tmp_path).follow(1)
+    with pytest.raises(JournalCorrupt, match="proves that it was durable"):
+        follower.read()
+    follower.close()

@@ -31,6 +31,11 @@ def fill_up(journal: LocalJournal) -> None:
     pytest.fail("the journal never became full")
 
 
+def append_many(journal: LocalJournal, count: int) -> None:
+    for _ in range(count):
+        journal.append(note(journal.last + 1))
+
+
 def fill_up_reserve(journal: LocalJournal) -> int:
     for count in range(10_000):
         try:
@@ -116,8 +121,7 @@ def test_a_failure_while_going_on_to_the_next_segment_is_a_failed_commit(tmp_pat
     journal.append(note(1))
     disk.failing = {"sync": errno.EIO}
     with pytest.raises(JournalFailed):
-        for number in range(2, 200):
-            journal.append(note(number))
+        append_many(journal, 200)
     journal.close()
 
 
@@ -125,8 +129,7 @@ def test_a_spare_that_has_gone_is_a_failed_commit(tmp_path: Path):
     journal = open_journal(make(tmp_path))
     (tmp_path / "segment-00000002.log").unlink()
     with pytest.raises(JournalFailed, match="next segment"):
-        for number in range(1, 200):
-            journal.append(note(number))
+        append_many(journal, 200)
     journal.close()
 
 

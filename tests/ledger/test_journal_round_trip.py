@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import get_args
@@ -14,6 +15,7 @@ from domain.streams import OrderUpdate, StreamUpdate, UpdateBody
 from ledger.codec import decode, encode
 from ledger.faults import JournalFailed, RecordTooLarge
 from ledger.reader import JournalReader
+from ledger.segment import RECORD_BYTES_MAX, encode_frame
 from tests.ledger.journal_stories import SMALL, make, note, open_journal, write_commits
 from tests.ledger.record_builders import any_record, any_struct
 
@@ -169,3 +171,21 @@ def test_segments_are_made_of_zeros_that_take_their_space_at_once(tmp_path: Path
     status = (tmp_path / "segment-00000001.log").stat()
     assert status.st_size == 1024 * 1024
     assert status.st_blocks * 512 >= status.st_size
+
+
+def test_a_record_beyond_every_limit_is_refused():
+    with pytest.raises(RecordTooLarge, match="record 7 has"):
+        encode_frame(bytes(RECORD_BYTES_MAX + 1), 7, 6, 1)
+
+
+def test_a_write_the_kernel_takes_in_pieces_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pwrite = os.pwrite
+    monkeypatch.setattr(
+        "ledger.disk.os.pwrite", lambda fd, data, offset: pwrite(fd, data[:7], offset)
+    )
+    journal = open_journal(make(tmp_path))
+    write_commits(journal, 2, 3)
+    journal.close()
+    assert list(JournalReader(tmp_path).replay()) == [note(number) for number in range(1, 7)]

@@ -133,6 +133,7 @@ def test_a_journal_has_one_writer_and_names_it(tmp_path: Path):
         [sys.executable, str(CHILD), str(tmp_path), "hold"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if "COVERAGE" not in name},
     )
     try:
         assert child.stdout is not None

@@ -1,0 +1,87 @@
+"""What a connection has told and the router has yet to make durable; and what it told before."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from actors import messages as m
+from domain import events as ev
+
+ITEMS_MAX = 10_000
+SEEN_MAX = 50_000
+
+
+class Outbox:
+    """Items told and not yet durable; numbered 1, 2, 3 ... in this incarnation."""
+
+    def __init__(self, connection: str, incarnation: str) -> None:
+        self.connection = connection
+        self.incarnation = incarnation
+        self.next = 1
+        self.held: deque[tuple[int, m.Item, str | None]] = deque()
+
+    def add(self, item: m.Item, cursor: str | None) -> m.Items:
+        """Holds the item and returns the message that tells it."""
+        number = self.next
+        self.next += 1
+        self.held.append((number, item, cursor))
+        return self._message(number, item, cursor)
+
+    def _message(self, number: int, item: m.Item, cursor: str | None) -> m.Items:
+        return m.Items(
+            connection=self.connection,
+            incarnation=self.incarnation,
+            first=number,
+            items=(item,),
+            cursor=cursor,
+        )
+
+    def free(self, incarnation: str, last: int) -> None:
+        """Forgets what is durable."""
+        if incarnation == self.incarnation:
+            while self.held and self.held[0][0] <= last:
+                self.held.popleft()
+
+    def again(self) -> list[m.Items]:
+        """Everything held, to be told again."""
+        return [self._message(*entry) for entry in self.held]
+
+    def speaks_of(self, intent: int) -> bool:
+        """True where an outcome of the intent is held."""
+        return any(getattr(item, "intent", None) == intent for _, item, _ in self.held)
+
+    @property
+    def is_full(self) -> bool:
+        """At the bound the stream is no longer read; it is re-read from the cursor later."""
+        return len(self.held) >= ITEMS_MAX
+
+
+class SeenEvents:
+    """Which broker events were told before: stream, query and answer overlap."""
+
+    def __init__(self) -> None:
+        self._keys: dict[tuple[str, ...], None] = {}
+
+    def new_of(self, events: Iterable[ev.VenueEvent]) -> tuple[ev.VenueEvent, ...]:
+        """Those not seen before, now seen."""
+        fresh = []
+        for event in events:
+            key = _key(event)
+            if key in self._keys:
+                continue
+            self._keys[key] = None
+            if len(self._keys) > SEEN_MAX:
+                del self._keys[next(iter(self._keys))]
+            fresh.append(event)
+        return tuple(fresh)
+
+
+def _key(event: ev.VenueEvent) -> tuple[str, ...]:
+    if isinstance(event, ev.Fill):
+        return ("fill", event.execution_id)
+    # An acceptance seen as a creation on the stream is the same fact.
+    kind = "accepted" if isinstance(event, ev.External) else type(event).__name__.lower()
+    if isinstance(event, ev.CancelRefused | ev.AmendRefused):
+        return (kind, str(event.broker_order_id), str(event.at_ns))
+    return (kind, str(event.broker_order_id), str(event.venue_client_id))

@@ -1,0 +1,85 @@
+"""`fillgate up`: starts a deployment and keeps it alive until Ctrl-C. No Ray in this process."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import typer
+
+from actors.paths import Paths
+from actors.settings import load
+from actors.supervisor import Running, Supervisor
+from cli.app import HomeOption, JsonOption, State, app, state_of
+from cli.init import make_deployment
+from cli.output import console, print_json, say
+from ledger.chain import holds_journal
+
+
+@app.command("up")
+def up(ctx: typer.Context, home: HomeOption = None, json: JsonOption = False) -> None:
+    """Start the gateway and keep it alive, until Ctrl-C."""
+    state = state_of(ctx, home, json)
+    paths = state.paths
+    is_new = not paths.settings.exists()
+    if is_new or not holds_journal(paths.journal) and not paths.tokens.exists():
+        make_deployment(paths)
+    settings = load(paths.settings)
+    paths.make()
+    progress = Progress(state)
+    if is_new:
+        progress(f"made a new deployment in {paths.home}")
+    asyncio.run(Supervisor(paths, settings, progress).run())
+    progress("stopped")
+
+
+class Progress:
+    """Tells the steps of a start as they come, and once what to do next."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._is_told = False
+
+    def __call__(self, step: str) -> None:
+        """One step."""
+        running = None if self._is_told else read_running(self._state.paths)
+        if running is not None:
+            self._is_told = True
+            self._tell_ready(running)
+        elif self._state.is_json:
+            print_json({"step": step})
+        else:
+            say(f"  {step}", "dim")
+
+    def _tell_ready(self, running: Running) -> None:
+        paths = self._state.paths
+        if self._state.is_json:
+            token_file = str(paths.first_token)
+            print_json({"ready": running, "home": str(paths.home), "token_file": token_file})
+            return
+        say("ready to trade", "bold green")
+        say(f"  clients  {running.url}")
+        say(f"  health   {running.health_url}/readyz")
+        say(f"  token    {paths.first_token}")
+        say("what to do next, in another terminal:", "bold")
+        for command in next_commands(self._state):
+            console().print(f"  {command}", markup=False)
+        say("Ctrl-C stops everything.", "dim")
+
+
+def next_commands(state: State) -> tuple[str, ...]:
+    """Three commands to copy."""
+    start = "fillgate" if state.home.name == ".fillgate" else f"fillgate --home {state.home}"
+    return (
+        f"{start} order place EUR/USD buy 1000",
+        f"{start} quotes EUR/USD USD/JPY",
+        "fillgate demo --orders 500",
+    )
+
+
+def read_running(paths: Paths) -> Running | None:
+    """What a running deployment tells about itself; None where none does."""
+    try:
+        return msgspec.json.decode(paths.ready.read_bytes(), type=Running)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
