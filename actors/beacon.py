@@ -40,7 +40,7 @@ assert SILENCE_MS_MAX.keys() == set(Declared)
 
 
 class Reading(Struct, frozen=True):
-    """What the beacon showed: whose it is, the state, since when, and the last beat (boot clock)."""
+    """What the beacon showed: whose it is, the state since when, the last beat (boot clock)."""
 
     pid: int
     declared: Declared

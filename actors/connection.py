@@ -14,6 +14,7 @@ import contextlib
 from typing import Any
 
 import structlog
+from msgspec import Struct
 
 from actors import messages as m
 from actors.clocks import Clocks
@@ -47,16 +48,21 @@ SYNC_ROUNDS_MAX = 5
 log = structlog.get_logger()
 
 
+class Login(Struct, frozen=True):
+    """One login at one broker: its settings, its language, and the way there."""
+
+    settings: ConnectionSettings
+    adapter: Adapter
+    transport: Transport
+
+
 class BrokerConnection(LinkOwner[Any]):
     """One login at one broker. Plain class: the actor host gives it a loop and its links."""
 
-    def __init__(
-        self, settings: ConnectionSettings, adapter: Adapter, transport: Transport,
-        marks: Marks, incarnation: str, clocks: Clocks,
-    ) -> None:  # fmt: skip
-        self.settings = settings
-        self.adapter = adapter
-        self.transport = transport
+    def __init__(self, login: Login, marks: Marks, incarnation: str, clocks: Clocks) -> None:
+        self.settings = settings = login.settings
+        self.adapter = login.adapter
+        self.transport = login.transport
         self.marks = marks
         self.clocks = clocks
         self.epoch = 0
@@ -68,9 +74,14 @@ class BrokerConnection(LinkOwner[Any]):
         self.in_flight: set[int] = set()
         self.state = SessionState.DISCONNECTED
         self.cursor: str | None = None
+        self._missed: tuple[str, str | None] | None = None
         self.router: Link[Any] | None = None
         self._evidence = Evidence(
-            adapter, transport, clocks, settings.visibility_horizon_ms, settings.answer_timeout_ms
+            self.adapter,
+            self.transport,
+            clocks,
+            settings.visibility_horizon_ms,
+            settings.answer_timeout_ms,
         )
         self._attached = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -295,13 +306,25 @@ class BrokerConnection(LinkOwner[Any]):
             async for line in lines:
                 report = self.adapter.parse_event_line(line, self.clocks.utc_ns())
                 self._take(report)
-                while self.outbox.is_full:
-                    await asyncio.sleep(0.1)
+                if self.outbox.is_full:
+                    raise BrokerError("too much waits for the router; the stream is read again")
 
     def _take(self, report: Report) -> None:
+        if report.is_heartbeat:
+            self._compare_head(report.head)
+            return
         if report.cursor is not None:
             self.cursor = report.cursor
         self._tell_events(report.events)
+
+    def _compare_head(self, head: str | None) -> None:
+        """A broker that stays ahead of us over a whole period told us something we missed."""
+        if head is None or head == self.cursor:
+            self._missed = None
+        elif self._missed == (head, self.cursor):
+            raise BrokerError(f"the stream skipped something between {self.cursor} and {head}")
+        else:
+            self._missed = (head, self.cursor)
 
     async def _synchronize(self) -> None:
         timeout = self.settings.answer_timeout_ms

@@ -53,7 +53,7 @@ class RouterSide(LinkOwner[Any]):
         """It is gone."""
         self._edge.router_down(link)
 
-    def received(self, link: Link[Any], message: Any) -> None:
+    def received(self, _link: Link[Any], message: Any) -> None:
         """An answer, updates, or how the router stands."""
         if isinstance(message, m.Standing):
             self._edge.stand(message)
@@ -76,7 +76,7 @@ class QuoteSide(LinkOwner[Any]):
         """It is gone."""
         self._edge.quote_links.discard(link)
 
-    def received(self, link: Link[Any], message: Any) -> None:
+    def received(self, _link: Link[Any], message: Any) -> None:
         """Quotes."""
         if isinstance(message, m.Quotes):
             for quote in message.quotes:

@@ -1,4 +1,4 @@
-"""The gate's halts: checked by the router before it writes, and by the connection before it sends."""
+"""Halts: checked by the router before it writes, and by the connection before it sends."""
 
 from __future__ import annotations
 

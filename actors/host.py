@@ -72,7 +72,7 @@ async def _main(stage: Stage, start: Callable[[Stage], Awaitable[None]]) -> None
     await start(stage)
 
 
-def _die(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _die(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     trouble = context.get("exception")
     if isinstance(trouble, OSError):
         # A peer that went away while we wrote: the link's own business.

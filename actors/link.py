@@ -115,7 +115,7 @@ class Link(asyncio.Protocol, Generic[M]):
         elif self.peer is not None:
             self._owner.received(self, message)
 
-    def pong(self, message: Pong) -> None:
+    def pong(self, _message: Pong) -> None:
         """An answer to our ping."""
 
     def connection_lost(self, exc: Exception | None) -> None:

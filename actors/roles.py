@@ -10,13 +10,13 @@ from pathlib import Path
 from actors import messages as m
 from actors.beacon import Declared
 from actors.compliance import ComplianceActor
-from actors.connection import BrokerConnection
+from actors.connection import BrokerConnection, Login
 from actors.host import Stage
 from actors.link import Link, listen
 from actors.marks import Marks
 from actors.paths import Paths, connection_role
 from actors.prices import Prices
-from actors.router.actor import Router
+from actors.router.actor import Place, Router
 from actors.router.desk import Venue
 from actors.settings import ConnectionSettings, Settings, read_token
 from brokers.adapter import Adapter, AdapterSettings
@@ -60,7 +60,8 @@ async def start_router(stage: Stage) -> None:
         for connection in settings.connections
     }
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    router = Router(journal, books, venues, stage.clocks, stage.hello, boot_id, stage.beacon)
+    place = Place(stage.clocks, stage.hello, boot_id, stage.beacon)
+    router = Router(journal, books, venues, place)
     await router.run(stage.paths)
 
 
@@ -93,14 +94,9 @@ async def start_connection(stage: Stage) -> None:
         _transport_settings(settings, stage.paths), AUTH_HEADERS[settings.broker](token)
     )
     transport.open()
-    connection = BrokerConnection(
-        settings=settings,
-        adapter=_adapter(settings, token),
-        transport=transport,
-        marks=Marks(stage.paths.marks(name)),
-        incarnation=stage.incarnation,
-        clocks=stage.clocks,
-    )
+    login = Login(settings, _adapter(settings, token), transport)
+    marks = Marks(stage.paths.marks(name))
+    connection = BrokerConnection(login, marks, stage.incarnation, stage.clocks)
     prices = Prices(connection)
     server, _lock = await listen(
         stage.paths.socket(stage.role), lambda: Link(stage.hello, m.connection_inbox, prices)

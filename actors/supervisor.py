@@ -1,4 +1,4 @@
-"""The supervisor: a plain root process that keeps everything else alive, and outlives nothing of it.
+"""The supervisor: a plain root process that keeps everything else alive.
 
 It owns the listening sockets (edges get copies, so no connect is refused while one restarts),
 runs paper brokers, Ray's processes, edges and the watchdog, and ends them by pid. It imports
@@ -37,6 +37,7 @@ BACKLOG = 1024
 RESTART_PAUSES_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 STOP_S = 2.0
 READY_S = 60.0
+POLL_S = 0.05
 
 log = structlog.get_logger()
 
@@ -153,9 +154,7 @@ class Supervisor:
             command += ["--ticks", simulator.ticks]
         self._say(f"starting the paper broker {simulator.id}")
         self._keep(f"simulator-{simulator.id}", command, ())
-        async with asyncio.timeout(READY_S):
-            while not facts.exists():
-                await asyncio.sleep(0.05)
+        await _until(facts.exists)
         self._simulators[simulator.id] = json.loads(facts.read_text())["url"]
 
     async def _deploy(self, address: str) -> None:
@@ -207,14 +206,10 @@ class Supervisor:
 
     async def _wait_until_ready(self, health_url: str) -> None:
         async with aiohttp.ClientSession() as session:
-            for _ in range(int(READY_S / 0.05)):
-                if self._stopping.is_set():
+            for _ in range(int(READY_S / POLL_S)):
+                if self._stopping.is_set() or await _is_ready(session, health_url):
                     return
-                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                    async with session.get(f"{health_url}/readyz") as answer:
-                        if answer.status == 200:
-                            return
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(POLL_S)
         raise StartFailed(f"not ready after {READY_S:.0f} s; see {self._paths.logs}")
 
     # -- ending
@@ -237,6 +232,23 @@ class Supervisor:
         await asyncio.wait_for(asyncio.to_thread(_reap), STOP_S)
         for sock in self._sockets:
             sock.close()
+
+
+async def _is_ready(session: aiohttp.ClientSession, health_url: str) -> bool:
+    try:
+        async with session.get(f"{health_url}/readyz") as answer:
+            return answer.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
+async def _until(is_true: Callable[[], bool]) -> None:
+    """Waits for what another process does. Raises TimeoutError."""
+    for _ in range(int(READY_S / POLL_S)):
+        if is_true():
+            return
+        await asyncio.sleep(POLL_S)
+    raise TimeoutError
 
 
 def _become_subreaper() -> None:

@@ -101,7 +101,7 @@ class _WatchLink(Link[Any]):
         super().__init__(me, m.watchdog_inbox, watched)
         self._watched = watched
 
-    def pong(self, message: Pong) -> None:
+    def pong(self, _message: Pong) -> None:
         """The role is there."""
         self._watched.answered()
 

@@ -1,4 +1,4 @@
-"""Does an order survive kill -9 anywhere? 0 lost, 0 doubled, each event once; how soon trading goes on.
+"""Does an order survive kill -9 anywhere: 0 lost, 0 doubled, each event once?
 
     python -m bench.kills [--kills 20] [--rate 100] [--json]
 
@@ -53,7 +53,7 @@ class Load:
     def __init__(self, client: Client, plan: Plan) -> None:
         self._client = client
         self._rate = plan.rate
-        self._luck = Random(plan.seed)  # noqa: S311 - a seeded workload
+        self._luck = Random(plan.seed)
         self._tasks: set[asyncio.Task[None]] = set()
         self.number = 0
         self.durable: set[str] = set()

@@ -13,7 +13,8 @@ from actors.supervisor import Running
 from cli.trouble import Trouble
 from cli.up import read_running
 from domain.errors import ErrorInfo
-from gateway.client import Client, ConnectionLostError, Refused
+from gateway.client import Client
+from gateway.client_session import ConnectionLostError, Refused
 
 CONNECT_S = 10.0
 ANSWER_S = 30.0

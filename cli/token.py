@@ -12,8 +12,8 @@ import typer
 from actors.settings import load
 from cli.app import HomeOption, JsonOption, state_of, token_app
 from cli.init import first_owner
-from cli.output import print_json, say, table, utc
 from cli.output import console as make_console
+from cli.output import print_json, say, table, utc
 from cli.trouble import Trouble
 from gateway.tokens import Token, TokenStore, TokenTerms
 from gateway.wire import Scope

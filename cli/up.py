@@ -22,7 +22,7 @@ def up(ctx: typer.Context, home: HomeOption = None, json: JsonOption = False) ->
     state = state_of(ctx, home, json)
     paths = state.paths
     is_new = not paths.settings.exists()
-    if is_new or not holds_journal(paths.journal) and not paths.tokens.exists():
+    if is_new or (not holds_journal(paths.journal) and not paths.tokens.exists()):
         make_deployment(paths)
     settings = load(paths.settings)
     paths.make()

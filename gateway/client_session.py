@@ -40,7 +40,7 @@ def backoff_ms(attempt: int, luck: float) -> float:
     return full * (0.5 + luck / 2)
 
 
-class Refused(Exception):  # noqa: N818  a refusal is an answer, not a failure of the client
+class Refused(Exception):
     """The command or query was refused; `error` says why and what may have happened."""
 
     def __init__(self, error: ErrorInfo) -> None:
@@ -160,7 +160,9 @@ class ClientSession:
         attempt = 0
         while self._end is None:
             try:
-                socket = await dial(self._address, self._take, self._options.dial_timeout_ms)
+                # The hello may come with the upgrade's last bytes: the socket is known before.
+                socket = self._socket = ClientSocket(self._address, self._take)
+                await dial(socket, self._address, self._options.dial_timeout_ms)
             except UpgradeRefusedError as refused:
                 if refused.status in FATAL_STATUSES:
                     self._finish(Refused(refused.error) if refused.error else _lost(str(refused)))
@@ -175,7 +177,6 @@ class ClientSession:
 
     async def _live(self, socket: ClientSocket) -> bool:
         """Follows one connection to its end; True where it got as far as the welcome."""
-        self._socket = socket
         silence = self._watch_silence(socket, 0)
         try:
             code = await socket.closed

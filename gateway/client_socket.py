@@ -153,7 +153,7 @@ class ClientSocket(asyncio.Protocol):
         for data in self._protocol.data_to_send():
             if data is SEND_EOF or not data:
                 self._transport.close()
-            else:
+            elif not self._transport.is_closing():
                 self._transport.write(data)
 
 
@@ -164,20 +164,15 @@ def _error_in(response: Response) -> ErrorInfo | None:
         return None
 
 
-async def dial(address: Address, take: Callable[[Any], None], timeout_ms: int) -> ClientSocket:
-    """An open socket. Raises OSError, TimeoutError or UpgradeRefusedError."""
+async def dial(socket: ClientSocket, address: Address, timeout_ms: int) -> None:
+    """Opens the socket. Raises OSError, TimeoutError or UpgradeRefusedError."""
     uri = parse_uri(address.url)
     tls = address.tls or (ssl.create_default_context() if uri.secure else None)
     loop = asyncio.get_running_loop()
-    socket: ClientSocket | None = None
     try:
         async with asyncio.timeout(timeout_ms / 1000):
-            _, socket = await loop.create_connection(
-                lambda: ClientSocket(address, take), uri.host, uri.port, ssl=tls
-            )
+            await loop.create_connection(lambda: socket, uri.host, uri.port, ssl=tls)
             await socket.opened
     except BaseException:
-        if socket is not None:
-            socket.abort()
+        socket.abort()
         raise
-    return socket

@@ -11,6 +11,7 @@ import asyncio
 from typing import Any
 
 import structlog
+from msgspec import Struct
 from msgspec.msgpack import Decoder
 
 from actors import messages as m
@@ -24,6 +25,7 @@ from actors.router.guards import Guards
 from actors.router.orders import Orders
 from actors.router.reads import Reads
 from actors.router.reports import Reports
+from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
 from domain.accounts import AccountSnapshot
 from domain.audit import Retention
 from domain.commands import LoggedIn, Login, Logout, Query, ReadStream, StreamPage, Submit
@@ -39,17 +41,26 @@ PAGE_MAX = 500
 log = structlog.get_logger()
 
 
+class Place(Struct, frozen=True):
+    """Where a router runs: its clocks, how it introduces itself, and its sign of life."""
+
+    clocks: Clocks
+    me: Hello
+    boot_id: str
+    beacon: Beacon | None = None
+
+
 class Router:
     """Owns the journal. Plain class: the actor host gives it a loop."""
 
     def __init__(
-        self, journal: Journal, books: Books, venues: dict[str, Venue], clocks: Clocks,
-        me: Hello, boot_id: str, beacon: Beacon | None = None,
-    ) -> None:  # fmt: skip
+        self, journal: Journal, books: Books, venues: dict[str, Venue], place: Place
+    ) -> None:
         self.journal = journal
-        self.clocks = clocks
-        self.me = me
-        self._beacon = beacon
+        self.clocks = place.clocks
+        self.me = place.me
+        self._beacon = place.beacon
+        self._boot_id = place.boot_id
         self.desk = Desk(books, books.epoch + 1, venues)
         self.orders = Orders(self.desk)
         self.changes = Changes(self.desk, self.orders)
@@ -61,7 +72,6 @@ class Router:
         self._compliance: Link[Any] | None = None
         self._is_flushing = False
         self._is_trading = False
-        self._boot_id = boot_id
         self._snapshot_at = books.number
 
     def start(self) -> None:
@@ -345,73 +355,3 @@ class Router:
             self.orders.compliance = message.incarnation
         elif isinstance(message, ScreenAnswer):
             self.orders.screened(message)
-
-
-class _Side(LinkOwner[Any]):
-    """What the router does for all its links."""
-
-    def __init__(self, router: Router) -> None:
-        self.router = router
-
-    def batch_ended(self) -> None:
-        """Decided: commit and tell at the end of this turn."""
-        self.router.flush_soon()
-
-
-class EdgeSide(_Side):
-    """The router's side of the links that edges dial."""
-
-    def link_up(self, link: Link[Any]) -> None:
-        """An edge came."""
-        if link.peer is not None and link.peer.role.startswith("edge"):
-            self.router.edge_up(link)
-
-    def link_down(self, link: Link[Any]) -> None:
-        """It is gone."""
-        self.router.edge_down(link)
-
-    def received(self, link: Link[Any], message: Any) -> None:
-        """Its word."""
-        self.router.look_at_clocks()
-        self.router.from_edge(link, message)
-
-
-class ConnectionSide(_Side):
-    """The router's side of the link to one broker connection."""
-
-    def __init__(self, router: Router, name: str) -> None:
-        super().__init__(router)
-        self._name = name
-
-    def link_up(self, link: Link[Any]) -> None:
-        """It answers."""
-        self.router.look_at_clocks()
-        self.router.connection_up(self._name, link)
-
-    def link_down(self, link: Link[Any]) -> None:
-        """It is gone."""
-        self.router.connection_down(self._name, link)
-
-    def received(self, link: Link[Any], message: Any) -> None:
-        """Its word."""
-        self.router.look_at_clocks()
-        self.router.from_connection(self._name, message)
-
-
-class ComplianceSide(_Side):
-    """The router's side of the link to compliance."""
-
-    def link_up(self, link: Link[Any]) -> None:
-        """It answers."""
-        self.router.look_at_clocks()
-        self.router.compliance_up(link)
-
-    def link_down(self, link: Link[Any]) -> None:
-        """It is gone."""
-        self.router.look_at_clocks()
-        self.router.compliance_down(link)
-
-    def received(self, link: Link[Any], message: Any) -> None:
-        """A verdict."""
-        self.router.look_at_clocks()
-        self.router.from_compliance(message)

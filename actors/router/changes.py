@@ -12,7 +12,8 @@ from typing import Any
 from actors import messages as m
 from actors.router import refusals
 from actors.router.desk import Desk, Draft
-from actors.router.orders import Asked, Orders, Screening, describe
+from actors.router.orders import Orders
+from actors.router.screening import Asked, Screening, describe
 from domain import events as ev
 from domain import ids
 from domain.commands import (

@@ -159,10 +159,10 @@ class Draft:
         """The order of ours whose fill in this draft has that execution id."""
         for update in self.updates:
             body = update.body
-            if isinstance(body, OrderUpdate) and isinstance(body.event, ev.Fill):
-                if body.event.broker_execution_id == broker_execution_id:
-                    is_ours = body.client_order_id is not None
-                    return body.order_id if is_ours else None
+            if not (isinstance(body, OrderUpdate) and isinstance(body.event, ev.Fill)):
+                continue
+            if body.event.broker_execution_id == broker_execution_id:
+                return body.order_id if body.client_order_id is not None else None
         return None
 
     def notice(self, kind: NoticeKind, scope: str, message: str, order_id: str | None) -> None:

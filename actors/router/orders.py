@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from actors import messages as m
 from actors.gate import is_halted
 from actors.router import refusals
 from actors.router.desk import Desk, Draft, Venue
+from actors.router.screening import Asked, Screening, describe
 from domain import events as ev
 from domain import ids, routing
 from domain.commands import Answer, Decided, Submit
@@ -25,33 +25,11 @@ from domain.instruments import Instrument, find_grid_fault
 from domain.lifecycle import Order, Origin, Status
 from domain.orders import NewOrder, OrderType
 from domain.records import Ordered, Settled
-from domain.screening import Candidate, Rate, ScreenAnswer, ScreenRequest, Verdict
+from domain.screening import Candidate, ScreenAnswer, ScreenRequest, Verdict
 
 SEND_BY_NS_MAX = 500_000_000
 SCREENS_MAX = 10_000
 READY_MAX = 10_000
-
-
-class Asked(Struct, kw_only=True):
-    """Where an answer goes: an edge, its ref, and the place of this order in the answer."""
-
-    edge: Any
-    ref: int
-    answers: list[Decided | None]
-    index: int = 0
-
-
-class Screening(Struct, kw_only=True):
-    """An order (or an amend) that compliance is looking at."""
-
-    submit: Submit
-    order: NewOrder
-    order_id: str
-    digest: str
-    rates: tuple[Rate, ...]
-    asked: list[Asked]
-    amends: Order | None = None
-    is_dry_run: bool = False
 
 
 class Orders:
@@ -159,9 +137,11 @@ class Orders:
 
     def _find_instrument(self, owner: str, order: NewOrder) -> Instrument | None:
         for venue in self.desk.venues.values():
-            if venue.settings.owner == owner and order.instrument in venue.instruments:
-                if order.account in (None, venue.settings.account):
-                    return venue.instruments[order.instrument]
+            is_own = venue.settings.owner == owner
+            if is_own and order.account in (None, venue.settings.account):
+                found = venue.instruments.get(order.instrument)
+                if found is not None:
+                    return found
         return None
 
     def _venues(self, owner: str, order: NewOrder) -> tuple[routing.Venue, ...]:
@@ -400,16 +380,6 @@ class Orders:
         self._by_order.clear()
         for screening in screens.values():
             self.refuse(screening, refusals.COMPLIANCE_UNAVAILABLE)
-
-
-def describe(order: Order, dup: bool = False) -> Decided:
-    """What a client is told of an order it asked about."""
-    return Decided(
-        client_order_id=order.client_order_id,
-        order_id=order.order_id,
-        status=order.status.value,
-        dup=dup,
-    )
 
 
 def _no_amends(_screening: Screening, _verdict: Verdict) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from domain.commands import Decided
 from domain.errors import Category, ErrorInfo, Outcome, Retry
 from domain.orders import NewOrder
@@ -9,21 +11,16 @@ from domain.screening import Violation
 
 
 def _error(
-    code: str,
-    category: Category,
-    message: str,
-    retry: Retry = Retry.NEW_ID,
-    field: str | None = None,
-    retry_after_ms: int | None = None,
+    code: str, category: Category, message: str, retry: Retry = Retry.NEW_ID, **details: Any
 ) -> ErrorInfo:
+    """An error whose outcome is none; `details` are further fields of ErrorInfo."""
     return ErrorInfo(
         code=code,
         category=category,
         outcome=Outcome.NONE,
         retry=retry,
         message=message,
-        field=field,
-        retry_after_ms=retry_after_ms,
+        **details,
     )
 
 
@@ -47,7 +44,11 @@ BUSY = _error(
 STALE = _error("stale", Category.CLIENT, "valid_for_ms ran out before the order could be sent")
 HALTED = _error("halted", Category.RISK, "a halt covers this order; cancels still pass")
 UNKNOWN_ORDER = _error(
-    "unknown_order", Category.CLIENT, "no such order of this owner", Retry.NEVER, "client_order_id"
+    "unknown_order",
+    Category.CLIENT,
+    "no such order of this owner",
+    Retry.NEVER,
+    field="client_order_id",
 )
 REQUEST_CONFLICT = _error(
     "request_conflict", Category.CLIENT, "this request id was used before for something else"

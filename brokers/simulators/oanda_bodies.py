@@ -95,9 +95,9 @@ class ClosePositionBody(_Body, frozen=True):
 class GuardsBody(_Body, frozen=True):
     """PUT trades/{}/orders: absent leaves it, null cancels it."""
 
-    take_profit: _Details | None | msgspec.UnsetType = msgspec.UNSET
-    stop_loss: _Details | None | msgspec.UnsetType = msgspec.UNSET
-    trailing_stop_loss: _Details | None | msgspec.UnsetType = msgspec.UNSET
+    take_profit: _Details | msgspec.UnsetType | None = msgspec.UNSET
+    stop_loss: _Details | msgspec.UnsetType | None = msgspec.UNSET
+    trailing_stop_loss: _Details | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class ConfigureBody(_Body, frozen=True):

@@ -570,9 +570,7 @@ def _touched(account: Account, facts: list[f.AnyFact], name: str) -> list[Order]
     for fact in facts:
         if name == "ordersCreated" and isinstance(fact, f.Booked):
             ids.append(fact.id)
-        elif name == "ordersCancelled" and isinstance(fact, f.Ended):
-            ids.append(fact.order)
-        elif name == "ordersFilled" and isinstance(fact, f.Filled):
+        elif (name == "ordersCancelled" and isinstance(fact, f.Ended)) or (name == "ordersFilled" and isinstance(fact, f.Filled)):
             ids.append(fact.order)
     found = [account.order(x) for x in dict.fromkeys(ids)]
     return [x for x in found if x is not None]

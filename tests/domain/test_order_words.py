@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.commands import AmendPosition, ClosePosition
 from domain.instruments import AssetClass, Instrument, find_grid_fault
 from domain.orders import (
     DECIMALS_MAX,
+    HAVE_NUMBERS,
     NUMBER_MAX,
     AmendOrder,
     Bracket,
@@ -240,3 +242,23 @@ def test_an_order_from_the_wire_refuses_words_it_does_not_know() -> None:
     body = b'{"client_order_id":"a","instrument":"EUR/USD","side":"buy","quantity":"1","qty":"1"}'
     with pytest.raises(msgspec.ValidationError, match="unknown field `qty`"):
         msgspec.json.decode(body, type=NewOrder)
+
+
+def structs_with_numbers(kind: type[msgspec.Struct]) -> set[type[msgspec.Struct]]:
+    """The structs a command is made of, at any depth, that have a decimal field or hold one."""
+    found: set[type[msgspec.Struct]] = set()
+    for field in msgspec.structs.fields(kind):
+        for part in (field.type, *getattr(field.type, "__args__", ())):
+            if isinstance(part, type) and issubclass(part, msgspec.Struct):
+                inner = structs_with_numbers(part)
+                found |= inner
+            elif part is Decimal:
+                found.add(kind)
+    return found | ({kind} if found else set())
+
+
+@pytest.mark.parametrize("command", [NewOrder, AmendOrder, ClosePosition, AmendPosition])
+def test_no_struct_with_numbers_inside_a_command_escapes_the_number_check(
+    command: type[msgspec.Struct],
+) -> None:
+    assert structs_with_numbers(command) - {command} <= HAVE_NUMBERS

@@ -25,7 +25,8 @@ from domain.records import (
     Settled,
     Synced,
 )
-from domain.streams import ConnectionUpdate, PositionUpdate, StreamUpdate
+from domain.streams import ConnectionUpdate, Notice, NoticeKind, PositionUpdate, StreamUpdate
+from ledger.journal import JournalSettings, LocalJournal, init
 from ledger.projection import Books, Feed, UnreadableState, change_digest
 from ledger.recovery import restore
 from tests.ledger.book_stories import BRACKET, Router, account_snapshot, position
@@ -338,6 +339,15 @@ def test_the_books_know_the_epoch_and_each_connections_state():
     assert books.connections == {"c": state}
 
 
+def test_a_notice_is_kept_for_those_who_read_the_stream():
+    router = Router()
+    notice = Notice(kind=NoticeKind.BREAK, scope="c", message="look here")
+    router.write(Settled(why="x"), notice)
+    read = fold(router.records).read("orders/ann", 0, 5)
+    assert read is not None
+    assert [update.body for update in read] == [notice]
+
+
 def test_a_stream_is_read_from_its_tail_as_far_as_that_reaches():
     router = Router()
     for _ in range(9):
@@ -373,8 +383,6 @@ def test_new_books_share_nothing():
 
 @pytest.fixture
 def journaled(tmp_path: Path) -> tuple[Path, Router]:
-    from ledger.journal import JournalSettings, LocalJournal, init
-
     settings = JournalSettings(segment_bytes=32768, reserve_bytes=512, prepare_in_background=False)
     init(tmp_path, DEPLOYMENT, settings)
     router = Router(4).live_on(300)

@@ -1,0 +1,80 @@
+"""The router's sides of its links: who came, who went, what they said, and when a batch ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.link import Link, LinkOwner
+
+if TYPE_CHECKING:
+    from actors.router.actor import Router
+
+
+class _Side(LinkOwner[Any]):
+    """What the router does for all its links."""
+
+    def __init__(self, router: Router) -> None:
+        self.router = router
+
+    def batch_ended(self) -> None:
+        """Decided: commit and tell at the end of this turn."""
+        self.router.flush_soon()
+
+
+class EdgeSide(_Side):
+    """The router's side of the links that edges dial."""
+
+    def link_up(self, link: Link[Any]) -> None:
+        """An edge came."""
+        if link.peer is not None and link.peer.role.startswith("edge"):
+            self.router.edge_up(link)
+
+    def link_down(self, link: Link[Any]) -> None:
+        """It is gone."""
+        self.router.edge_down(link)
+
+    def received(self, link: Link[Any], message: Any) -> None:
+        """Its word."""
+        self.router.look_at_clocks()
+        self.router.from_edge(link, message)
+
+
+class ConnectionSide(_Side):
+    """The router's side of the link to one broker connection."""
+
+    def __init__(self, router: Router, name: str) -> None:
+        super().__init__(router)
+        self._name = name
+
+    def link_up(self, link: Link[Any]) -> None:
+        """It answers."""
+        self.router.look_at_clocks()
+        self.router.connection_up(self._name, link)
+
+    def link_down(self, link: Link[Any]) -> None:
+        """It is gone."""
+        self.router.connection_down(self._name, link)
+
+    def received(self, link: Link[Any], message: Any) -> None:
+        """Its word."""
+        self.router.look_at_clocks()
+        self.router.from_connection(self._name, message)
+
+
+class ComplianceSide(_Side):
+    """The router's side of the link to compliance."""
+
+    def link_up(self, link: Link[Any]) -> None:
+        """It answers."""
+        self.router.look_at_clocks()
+        self.router.compliance_up(link)
+
+    def link_down(self, link: Link[Any]) -> None:
+        """It is gone."""
+        self.router.look_at_clocks()
+        self.router.compliance_down(link)
+
+    def received(self, link: Link[Any], message: Any) -> None:
+        """A verdict."""
+        self.router.look_at_clocks()
+        self.router.from_compliance(message)
