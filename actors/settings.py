@@ -90,8 +90,8 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     port: Port = 0
     seed: int = 7
     ticks: str | None = None
-    speed: float = 1.0
-    ticks_per_s: Annotated[int, Meta(ge=1, le=10_000)] = 8
+    speed: Annotated[float, Meta(ge=0, le=100_000)] = 1.0
+    balance: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 100_000
 
 
 class RaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -28,9 +28,10 @@ from msgspec import Struct
 from actors.cluster import ray_environment, start_ray
 from actors.link import PathLock
 from actors.logs import configure_logs
+from actors.paper import paper_settings
 from actors.paths import Paths
 from actors.roles import edge_roles
-from actors.settings import Settings, SimulatorSettings
+from actors.settings import Settings, SimulatorSettings, load
 
 PR_SET_CHILD_SUBREAPER = 36
 BACKLOG = 1024
@@ -144,14 +145,18 @@ class Supervisor:
         """Starts a paper broker and learns its address; it keeps that across restarts."""
         facts = self._paths.runtime / f"simulator-{simulator.id}.json"
         facts.unlink(missing_ok=True)
+        wanted = self._paths.runtime / f"simulator-{simulator.id}.settings.json"
+        wanted.write_bytes(paper_settings(simulator, self._settings, self._paths))
+        wanted.chmod(0o600)
         command = [
-            sys.executable, "-m", f"brokers.simulators.{simulator.broker}",
-            "--port", str(simulator.port), "--seed", str(simulator.seed),
-            "--state", str(self._paths.book(simulator.id)), "--facts", str(facts),
-            "--speed", str(simulator.speed), "--ticks-per-s", str(simulator.ticks_per_s),
-        ]  # fmt: skip
-        if simulator.ticks:
-            command += ["--ticks", simulator.ticks]
+            sys.executable,
+            "-m",
+            f"brokers.simulators.{simulator.broker}",
+            "--settings",
+            str(wanted),
+            "--facts",
+            str(facts),
+        ]
         self._say(f"starting the paper broker {simulator.id}")
         self._keep(f"simulator-{simulator.id}", command, ())
         await _until(facts.exists)
@@ -275,3 +280,19 @@ def _write_json(path: Path, facts: Any) -> None:
     partial.write_bytes(msgspec.json.encode(facts))
     partial.chmod(0o600)
     partial.rename(path)
+
+
+def main(home: Path) -> None:
+    """Runs the deployment of a home until a signal; raises what `Supervisor.run` raises."""
+    paths = Paths(home)
+    paths.make()
+
+    def say(text: str) -> None:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+    asyncio.run(Supervisor(paths, load(paths.settings), say).run())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

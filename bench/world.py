@@ -118,9 +118,14 @@ class World:
         """Starts the supervisor and waits until orders can be taken."""
         output = (self.home / "up.out").open("wb")
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "cli.main", "--home", str(self.home), "up",
-            stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, cwd=_root(),
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "actors.supervisor",
+            str(self.home),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
         async with asyncio.timeout(READY_S):
             while not self.paths.ready.exists():
                 if self.process.returncode is not None:
@@ -191,10 +196,6 @@ def venue_book(raw: Any) -> VenueBook:
             for fill in raw["fills"]
         ),
     )
-
-
-def _root() -> Path:
-    return Path(__file__).resolve().parent.parent
 
 
 def make_home(home: Path, options: WorldOptions) -> str:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder, Weigher
+from compliance.magnitude import VALUE_MAX
 from domain.accounts import AccountBalances, AccountSnapshot
 from domain.events import AmendRefused, External, Replaced
 from domain.lifecycle import OPEN, TERMINAL, Order, Origin, Pending, Status
@@ -29,7 +30,7 @@ NEVER_TOLD = -1
 """The version of an order that passed the screen and of which no update came yet."""
 
 
-class Intake(Struct, frozen=True, kw_only=True):
+class Intake(Struct, frozen=True, kw_only=True, gc=False):
     """An order about to reserve: where, how much is at risk, and what it would do to lots."""
 
     order_id: str
@@ -125,7 +126,7 @@ class Book:
             return
         known = self.orders.get(update.order_id)
         if update.status in TERMINAL:
-            if known is not None and update.version > known.version:
+            if known is not None:
                 self.lift(self.orders.pop(update.order_id))
             self._close(update.order_id)
             return
@@ -156,7 +157,8 @@ class Book:
             return
         if seq >= account.balances_seq:
             account.balances_seq = seq
-            account.equity = balances.equity if balances.equity.is_finite() else None
+            is_sane = balances.equity.is_finite() and abs(balances.equity) < VALUE_MAX
+            account.equity = balances.equity if is_sane else None
 
     def has_opposite_elsewhere(self, owner: str, holding: Holding, sign: int) -> bool:
         """True where another account of the owner holds the instrument the other way round."""

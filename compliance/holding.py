@@ -22,7 +22,7 @@ Weigher = Callable[[str], tuple[str, Decimal]]
 """For an instrument: its base currency, and the margin of one unit in that currency."""
 
 
-class Fingerprint(Struct, frozen=True, cache_hash=True):
+class Fingerprint(Struct, frozen=True, cache_hash=True, gc=False):
     """What makes two orders of an account duplicates, whatever their ids."""
 
     instrument: str
@@ -49,7 +49,7 @@ class Fingerprint(Struct, frozen=True, cache_hash=True):
         )
 
 
-class OpenOrder(Struct, frozen=True, kw_only=True):
+class OpenOrder(Struct, frozen=True, kw_only=True, gc=False):
     """An order that may still fill. `sign` 0: nobody told us its side, so it counts both ways.
 
     `wanted` is the new total an amend under way asks for. `splits` would leave a lot smaller,
@@ -137,8 +137,11 @@ class Holding:
         """Adds (1) or takes away (-1) an order."""
         reserved = order.reserved * step
         target = self.reducing if order.only_reduces else self.opening
-        for sign in (order.sign,) if order.sign else (1, -1):
-            target[sign] += reserved
+        if order.sign:
+            target[order.sign] += reserved
+        else:
+            target[1] += reserved
+            target[-1] += reserved
         self.uncertain += step * order.is_uncertain
         self.splits += step * order.splits
         self.picks += step * order.picks

@@ -11,6 +11,7 @@ from decimal import ROUND_UP, Context, Decimal
 QUANTITY_MAX = Decimal(10**12)
 PRICE_MAX = Decimal(10**9)
 VALUE_MAX = Decimal(10**18)
+LOT_MIN = Decimal("1E-12")
 CENT = Decimal("0.01")
 STEP = Decimal("0.000001")
 _ZERO = Decimal(0)
@@ -30,7 +31,9 @@ def ceil_amount(amount: Decimal) -> Decimal:
 
 
 def ceil_cent(amount: Decimal) -> Decimal:
-    """The amount (zero or more) rounded up to a hundredth."""
+    """The amount (zero or more) rounded up to a hundredth; at most `VALUE_MAX`."""
+    if amount >= VALUE_MAX:
+        return VALUE_MAX
     return _UP.quantize(amount, CENT)
 
 

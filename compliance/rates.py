@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from compliance.magnitude import PRICE_MAX, is_usable
+from compliance.magnitude import PRICE_MAX
 from domain.screening import Rate
 
 PIVOTS = ("USD", "EUR")
@@ -15,12 +15,13 @@ PIVOTS = ("USD", "EUR")
 RATES_MAX = 5_000
 """Symbols remembered; a new one beyond is not taken, and what needs it fails closed."""
 
+_ZERO = Decimal(0)
 _ONE = Decimal(1)
 _TWO = Decimal(2)
 _ALWAYS_NS = 2**63 - 1
 
 
-class Conversion(Struct, frozen=True):
+class Conversion(Struct, frozen=True, gc=False):
     """Units of the target currency per unit of the source, as of the older price used."""
 
     rate: Decimal
@@ -45,8 +46,8 @@ class RateBook:
             return
         if held is None and len(self._rates) >= RATES_MAX:
             return
-        is_sane = is_usable(rate.bid, PRICE_MAX) and is_usable(rate.ask, PRICE_MAX)
-        if not is_sane or rate.bid > rate.ask:
+        bid, ask = rate.bid, rate.ask
+        if not (bid.is_finite() and ask.is_finite() and _ZERO < bid <= ask <= PRICE_MAX):
             return
         self._rates[rate.instrument] = rate
         if held is None:
@@ -54,7 +55,7 @@ class RateBook:
             self._legs[rate.instrument] = (base, quote) if slash else ()
         legs = self._legs[rate.instrument]
         if legs:
-            mid = (rate.bid + rate.ask) / _TWO
+            mid = (bid + ask) / _TWO
             self._mids[legs] = Conversion(mid, rate.received_ns)
 
     def find(self, symbol: str, since_ns: int) -> Rate | None:

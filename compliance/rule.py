@@ -44,12 +44,13 @@ class RuleCard(Struct, frozen=True, kw_only=True):
     zone: str = "America/New_York"
 
 
-class Context(Struct, frozen=True, kw_only=True):
+class Context(Struct, frozen=True, kw_only=True, gc=False):
     """All a rule may look at. Nothing in it is to be changed.
 
-    `sign` is +1 for a buy, -1 for a sell; `leaves` is what the order may still fill (less than its quantity only for an amend), whose
-    own reservation is not in `holding`. `quote` is the instrument's price where it is fresh,
-    `fresh_since_ns` how old a price may be, `valued_since_ns` one that values other holdings.
+    `sign` is +1 for a buy, -1 for a sell. `leaves` is what the order may still fill, less than its
+    quantity only where part is filled; its own reservation is not in `holding`. `quote` is the
+    instrument's price where it is fresh, `fresh_since_ns` how old a price may be,
+    `valued_since_ns` one that values other holdings.
     """
 
     owner: str

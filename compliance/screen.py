@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from compliance.exposure import Book, Intake, is_immediate, only_reduces
 from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder
-from compliance.magnitude import PRICE_MAX, QUANTITY_MAX, is_usable
+from compliance.magnitude import LOT_MIN, PRICE_MAX, QUANTITY_MAX, is_usable
 from compliance.rates import RateBook
 from compliance.regimes import Plan, make_plan, make_weigher
 from compliance.rule import Context
@@ -32,7 +32,7 @@ _NS_PER_MS = 1_000_000
 _HOUSE = "house: fails closed"
 
 
-class _Finding(Struct, frozen=True):
+class _Finding(Struct, frozen=True, gc=False):
     """What the rules said of one candidate; without a context it could not even be asked."""
 
     violations: tuple[Violation, ...]
@@ -166,10 +166,9 @@ class Screener:
         order = request.order
         if not is_usable(order.quantity, QUANTITY_MAX):
             return _refuse("bad_quantity", f"{order.quantity} is not a quantity", "quantity")
-        for field in ("limit_price", "stop_price", "price_bound"):
-            price: Decimal | None = getattr(order, field)
+        for price in (order.limit_price, order.stop_price, order.price_bound):
             if price is not None and not is_usable(price, PRICE_MAX):
-                return _refuse("bad_price", f"{price} is not a price", field)
+                return _refuse("bad_price", f"{price} is not a price")
         exposure = self.book.accounts.get(candidate.account)
         if exposure is None or exposure.account.owner != request.owner:
             return _refuse("unknown_account", f"{candidate.account} is not known", "account")
@@ -266,13 +265,23 @@ class Screener:
 
 
 def _by_symbol(instruments: tuple[Instrument, ...]) -> dict[str, Instrument]:
-    """One row a symbol: where brokers differ, the one that asks for more margin."""
+    """One row a symbol: where brokers differ, the one that asks for more margin.
+
+    A row whose numbers make no sense is left out, so that its orders are refused.
+    """
     found: dict[str, Instrument] = {}
-    for instrument in instruments:
+    for instrument in filter(_is_sane, instruments):
         held = found.get(instrument.symbol)
         if held is None or (held.margin_rate or ZERO) < (instrument.margin_rate or ZERO):
             found[instrument.symbol] = instrument
     return found
+
+
+def _is_sane(instrument: Instrument) -> bool:
+    has_grid = is_usable(instrument.lot, QUANTITY_MAX) and instrument.lot >= LOT_MIN
+    margin_rate = instrument.margin_rate or ZERO
+    has_margin = margin_rate.is_finite() and ZERO <= margin_rate <= 1
+    return has_grid and has_margin and is_usable(instrument.multiplier, PRICE_MAX)
 
 
 def _weighs_nothing(symbol: str) -> tuple[str, Decimal]:

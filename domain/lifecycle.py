@@ -127,11 +127,15 @@ TRANSITIONS: dict[tuple[Status, type], Status | None] = {
     # confirmation that changes nothing.
     **{
         (at, kind): _SAME
-        for at in (S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED, S.NOT_PLACED)
+        for at in (S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED)
         for kind in (
             ev.Fill, ev.Accepted, ev.Triggered, ev.Replaced, ev.CancelRefused, ev.AmendRefused,
         )
     },
+    # After complete negative evidence only a fill is believed at once; that the broker has the
+    # order after all is a break: it must be looked at, not filed away.
+    (S.NOT_PLACED, ev.Fill): _SAME,
+    (S.NOT_PLACED, ev.CancelRefused): _SAME,
     # The broker's word that it ended, after we had concluded so ourselves.
     (S.NOT_PLACED, ev.Canceled): _SAME,
     (S.NOT_PLACED, ev.Rejected): _SAME,

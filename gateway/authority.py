@@ -63,7 +63,15 @@ _NEEDED: dict[Role, frozenset[Scope]] = {
 assert _NEEDED.keys() == set(Role)
 
 _OWN_HALTS = frozenset({HaltScope.OWNER, HaltScope.ACCOUNT})
-_ACCOUNT_IN = ("order", "amend", "cancel", "close", "protect", "guard")
+_ACCOUNT_IN: dict[type[wire.Request], str] = {
+    wire.OrderNew: "order",
+    wire.OrderPreview: "order",
+    wire.OrderCancel: "cancel",
+    wire.PositionClose: "close",
+    wire.PositionAmend: "protect",
+    wire.GuardSet: "guard",
+}
+"""Where a request names an account further down; elsewhere it is a field of its own, or none."""
 
 
 class Principal(Struct, frozen=True, kw_only=True):
@@ -127,8 +135,8 @@ def _authorize_accounts(subject: Subject, request: wire.Request) -> ErrorInfo | 
             (f"orders[{index}].", order) for index, order in enumerate(request.orders)
         ]
     else:
-        named = [(f"{name}.", getattr(request, name, None)) for name in _ACCOUNT_IN]
-        parts = [("", request), *((name, part) for name, part in named if part is not None)]
+        name = _ACCOUNT_IN.get(type(request))
+        parts = [("", request)] if name is None else [(f"{name}.", getattr(request, name))]
     for prefix, part in parts:
         account = getattr(part, "account", None)
         if account is not None and account not in subject.accounts:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ledger.faults import JournalLocked, JournalMissing
 
-ZEROS = bytes(1024 * 1024)
+ZEROS = bytes(256 * 1024)
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 
@@ -31,10 +32,17 @@ class Disk:
         os.posix_fallocate(fd, 0, size)
 
 
-def create_zeroed(disk: Disk, path: Path, size: int, head: bytes = b"") -> None:
+def create_zeroed(
+    disk: Disk,
+    path: Path,
+    size: int,
+    head: bytes = b"",
+    pause: Callable[[], object] = lambda: None,
+) -> None:
     """Makes a file of zeros behind `head`, whole under its name or not at all. Raises OSError.
 
-    Zeros are synced a piece at a time: one large sync would hold up the journal's own.
+    Zeros are synced a piece at a time, with a pause after each: one large sync would hold up
+    the journal's own for milliseconds.
     """
     draft = path.with_suffix(".tmp")
     fd = open_file(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
@@ -43,6 +51,7 @@ def create_zeroed(disk: Disk, path: Path, size: int, head: bytes = b"") -> None:
         for offset in range(0, size, len(ZEROS)):
             disk.write(fd, ZEROS[: size - offset], offset)
             disk.sync(fd)
+            pause()
         if head:
             disk.write(fd, head, 0)
         os.fsync(fd)

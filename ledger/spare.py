@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 from ledger.chain import segment_path
 from ledger.disk import Disk, create_zeroed
+
+PAUSE_S = 0.005
+"""Between two pieces of zeros: commits go first, as long as nobody waits for the segment."""
 
 
 class Spare:
@@ -18,6 +21,7 @@ class Spare:
         self._disk = disk
         self._in_background = in_background
         self._thread: Thread | None = None
+        self._hurry = Event()
         self._ready: Path | None = None
         self.error: OSError | None = None
 
@@ -33,6 +37,7 @@ class Spare:
         if not self._in_background:
             self._make(path)
             return
+        self._hurry.clear()
         self._thread = Thread(target=self._make, args=(path,), name="journal-spare", daemon=True)
         self._thread.start()
 
@@ -47,17 +52,23 @@ class Spare:
         return path
 
     def settle(self, wait_s: float) -> None:
-        """Lets a thread under way end."""
+        """Lets a thread under way end, and hurries it where there is any wait."""
         thread = self._thread
         if thread is not None:
+            if wait_s > 0:
+                self._hurry.set()
             thread.join(wait_s)
             self._thread = thread if thread.is_alive() else None
 
     def _make(self, path: Path) -> None:
         self.error = None
         try:
-            create_zeroed(self._disk, path, self._size)
+            create_zeroed(self._disk, path, self._size, pause=self._pause)
         except OSError as error:
             self.error = error
         else:
             self._ready = path
+
+    def _pause(self) -> None:
+        if self._in_background:
+            self._hurry.wait(PAUSE_S)

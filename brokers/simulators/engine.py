@@ -53,8 +53,8 @@ class Engine:
         self,
         settings: EngineSettings,
         clocks: Clocks,
-        tell: Tell = lambda account, act: None,
-        tell_quote: Callable[[Quote], None] = lambda quote: None,
+        tell: Tell = lambda _account, _act: None,
+        tell_quote: Callable[[Quote], None] = lambda _quote: None,
     ) -> None:
         self.settings = settings
         self.clocks = clocks

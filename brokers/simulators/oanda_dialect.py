@@ -527,7 +527,7 @@ class OandaDialect:
             if factors is not None
         ]
 
-    def price_line(self, account: Account | None, instrument: str, stamp: Stamp) -> bytes | None:
+    def price_line(self, instrument: str, stamp: Stamp) -> bytes | None:
         """A line of the price stream, without the line end; None before the first quote."""
         quote = self._engine.quotes.get(instrument)
         return None if quote is None else ENCODER.encode(self._views.price(None, quote, stamp))
@@ -570,7 +570,9 @@ def _touched(account: Account, facts: list[f.AnyFact], name: str) -> list[Order]
     for fact in facts:
         if name == "ordersCreated" and isinstance(fact, f.Booked):
             ids.append(fact.id)
-        elif (name == "ordersCancelled" and isinstance(fact, f.Ended)) or (name == "ordersFilled" and isinstance(fact, f.Filled)):
+        elif (name == "ordersCancelled" and isinstance(fact, f.Ended)) or (
+            name == "ordersFilled" and isinstance(fact, f.Filled)
+        ):
             ids.append(fact.order)
     found = [account.order(x) for x in dict.fromkeys(ids)]
     return [x for x in found if x is not None]

@@ -3,6 +3,7 @@
 Views return plain dicts; absent fields are left out, as the broker does.
 """
 
+# ruff: noqa: ARG001 - the renderers share one shape.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

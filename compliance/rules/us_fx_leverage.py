@@ -12,7 +12,7 @@ from datetime import date
 from decimal import ROUND_DOWN, Decimal
 
 from compliance.deposits import NFA_CURRENT, Deposit
-from compliance.magnitude import CENT, STEP, ceil_cent, plain, whole_lots
+from compliance.magnitude import CENT, PRICE_MAX, STEP, ceil_cent, plain, whole_lots
 from compliance.rule import REDUCING, Check, Context, RuleCard
 from compliance.settings import ComplianceSettings
 from domain.orders import NewOrder
@@ -38,7 +38,7 @@ def us_fx_leverage(_settings: ComplianceSettings) -> Check:
 def leverage_check(card: RuleCard) -> Check:
     """The check, speaking for a card."""
 
-    def check(order: NewOrder, context: Context) -> Violation | None:
+    def check(_order: NewOrder, context: Context) -> Violation | None:
         exposure = context.exposure
         unpriced = _find_unpriced(context)
         if unpriced:
@@ -50,7 +50,7 @@ def leverage_check(card: RuleCard) -> Check:
         needed = exposure.required_with(context.holding, context.sign, context.leaves)
         if needed <= exposure.required or ceil_cent(needed) <= exposure.equity:
             return None
-        return _too_much(card, order, context, exposure.equity)
+        return _too_much(card, context, exposure.equity)
 
     return check
 
@@ -81,12 +81,12 @@ def _refuse(card: RuleCard, code: str, message: str) -> Violation:
     )
 
 
-def _too_much(card: RuleCard, order: NewOrder, context: Context, equity: Decimal) -> Violation:
+def _too_much(card: RuleCard, context: Context, equity: Decimal) -> Violation:
     exposure, holding = context.exposure, context.holding
     needed = exposure.required_with(holding, context.sign, context.leaves)
     alone = deposit_of(context, context.leaves)
     fits = _largest_that_fits(context.sign, context, equity)
-    leverage = plain((alone.notional / equity).quantize(Decimal("0.1"))) if equity > 0 else "none"
+    leverage = min(alone.notional / equity, PRICE_MAX) if equity > 0 else PRICE_MAX
     return Violation(
         code="leverage",
         rule=card.id,
@@ -99,7 +99,7 @@ def _too_much(card: RuleCard, order: NewOrder, context: Context, equity: Decimal
             "order_deposit": plain(alone.required),
             "required": plain(ceil_cent(needed)),
             "equity": plain(equity),
-            "order_leverage": leverage,
+            "order_leverage": plain(round(leverage, 1)),
         },
         would_pass=f"largest quantity that fits: {plain(fits)}",
     )

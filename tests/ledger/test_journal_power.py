@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ledger.faults import JournalFailed
+from ledger.segment import HEADER_BYTES
 from tests.ledger.journal_stories import (
     FailingDisk,
     PowerCutDisk,
@@ -106,21 +107,49 @@ def test_opening_again_tells_whether_a_doubtful_commit_is_in(tmp_path: Path):
         journal.close()
 
 
+class WatchingDisk(FailingDisk):
+    """Notes where each write begins and ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[tuple[int, int]] = []
+
+    def write(self, fd: int, data: bytes | bytearray, offset: int) -> None:
+        self.written.append((offset, offset + len(data)))
+        super().write(fd, data, offset)
+
+
 def test_a_doubtful_commit_is_written_again_before_it_is_believed(tmp_path: Path):
     # After a failed fsync the page cache may show what the disk has not got.
     journal = open_journal(make(tmp_path))
     write_commits(journal, 2, 2)
     journal.close()
     ends = frame_ends(first_segment(tmp_path))
-    seen: list[tuple[int, int]] = []
+    disk = WatchingDisk()
+    open_journal(tmp_path, disk=disk).close()
+    assert disk.written == [(ends[2], ends[4])]
 
-    class Watching(FailingDisk):
-        def write(self, fd: int, data: bytes | bytearray, offset: int) -> None:
-            seen.append((offset, offset + len(data)))
-            super().write(fd, data, offset)
 
-    open_journal(tmp_path, disk=Watching()).close()
-    assert seen == [(ends[2], ends[4])]
+def test_a_header_no_record_proves_durable_is_written_again_too(tmp_path: Path):
+    open_journal(make(tmp_path)).close()
+    disk = WatchingDisk()
+    open_journal(tmp_path, disk=disk).close()
+    assert disk.written == [(0, HEADER_BYTES)]
+
+
+def test_a_commit_that_spans_segments_is_doubtful_from_its_first_record_in_the_last(
+    tmp_path: Path,
+):
+    journal = open_journal(make(tmp_path))
+    while journal.durable == 0:
+        journal.append(note(journal.last + 1))
+    journal.append(note(journal.last + 1))
+    journal.commit()
+    journal.close()
+    end = frame_ends(tmp_path / "segment-00000002.log")[2]
+    disk = WatchingDisk()
+    open_journal(tmp_path, disk=disk).close()
+    assert disk.written == [(0, end)]
 
 
 def test_a_start_whose_doubtful_commit_cannot_be_written_refuses(tmp_path: Path):

@@ -69,6 +69,13 @@ def test_what_does_not_fit_the_buffer_is_read_from_the_journal_later() -> None:
     assert step.ask == Ask(STREAM, 3, 500)
 
 
+def test_a_page_read_at_a_higher_head_is_followed_by_the_next_at_once() -> None:
+    follower = a_follower(page_max=2)
+    follower.heard(2)
+    step = follower.feed_page(updates(1, 2), head=9)
+    assert (seqs(step.deliver), step.ask) == ([1, 2], Ask(STREAM, 2, 2))
+
+
 def test_a_late_update_closes_the_hole_before_the_page_comes() -> None:
     follower = a_follower()
     follower.feed(update(2))

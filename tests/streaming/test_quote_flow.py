@@ -158,6 +158,17 @@ def test_a_quote_that_finds_its_turn_come_takes_what_waited_along() -> None:
     assert throttle.next_due_ns() is None
 
 
+def test_a_rate_that_does_not_divide_the_second_is_kept_all_the_same() -> None:
+    throttle = Throttle(per_s=3)
+    throttle.offer(a_quote(1), 0)
+    sent_at = [0]
+    while sent_at[-1] < SECOND_NS:
+        throttle.offer(a_quote(2), sent_at[-1])
+        sent_at += [throttle.next_due_ns() or 0]
+        assert len(throttle.due(sent_at[-1])) == 1
+    assert sum(at < SECOND_NS for at in sent_at) == 3
+
+
 def test_each_instrument_has_its_own_turn() -> None:
     throttle = Throttle(per_s=1)
     assert throttle.offer(a_quote(), 0)
