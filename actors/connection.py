@@ -139,6 +139,7 @@ class BrokerConnection(LinkOwner[Any]):
                     connection=self.settings.id,
                     epoch=self.epoch,
                     credits=self.settings.credits,
+                    state=self.state,
                     instruments=tuple(self.instruments.values()),
                 )
             )

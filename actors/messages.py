@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.link import Hello, Ping, Pong
-from domain.accounts import AccountSnapshot, ConnectionState
+from domain.accounts import AccountSnapshot, ConnectionState, SessionState
 from domain.commands import FromRouter, ToRouter
 from domain.events import External, VenueEvent
 from domain.instruments import Instrument
@@ -39,11 +39,12 @@ class Attach(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="attach"
 
 
 class Attached(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="attached"):
-    """The connection is the router's: its incarnation, credits and instruments."""
+    """The connection is the router's: how it stands, its credits and instruments."""
 
     connection: str
     epoch: int
     credits: int
+    state: SessionState
     instruments: tuple[Instrument, ...] = ()
 
 

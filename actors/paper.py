@@ -26,6 +26,9 @@ def paper_settings(simulator: SimulatorSettings, settings: Settings, paths: Path
         for connection in settings.connections
         if connection.simulator == simulator.id
     )
+    accounts += tuple(
+        AccountSettings(id=name, balance=Decimal(simulator.balance)) for name in simulator.accounts
+    )
     if simulator.ticks:
         feed = FeedSettings(source="files", ticks=simulator.ticks, speed=simulator.speed, loop=True)
     else:

@@ -83,7 +83,10 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A paper broker run beside the gateway: `ticks` replays files, else a seeded generator."""
+    """A paper broker run beside the gateway: `ticks` replays files, else a seeded generator.
+
+    `accounts` are opened beside those of the connections: for others to trade.
+    """
 
     id: Name
     broker: str = "oanda"
@@ -92,6 +95,7 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ticks: str | None = None
     speed: Annotated[float, Meta(ge=0, le=100_000)] = 1.0
     balance: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 100_000
+    accounts: tuple[str, ...] = ()
 
 
 class RaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

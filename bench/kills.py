@@ -35,8 +35,8 @@ ROLES = ("edge-0", "router", "compliance", CONNECTION_ROLE)
 KILL_EVERY_S = 3.0
 CALM_S = 2.0
 QUIET_S_MAX = 60.0
-HOSTILE = {"lost_reply": 0.05, "late_landing": 0.05, "late_ms_min": 50, "late_ms_max": 700}
-CALM: dict[str, float] = {}
+HOSTILE = {"lost_reply": 0.05, "late_landing": 0.05, "late_ms": [50, 700]}
+CALM: dict[str, object] = {}
 
 
 class Plan(Struct, frozen=True, kw_only=True):

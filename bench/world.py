@@ -39,6 +39,9 @@ STOP_S = 30.0
 CONNECTION = "paper-oanda"
 ACCOUNT = "paper"
 OWNER = "o-bench"
+BROKER_ACCOUNT = "101-001-1000001-001"
+SPARE_ACCOUNT = "101-001-1000001-002"
+"""An account at the paper broker that no connection of ours trades."""
 
 SETTINGS = """
 [deployment]
@@ -54,7 +57,7 @@ id = "{owner}"
 id = "{connection}"
 owner = "{owner}"
 broker = "oanda"
-broker_account_id = "101-001-1000001-001"
+broker_account_id = "{broker_account}"
 account = "{account}"
 simulator = "oanda"
 instruments = {instruments}
@@ -63,6 +66,7 @@ visibility_horizon_ms = {horizon_ms}
 [[simulators]]
 id = "oanda"
 seed = 7
+accounts = ["{spare_account}"]
 
 [gateway.limits]
 commands_per_s = 1000000
@@ -176,24 +180,26 @@ class World:
 
 
 def venue_book(raw: Any) -> VenueBook:
-    """The simulator's book in the words of the agreement."""
+    """Our account in the simulator's book, in the words of the agreement."""
     return VenueBook(
         orders=tuple(
             VenueOrder(
-                broker_order_id=order["id"],
-                client_id=order["client_id"],
-                is_working=order["state"] == "PENDING",
+                broker_order_id=str(order["id"]),
+                client_id=order["client_order_id"],
+                is_working=order["state"] == "working",
             )
             for order in raw["orders"]
+            if order["account"] == BROKER_ACCOUNT
         ),
         fills=tuple(
             VenueFill(
-                broker_execution_id=fill["transaction_id"],
-                broker_order_id=fill["order_id"],
+                broker_execution_id=str(fill["transaction_id"]),
+                broker_order_id=str(fill["order_id"]),
                 quantity=abs(Decimal(fill["units"])),
                 price=Decimal(fill["price"]),
             )
             for fill in raw["fills"]
+            if fill["account"] == BROKER_ACCOUNT
         ),
     )
 
@@ -207,10 +213,12 @@ def make_home(home: Path, options: WorldOptions) -> str:
         deployment=deployment,
         edges=options.edges,
         owner=OWNER,
+        broker_account=BROKER_ACCOUNT,
         connection=CONNECTION,
         account=ACCOUNT,
         instruments=json.dumps(list(options.instruments)),
         horizon_ms=options.horizon_ms,
+        spare_account=SPARE_ACCOUNT,
     )
     paths.settings.write_text(text + options.extra)
     load(paths.settings)

@@ -22,7 +22,7 @@ from actors.settings import ConnectionSettings, Settings, SettingsError, load
 from actors.supervisor import Running
 from brokers.registry import HOSTS
 from cli.checks import Check, fail, ok, warn
-from gateway.tokens import TokenFault, read_tokens
+from gateway.tokens import TokenError, read_tokens
 from ledger.chain import holds_journal
 from ledger.faults import JournalError
 from ledger.reader import JournalReader
@@ -98,7 +98,7 @@ def check_tokens(paths: Paths) -> list[Check]:
     """At least one that opens the door."""
     try:
         tokens = read_tokens(paths.tokens)
-    except TokenFault as fault:
+    except TokenError as fault:
         return [fail("tokens", str(fault), "restore the file, or make new tokens")]
     now_ns = time.time_ns()
     in_force = [

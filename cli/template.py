@@ -109,10 +109,12 @@ port = 0
 seed = 7
 # A CSV file of ticks, or a folder of them, to replay instead (ts_utc_ns,instrument,bid,ask).
 #ticks = "ticks"
-# How fast a replay runs: 1.0 as the ticks were recorded, 10.0 ten times as fast.
+# How fast the market runs: 1.0 as recorded, 10.0 ten times as fast, 0 as fast as it can.
 speed = 1.0
-# How many prices a second the generator makes. 1 to 10000.
-ticks_per_s = 8
+# The money a new paper account starts with, in its currency.
+balance = 100000
+# Broker account ids to open beside those of the connections, for other programs to trade.
+accounts = []
 
 # ------------------------------------------------------------------ compliance
 # Limits per order. An order beyond one is denied with the largest that would pass.

@@ -13,7 +13,7 @@ from pathlib import Path
 from actors.cluster import ClusterError
 from actors.settings import SettingsError
 from actors.supervisor import AlreadyRunning, StartFailed
-from gateway.tokens import TokenFault
+from gateway.tokens import TokenError
 from ledger.faults import JournalError
 
 FAILED = 1
@@ -77,7 +77,7 @@ KNOWN: tuple[tuple[type[Exception], Explain], ...] = (
     (StartFailed, _not_started),
     (ClusterError, _cluster),
     (JournalError, lambda trouble: Trouble(str(trouble), code="journal")),
-    (TokenFault, lambda trouble: Trouble(str(trouble), code="token")),
+    (TokenError, lambda trouble: Trouble(str(trouble), code="token")),
     (OSError, _os_error),
 )
 

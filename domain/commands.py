@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated
 
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Struct
 
 from domain.errors import ErrorInfo
 from domain.orders import (
@@ -138,7 +138,7 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="answer"
     ref: int
     decided: tuple[Decided, ...] = ()
     error: ErrorInfo | None = None
-    body: Raw | None = None
+    body: bytes | None = None
 
 
 class Login(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="login"):
@@ -212,7 +212,7 @@ class QueryAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="qu
 
     ref: int
     position: int = 0
-    body: Raw | None = None
+    body: bytes | None = None
     error: ErrorInfo | None = None
 
 

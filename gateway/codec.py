@@ -58,11 +58,11 @@ class Codec:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return ""
 
-    def rows(self, body: Raw | None) -> Any:
+    def rows(self, body: bytes | None) -> Any:
         """Rows that came as msgpack, fit to be put into a message of this codec."""
-        if body is None or self is MSGPACK:
-            return body
-        return _unpack(body)
+        if body is None:
+            return None
+        return Raw(body) if self is MSGPACK else _unpack(body)
 
     def frame(self, payload: bytes) -> bytes:
         """The payload as one unmasked WebSocket frame, shared by all clients of this codec."""

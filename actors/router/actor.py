@@ -325,6 +325,8 @@ class Router:
                 ),
             )
         )
+        quotes = (q for by_connection in self.desk.quotes.values() for q in by_connection.values())
+        self._compliance.send(m.SeeRates(rates=tuple(rate_of(quote) for quote in quotes)))
 
     def _snapshots(self) -> list[AccountSnapshot]:
         books = self.desk.books

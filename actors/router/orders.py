@@ -129,11 +129,18 @@ class Orders:
             return refusals.STALE
         instrument = self._find_instrument(submit.owner, order)
         if instrument is None:
-            return refusals.unknown_instrument(order.instrument)
+            return self._explain_no_instrument(submit.owner, order)
         fault = find_grid_fault(order, instrument)
         if fault is not None:
             return refusals.invalid(fault.field, fault.message)
         return None
+
+    def _explain_no_instrument(self, owner: str, order: NewOrder) -> ErrorInfo:
+        """Unknown only where every connection that could tell has told."""
+        own = [v for v in self.desk.venues.values() if v.settings.owner == owner]
+        if any(not venue.instruments for venue in own):
+            return refusals.VENUE_UNAVAILABLE
+        return refusals.unknown_instrument(order.instrument)
 
     def _find_instrument(self, owner: str, order: NewOrder) -> Instrument | None:
         for venue in self.desk.venues.values():
@@ -231,7 +238,7 @@ class Orders:
             self._pass(screening, verdict)
 
     def _answer_dry_run(self, screening: Screening, answer: ScreenAnswer) -> None:
-        body = msgspec.Raw(msgspec.msgpack.encode(answer))
+        body = msgspec.msgpack.encode(answer)
         for asked in screening.asked:
             self.desk.to_edges.append((asked.edge, Answer(ref=asked.ref, body=body)))
 

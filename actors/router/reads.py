@@ -45,7 +45,7 @@ class Reads:
         rows = read(query)
         if isinstance(rows, ErrorInfo):
             return QueryAnswer(ref=query.ref, error=rows)
-        body = msgspec.Raw(_encode(rows))
+        body = _encode(rows)
         return QueryAnswer(ref=query.ref, position=self._desk.books.number, body=body)
 
     def _order(self, query: Query) -> Any:

@@ -64,6 +64,7 @@ class Reports:
         is_new = not venue.is_attached
         venue.is_attached = True
         venue.credits = message.credits
+        venue.state = message.state
         venue.instruments = {i.symbol: i for i in message.instruments}
         if is_new:
             self._probe(message.connection)

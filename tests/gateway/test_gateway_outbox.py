@@ -1,0 +1,82 @@
+"""What waits for a slow reader: bounded, in order, quotes conflated."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from gateway_world import a_quote
+
+from gateway.outbox import Outbox, conflate
+
+
+def an_outbox(bytes_max: int = 10) -> tuple[Outbox, list[bytes]]:
+    written: list[bytes] = []
+    return Outbox(written.append, bytes_max), written
+
+
+def test_frames_go_straight_to_a_transport_that_takes_them() -> None:
+    outbox, written = an_outbox()
+    outbox.push(b"a", "orders/x", 4)
+    outbox.push(b"b")
+    assert written == [b"a", b"b"]
+    assert outbox.sent == {"orders/x": 4}
+
+
+def test_frames_wait_in_order_and_sent_tells_only_what_left() -> None:
+    outbox, written = an_outbox()
+    outbox.push(b"a", "s", 1)
+    outbox.pause()
+    outbox.push(b"b", "s", 2)
+    outbox.push(b"c")
+    assert (written, outbox.sent, outbox.unsent_bytes) == ([b"a"], {"s": 1}, 2)
+    assert list(outbox.resume()) == []
+    assert (written, outbox.sent, outbox.unsent_bytes) == ([b"a", b"b", b"c"], {"s": 2}, 0)
+
+
+def test_past_the_bound_it_is_full() -> None:
+    outbox, _ = an_outbox(bytes_max=4)
+    outbox.pause()
+    outbox.push(b"abc")
+    assert (outbox.is_half_full, outbox.is_full) == (True, False)
+    outbox.push(b"de")
+    assert outbox.is_full
+    outbox.clear()
+    assert outbox.unsent_bytes == 0
+
+
+def test_resuming_stops_where_the_transport_says_stop_again() -> None:
+    written: list[bytes] = []
+
+    def write(frame: bytes) -> None:
+        written.append(frame)
+        outbox.pause()
+
+    outbox = Outbox(write, 10)
+    outbox.pause()
+    outbox.push(b"a")
+    outbox.push(b"b")
+    outbox.hold_quote(a_quote())
+    assert list(outbox.resume()) == []
+    assert (written, outbox.unsent_bytes) == ([b"a"], 1)
+
+
+def test_of_quotes_the_newest_waits_and_says_how_many_it_stands_for() -> None:
+    outbox, _ = an_outbox()
+    outbox.pause()
+    for update in (1, 2, 3):
+        outbox.hold_quote(a_quote(update, bid=Decimal(update)))
+    outbox.hold_quote(a_quote(9, instrument="USD/JPY"))
+    outbox.hold_quote(a_quote(9, instrument="AUD/USD"))
+    outbox.drop_quote("AUD/USD")
+    first, second = outbox.resume()
+    assert (first.update, first.conflated, first.high) == (3, 3, Decimal(3))
+    assert second.instrument == "USD/JPY"
+    assert outbox.conflated == 2
+
+
+def test_two_quotes_become_one_with_their_extremes() -> None:
+    older = a_quote(1, bid=Decimal(5), ask=Decimal(6), unchanged=True, conflated=4)
+    newer = a_quote(2, bid=Decimal(3), ask=Decimal(4), unchanged=True)
+    both = conflate(older, newer)
+    assert (both.conflated, both.high, both.low, both.unchanged) == (5, Decimal(5), Decimal(4), True)
+    assert not conflate(older, a_quote(3)).unchanged
