@@ -70,6 +70,6 @@ def find_faults(settings: ComplianceSettings) -> tuple[str, ...]:
     faults = [
         f"{name} must be between {low} and {high}, not {value}"
         for name, value, low, high in bounds
-        if not low <= value <= high
+        if not (Decimal(value).is_finite() and low <= value <= high)
     ]
     return (*faults, *find_deposit_faults(settings.security_deposits))

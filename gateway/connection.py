@@ -37,7 +37,7 @@ from gateway.outputs import (
     Unwatch,
     Watch,
 )
-from gateway.session import Session
+from gateway.session import Session, State
 from gateway.wire import CloseCode
 
 if TYPE_CHECKING:
@@ -268,6 +268,8 @@ class Connection(asyncio.Protocol):
         if self._is_closing or self._protocol.state is not OPEN:
             return
         self._is_closing = True
+        if self.session is not None:
+            self.session.state = State.CLOSED
         self.outbox.clear()
         goaway = wire.Goaway(code=code, error=error, sent=self.outbox.sent)
         self._write(self.codec.frame(self.codec.encode(goaway)))
@@ -303,6 +305,8 @@ class Connection(asyncio.Protocol):
             else:
                 self._transport.close()
         if self._protocol.close_expected() or self._protocol.eof_sent:
+            # Whoever began it: from here on nothing may be written any more.
+            self._is_closing = True
             self._set_timer(self.server.settings.close_timeout_ms, self.abort)
         elif self._transport.get_write_buffer_size() > self.outbox.bytes_max:
             # Only answers to pings pass the outbox by: someone pings and does not read.

@@ -126,9 +126,12 @@ class Desk:
 
 
 def rate_of(quote: Quote) -> Rate:
-    """What a decision takes from a quote."""
+    """What a decision takes from a quote; its age is that of the stream that vouches for it."""
     return Rate(
-        instrument=quote.instrument, bid=quote.bid, ask=quote.ask, received_ns=quote.received_ns
+        instrument=quote.instrument,
+        bid=quote.bid,
+        ask=quote.ask,
+        received_ns=quote.stream_ns or quote.received_ns,
     )
 
 

@@ -32,13 +32,8 @@ from brokers.simulators.feed import Feed, FeedSettings, MarketClock
 from brokers.simulators.hostility import KIND, Fate, Hostility, disturb, draw_fate
 from brokers.simulators.market_hours import next_roll_ns
 from brokers.simulators.oanda_bodies import BadRequest, rfc3339, unix
-from brokers.simulators.oanda_dialect import (
-    ENCODER,
-    Call,
-    OandaDialect,
-    Reply,
-    error_reply,
-)
+from brokers.simulators.oanda_dialect import OandaDialect
+from brokers.simulators.oanda_replies import ENCODER, Call, Reply, error_reply
 from brokers.simulators.oanda_views import Stamp, transaction
 from brokers.simulators.state import StateFile
 from brokers.simulators.streams import Listener
@@ -274,7 +269,7 @@ class OandaSimulator:
                 continue
             stamp = subscription.stamp
             if stamp not in lines:
-                lines[stamp] = self.dialect.price_line(quote.instrument, stamp) or b""
+                lines[stamp] = self.dialect.reads.price_line(quote.instrument, stamp) or b""
             self._tell_line(subscription, lines[stamp])
 
     # -- the event stream
@@ -424,7 +419,9 @@ class OandaSimulator:
             if request.method != "GET":
                 return error_reply(405, "Method Not Allowed")
             return self.dialect.answer(
-                lambda asked: self.dialect.candles(asked.spec, asked.parameters(), asked.stamp),
+                lambda asked: self.dialect.reads.candles(
+                    asked.spec, asked.parameters(), asked.stamp
+                ),
                 call,
             )
         return error_reply(404, "The path specified does not exist")
@@ -451,13 +448,13 @@ class OandaSimulator:
             return self._respond(error_reply(404, "The path specified does not exist"))
         wanted = call.parameters()
         try:
-            names = self.dialect.priced(wanted.get("instruments"))
+            names = self.dialect.reads.priced(wanted.get("instruments"))
         except BadRequest as error:
             return self._respond(error_reply(400, str(error)))
         subscription = _Subscription(Listener(), call.account, call.stamp, frozenset(names))
         if wanted.get("snapshot", "true").lower() != "false":
             for name in names:
-                line = self.dialect.price_line(name, call.stamp)
+                line = self.dialect.reads.price_line(name, call.stamp)
                 if line is not None:
                     subscription.listener.tell(line)
         return await self._run(request, subscription)

@@ -91,8 +91,10 @@ def _booked(account: Account, fact: f.Booked, stamp: Stamp, view: View) -> None:
     view["reason"] = ORDER_REASON[fact.terms.cause]
     if fact.after is not None:
         view["orderFillTransactionID"] = str(fact.after)
-    if fact.lot_label is not None:
+    if fact.lot_label is not None and fact.terms.kind in GUARDS:
         view["clientTradeID"] = fact.lot_label
+    elif fact.lot_label is not None and "tradeClose" in view:
+        view["tradeClose"]["clientTradeID"] = fact.lot_label
     if fact.replaces is not None:
         view["replacesOrderID"] = str(fact.replaces)
         view["cancellingTransactionID"] = str(fact.id - 1)

@@ -155,7 +155,7 @@ class Desk:
         plain: dict[str, Any] = {
             "number": self.numbers,
             "owner": OWNER,
-            "order_id": order_id or f"o-{self.numbers}",
+            "order_id": order_id or f"ask-{self.numbers}",
             "order": order,
             "candidates": (Candidate(connection=CONNECTION, account=ACCOUNT),),
             "rates": RATES,

@@ -34,7 +34,13 @@ STORIES = [
     ),
     # a limit waits for the ask, or fills at once and better
     (order(Kind.LIMIT, "100", "1.09000"), ["booked"], [("1.08990", "1.09001")], State.WORKING, "0"),
-    (order(Kind.LIMIT, "100", "1.09000"), ["booked"], [("1.08990", "1.09000")], State.FILLED, "100"),
+    (
+        order(Kind.LIMIT, "100", "1.09000"),
+        ["booked"],
+        [("1.08990", "1.09000")],
+        State.FILLED,
+        "100",
+    ),
     (
         order(Kind.LIMIT, "100", "1.20000"),
         ["booked", "filled 100@1.10010"],
@@ -42,7 +48,13 @@ STORIES = [
         State.FILLED,
         "100",
     ),
-    (order(Kind.LIMIT, "-100", "1.11000"), ["booked"], [("1.11000", "1.11010")], State.FILLED, "-100"),
+    (
+        order(Kind.LIMIT, "-100", "1.11000"),
+        ["booked"],
+        [("1.11000", "1.11010")],
+        State.FILLED,
+        "-100",
+    ),
     # a limit that may not rest
     (
         order(Kind.LIMIT, "100", "1.09000", life=Life.IOC),
@@ -54,7 +66,13 @@ STORIES = [
     # a stop waits for the other side
     (order(Kind.STOP, "100", "1.11000"), ["booked"], [("1.10980", "1.10999")], State.WORKING, "0"),
     (order(Kind.STOP, "100", "1.11000"), ["booked"], [("1.11990", "1.12000")], State.FILLED, "100"),
-    (order(Kind.STOP, "-100", "1.09000"), ["booked"], [("1.09000", "1.09010")], State.FILLED, "-100"),
+    (
+        order(Kind.STOP, "-100", "1.09000"),
+        ["booked"],
+        [("1.09000", "1.09010")],
+        State.FILLED,
+        "-100",
+    ),
     (
         order(Kind.STOP, "100", "1.11000", bound="1.11500"),
         ["booked"],
@@ -63,9 +81,27 @@ STORIES = [
         "0",
     ),
     # if touched, from either side
-    (order(Kind.IF_TOUCHED, "100", "1.09000"), ["booked"], [("1.08990", "1.09000")], State.FILLED, "100"),
-    (order(Kind.IF_TOUCHED, "100", "1.11000"), ["booked"], [("1.10990", "1.11000")], State.FILLED, "100"),
-    (order(Kind.IF_TOUCHED, "-100", "1.11000"), ["booked"], [("1.10990", "1.11000")], State.WORKING, "0"),
+    (
+        order(Kind.IF_TOUCHED, "100", "1.09000"),
+        ["booked"],
+        [("1.08990", "1.09000")],
+        State.FILLED,
+        "100",
+    ),
+    (
+        order(Kind.IF_TOUCHED, "100", "1.11000"),
+        ["booked"],
+        [("1.10990", "1.11000")],
+        State.FILLED,
+        "100",
+    ),
+    (
+        order(Kind.IF_TOUCHED, "-100", "1.11000"),
+        ["booked"],
+        [("1.10990", "1.11000")],
+        State.WORKING,
+        "0",
+    ),
     # other prices can trigger
     (
         order(Kind.STOP, "100", "1.11000", watch=Watch.BID),
@@ -178,7 +214,10 @@ REFUSALS = [
         {"trailing": guard(distance="0.00049")},
         "TRAILING_STOP_LOSS_ON_FILL_PRICE_DISTANCE_MINIMUM_NOT_MET",
     ),
-    ({"trailing": guard(distance="2")}, "TRAILING_STOP_LOSS_ON_FILL_PRICE_DISTANCE_MAXIMUM_EXCEEDED"),
+    (
+        {"trailing": guard(distance="2")},
+        "TRAILING_STOP_LOSS_ON_FILL_PRICE_DISTANCE_MAXIMUM_EXCEEDED",
+    ),
     (
         {"trailing": guard(distance="0.0000001")},
         "TRAILING_STOP_LOSS_ON_FILL_PRICE_DISTANCE_PRECISION_EXCEEDED",
