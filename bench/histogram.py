@@ -37,6 +37,10 @@ class Histogram:
         for duration_ns in durations_ns:
             self._hdr.record_value(min(max(duration_ns, LOWEST_NS), HIGHEST_NS))
 
+    def merge(self, other: Histogram) -> None:
+        """Adds all that another counted."""
+        self._hdr.add(other._hdr)
+
     @property
     def n(self) -> int:
         """How many were counted."""

@@ -13,9 +13,12 @@ import argparse
 import asyncio
 import contextlib
 import json
+import shutil
 import sys
+import tempfile
 import time
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -178,6 +181,12 @@ async def compare(deployment: World, log: Log, stream: str) -> Agreement:
     )
     received = [update for update in log.updates if update.stream == stream]
     agreement.differences += compare_client(journaled, received)
+    if not agreement.is_clean:
+        keep = Path(tempfile.mkdtemp(prefix="fg-kills-"))
+        shutil.copytree(deployment.home, keep / "home", dirs_exist_ok=True)
+        book = await deployment.simulate("/sim/book")
+        (keep / "book.json").write_text(json.dumps(book))
+        agreement.differences.append(f"the deployment is kept in {keep}")
     return agreement
 
 

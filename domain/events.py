@@ -42,7 +42,10 @@ class Readied(Event, frozen=True, kw_only=True, omit_defaults=True, tag="readied
 
 
 class Sending(Event, frozen=True, kw_only=True, omit_defaults=True, tag="sending"):
-    """Durable before the first byte. `intent` rises by one per connection; never reused."""
+    """Durable before the first byte. `intent` rises by one per connection; never reused.
+
+    `cursor` is the broker's as journaled before: whatever came of the order lies after it.
+    """
 
     connection: str
     account: str
@@ -50,6 +53,7 @@ class Sending(Event, frozen=True, kw_only=True, omit_defaults=True, tag="sending
     attempt: int
     venue_client_id: str
     verdict: str
+    cursor: str | None = None
 
 
 class NeverSent(Event, frozen=True, kw_only=True, omit_defaults=True, tag="never_sent"):

@@ -168,6 +168,7 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
     intent: int | None = None
     attempt: int = 0
     venue_client_id: str | None = None
+    sent_cursor: str | None = None
     legs: tuple[str, ...] = ()
     filled: Decimal = ZERO
     filled_notional: Decimal = ZERO
@@ -284,6 +285,7 @@ def _changes(order: Order, event: OrderEvent) -> dict[str, object]:
                 "intent": event.intent,
                 "attempt": event.attempt,
                 "venue_client_id": event.venue_client_id,
+                "sent_cursor": event.cursor,
             }
         case ev.Accepted() | ev.Triggered():
             return {"legs": _add_leg(order.legs, event.broker_order_id)}

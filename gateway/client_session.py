@@ -24,7 +24,7 @@ from gateway.errors import rate_limited
 from gateway.wire import CloseCode
 
 PENDING_MAX = 1_000
-TRIES_MAX = 30
+TRIES_MAX = 120
 BACKOFF_MS_MIN = 50
 BACKOFF_MS_MAX = 5_000
 SILENT_HEARTBEATS_MAX = 3

@@ -104,7 +104,7 @@ def router_unavailable(outcome: Outcome) -> ErrorInfo:
         category=Category.SYSTEM,
         outcome=outcome,
         retry=Retry.SAME_ID,
-        retry_after_ms=1_000,
+        retry_after_ms=250,
         message="the router does not answer; send the same request again",
     )
 

@@ -224,6 +224,9 @@ class Changes:
             return
         if order.status not in (Status.LIVE, Status.PARTIALLY_FILLED):
             return
+        venue = self.desk.venues.get(order.connection)
+        if venue is None or not venue.is_up:
+            return  # it is sent when the connection is back
         terms = order.terms or described(order)
         self.desk.to_connections.append(
             (

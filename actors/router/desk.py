@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from actors.messages import Observe
+from actors.router.lot_guards import find_shrink
 from actors.settings import ConnectionSettings
 from brokers.adapter import Adapter
 from domain import events as ev
@@ -51,7 +52,8 @@ class Venue(Struct, kw_only=True):
     credits: int = 0
     instruments: dict[str, Instrument] = {}
     in_flight: set[int] = set()
-    ready: deque[str] = deque()
+    # msgspec shares an empty deque given as a default: each venue must make its own.
+    ready: deque[str] = field(default_factory=deque)
 
     @property
     def is_up(self) -> bool:
@@ -189,7 +191,7 @@ class Draft:
         self.add(f"orders/{order.owner}", order_update(after, event))
         if isinstance(event, ev.Fill):
             self._fill(after, event)
-        return after
+        return self._orders[order.order_id]
 
     def _fill(self, order: Order, fill: ev.Fill) -> None:
         desk = self._desk
@@ -211,6 +213,16 @@ class Draft:
         self._positions[key] = position
         self.add(f"account/{account}", PositionUpdate(position=position))
         self._balance(account, fill)
+        if fill.lots_closed:
+            self._shrink_guards(position, fill)
+
+    def _shrink_guards(self, position: Position, fill: ev.Fill) -> None:
+        orders = {**self._desk.books.orders.open, **self._orders}
+        for order in orders.values():
+            if order.account == position.account and order.instrument == position.instrument:
+                change = find_shrink(order, position, fill)
+                if change is not None:
+                    self.event(order, change)
 
     def _balance(self, account: str, fill: ev.Fill) -> None:
         if fill.balance_after is None or fill.currency is None:

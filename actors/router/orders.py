@@ -42,7 +42,7 @@ class Orders:
         self._screens: dict[int, Screening] = {}
         self._by_order: dict[str, int] = {}
         self._screen_number = 0
-        self._send_by: dict[str, int] = {}
+        self._deadlines: dict[str, int] = {}
 
     def answer(self, edge: Any, ref: int, result: ErrorInfo | tuple[Decided, ...]) -> None:
         """Answers a command, whole or order by order."""
@@ -301,9 +301,8 @@ class Orders:
             return
         draft = self._draft(screening, verdict)
         order = self._received(screening)
-        self._send_by[order.order_id] = min(
-            submit.deadline_ns or desk.boot_ns + SEND_BY_NS_MAX, desk.boot_ns + SEND_BY_NS_MAX
-        )
+        if submit.deadline_ns is not None:
+            self._deadlines[order.order_id] = submit.deadline_ns
         if len(venue.in_flight) < venue.credits and venue.is_up:
             order = self._send(draft, order, venue, verdict.id)
         else:
@@ -331,7 +330,9 @@ class Orders:
         assert order.terms is not None
         assert order.client_order_id is not None
         attempt = order.attempt + 1
+        latest_ns = desk.boot_ns + SEND_BY_NS_MAX
         intent = desk.give_intent(connection)
+        feed = desk.books.feeds.get(connection)
         name = ids.venue_client_id(order.owner, order.client_order_id, "0", attempt)
         sent = draft.event(
             order,
@@ -343,6 +344,7 @@ class Orders:
                 attempt=attempt,
                 venue_client_id=name,
                 verdict=verdict,
+                cursor=feed.cursor if feed else None,
             ),
         )
         venue.in_flight.add(intent)
@@ -357,7 +359,7 @@ class Orders:
                     order=order.terms,
                     venue_client_id=name,
                     verdict=verdict,
-                    send_by_ns=self._send_by.pop(order.order_id, desk.boot_ns + SEND_BY_NS_MAX),
+                    send_by_ns=min(self._deadlines.pop(order.order_id, latest_ns), latest_ns),
                 ),
             )
         )
@@ -367,14 +369,18 @@ class Orders:
         """Sends READY orders while the connection grants credits; drops the stale and halted."""
         desk = self.desk
         while venue.ready and venue.is_up and len(venue.in_flight) < venue.credits:
-            order = desk.books.orders.open.get(venue.ready.popleft())
+            order_id = venue.ready.popleft()
+            deadline_ns = self._deadlines.get(order_id)
+            order = desk.books.orders.open.get(order_id)
             if order is None or order.status is not Status.READY or order.terms is None:
+                self._deadlines.pop(order_id, None)
                 continue
             draft = desk.draft(Settled(why="a credit came free"), order.owner)
             place = (venue.settings.id, venue.settings.account)
             if is_halted(order.terms, desk.halts(), order.owner, place):
                 draft.event(order, ev.Canceled(at_ns=desk.now_ns, reason="halted"))
-            elif desk.boot_ns > self._send_by.get(order.order_id, desk.boot_ns):
+            elif deadline_ns is not None and desk.boot_ns > deadline_ns:
+                del self._deadlines[order_id]
                 draft.event(order, ev.Canceled(at_ns=desk.now_ns, reason="stale"))
             else:
                 self._send(draft, order, venue, "queued")

@@ -27,6 +27,7 @@ from ledger.projection import Feed
 UNKNOWN_ALARM_NS = 30_000_000_000
 SILENT_SENDING_NS = 5_000_000_000
 WORKING = (Status.LIVE, Status.PARTIALLY_FILLED)
+DOUBTFUL = (Status.SENDING, Status.UNKNOWN)
 
 
 class Reports:
@@ -68,19 +69,27 @@ class Reports:
         venue.instruments = {i.symbol: i for i in message.instruments}
         if is_new:
             self._probe(message.connection)
+        if venue.is_up:
+            self._resume(message.connection)
+
+    def _under_way(self, connection: str) -> list[Order]:
+        return self.desk.books.orders.open_at(connection)
 
     def _probe(self, connection: str) -> None:
+        """Asks what became of every order that may have left."""
         desk = self.desk
-        under_way = [o for o in desk.books.orders.open.values() if o.connection == connection]
-        sending = tuple(
-            o.intent
-            for o in under_way
-            if o.status in (Status.SENDING, Status.UNKNOWN) and o.intent is not None
-        )
-        desk.venues[connection].in_flight = set(sending)
-        if sending:
-            desk.to_connections.append((connection, m.Probe(epoch=desk.epoch, intents=sending)))
-        for order in under_way:
+        doubtful = [o for o in self._under_way(connection) if o.status in DOUBTFUL]
+        desk.venues[connection].in_flight = {
+            o.intent for o in doubtful if o.status is Status.SENDING and o.intent is not None
+        }
+        intents = tuple(o.intent for o in doubtful if o.intent is not None)
+        if intents:
+            probe = m.Probe(epoch=desk.epoch, intents=intents)
+            desk.to_connections.append((connection, probe))
+
+    def _resume(self, connection: str) -> None:
+        """The broker can be asked again: look for what is unknown, cancel what waits for it."""
+        for order in self._under_way(connection):
             if order.status is Status.UNKNOWN:
                 self._look_up(order)
             self.changes.send_cancel(order)
@@ -145,6 +154,8 @@ class Reports:
                 return self._synced(draft, venue, item, message)
             case m.StateChanged():
                 venue.state = item.state.state
+                if venue.is_up:
+                    self._resume(venue.settings.id)
                 draft.add("connections", ConnectionUpdate(connection=item.state))
         return draft
 
@@ -248,16 +259,18 @@ class Reports:
         if order is None or order.status is not Status.SENDING:
             return
         order = draft.event(order, ev.OutcomeUnknown(at_ns=self.desk.now_ns, reason=item.reason))
-        self._look_up(order)
+        if venue.is_up:
+            self._look_up(order)
 
     def _look_up(self, order: Order) -> None:
+        """Asks the connection for evidence, from before the attempt on."""
         connection = order.connection or ""
         feed = self.desk.books.feeds.get(connection)
         wanted = m.LookUp(
             epoch=self.desk.epoch,
             order_id=order.order_id,
             venue_client_id=order.venue_client_id or "",
-            cursor=feed.cursor if feed else None,
+            cursor=order.sent_cursor or (feed.cursor if feed else None),
         )
         self.desk.to_connections.append((connection, wanted))
 

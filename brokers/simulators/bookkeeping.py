@@ -135,7 +135,7 @@ class Bookkeeper:
         part: Part = Part.ORDER,
         linked: tuple[int | None, int | None] = (None, None),
     ) -> None:
-        """Ends what is left of an order; `linked` is (replacing order, fill that closed its lot)."""
+        """Ends what is left; `linked` is (replacing order, fill that closed its lot)."""
         number = self.number(account)
         replaced_by, linked_fill = linked
         self.add(

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from brokers.simulators.book import Account, Listing
+from brokers.simulators.book import Listing
 from brokers.simulators.terms import Guard, Terms
 from brokers.simulators.words import GUARDS, Kind, Life, Part, Why
 
@@ -32,9 +32,7 @@ class Refusal(Struct, frozen=True):
     part: Part = Part.ORDER
 
 
-def find_entry_refusal(
-    account: Account, terms: Terms, listing: Listing | None, now_ns: int
-) -> Refusal | None:
+def find_entry_refusal(terms: Terms, listing: Listing | None, now_ns: int) -> Refusal | None:
     """What is wrong with an order that opens or nets, by itself."""
     if listing is None:
         return Refusal(Why.INSTRUMENT_UNKNOWN)

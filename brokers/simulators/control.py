@@ -42,7 +42,7 @@ class ClockBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which hours hold, and (null: no longer) the market time pinned."""
 
     hours: Literal["always", "forex"] | None = None
-    market_ns: int | None | UnsetType = UNSET
+    market_ns: int | UnsetType | None = UNSET
 
 
 class Control:
@@ -71,7 +71,7 @@ class Control:
         except (msgspec.MsgspecError, ValueError) as error:
             return 400, ENCODER.encode({"error": str(error)})
 
-    async def _get_hostility(self, body: bytes) -> Any:  # noqa: ARG002 - one shape for all
+    async def _get_hostility(self, body: bytes) -> Any:
         return self._sim.hostility
 
     async def _set_hostility(self, body: bytes) -> Any:
@@ -88,7 +88,7 @@ class Control:
             self._sim.feed(tick)
         return {"ticks": len(ticks)}
 
-    async def _get_replay(self, body: bytes) -> Any:  # noqa: ARG002 - one shape for all
+    async def _get_replay(self, body: bytes) -> Any:
         player = self._sim.player
         return {"running": player.is_running, "speed": player.speed, "played": player.played}
 
@@ -105,7 +105,7 @@ class Control:
             await player.stop()
         return await self._get_replay(b"")
 
-    async def _get_clock(self, body: bytes) -> Any:  # noqa: ARG002 - one shape for all
+    async def _get_clock(self, body: bytes) -> Any:
         engine, clock = self._sim.engine, self._sim.clock
         return {
             "now_ns": clock.now_ns(),
@@ -121,7 +121,7 @@ class Control:
             self._sim.clock.pinned_ns = asked.market_ns
         return await self._get_clock(b"")
 
-    async def _book(self, body: bytes) -> Any:  # noqa: ARG002 - one shape for all
+    async def _book(self, body: bytes) -> Any:
         accounts = self._sim.engine.accounts.values()
         return {
             "accounts": {x.id: account_book(x) for x in accounts},

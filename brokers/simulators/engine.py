@@ -119,7 +119,7 @@ class Engine:
 
     def _find_refusal(self, account: Account, terms: Terms) -> Refusal | None:
         listing = self.listings.get(terms.instrument)
-        refusal = find_entry_refusal(account, terms, listing, self.books.now_ns)
+        refusal = find_entry_refusal(terms, listing, self.books.now_ns)
         if refusal is not None:
             return refusal
         if terms.kind is Kind.MARKET and terms.instrument not in self.quotes:
@@ -235,7 +235,7 @@ class Engine:
         if terms.kind in GUARDS:
             why = find_order_guard_fault(terms, listing, self.books.now_ns)
             return None if why is None else Refusal(why)
-        refusal = find_entry_refusal(account, terms, listing, self.books.now_ns)
+        refusal = find_entry_refusal(terms, listing, self.books.now_ns)
         if refusal is not None:
             return refusal
         name = terms.client_id

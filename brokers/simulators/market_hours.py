@@ -34,7 +34,7 @@ def next_roll_ns(at_ns: int) -> int:
 class Always:
     """A market that never closes; its day still rolls at 17:00 New York."""
 
-    def is_open(self, at_ns: int) -> bool:  # noqa: ARG002 - the schedule's shape
+    def is_open(self, at_ns: int) -> bool:
         """Open."""
         return True
 

@@ -387,7 +387,7 @@ class RawClient:
 
 @contextlib.asynccontextmanager
 async def a_world(folder: Path, **settings: Any) -> AsyncIterator[World]:
-    world = World(folder, GatewaySettings(**settings))
+    world = World(folder, GatewaySettings(**{"close_timeout_ms": 200, **settings}))
     await world.start()
     try:
         yield world

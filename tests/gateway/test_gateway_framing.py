@@ -39,9 +39,7 @@ class Peer:
         peer = cls(*await asyncio.open_connection("127.0.0.1", world.port))
         headers = [(b"Authorization", f"Bearer {world.token}".encode())]
         peer.send(
-            Request(
-                host="x", target="/ws", subprotocols=[SUBPROTOCOL_JSON], extra_headers=headers
-            )
+            Request(host="x", target="/ws", subprotocols=[SUBPROTOCOL_JSON], extra_headers=headers)
         )
         await peer.next(AcceptConnection)
         peer.send(TextMessage(data=LOGIN))
@@ -104,7 +102,9 @@ WRONG = [
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("data", "code"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
+@pytest.mark.parametrize(
+    ("data", "code"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG]
+)
 async def test_a_broken_rule_fails_the_connection_with_its_code(
     tmp_path: Path, data: bytes, code: int
 ) -> None:
@@ -121,7 +121,7 @@ RIGHT = [
     ("5.4 ping between", frame(1, PING[:5]) + frame(FIN | 9, b"") + frame(FIN | 0, PING[5:])),
     ("5.5.3 unasked pong", frame(FIN | 10, b"x") + frame(FIN | 1, PING)),
     ("5.4 empty fragments", frame(1) + frame(0) + frame(FIN | 0, PING)),
-    ("8.1 utf-8 split", frame(1, '{"t":"ping","id":"p"}'.encode()) + frame(FIN | 0)),
+    ("8.1 utf-8 split", frame(1, b'{"t":"ping","id":"p"}') + frame(FIN | 0)),
     ("5.2 long length form", frame(FIN | 1, PING + b" " * 200)),
     ("5.2 longest", frame(FIN | 1, PING + b" " * (65_536 - len(PING)))),
 ]

@@ -78,5 +78,10 @@ def test_two_quotes_become_one_with_their_extremes() -> None:
     older = a_quote(1, bid=Decimal(5), ask=Decimal(6), unchanged=True, conflated=4)
     newer = a_quote(2, bid=Decimal(3), ask=Decimal(4), unchanged=True)
     both = conflate(older, newer)
-    assert (both.conflated, both.high, both.low, both.unchanged) == (5, Decimal(5), Decimal(4), True)
+    assert (both.conflated, both.high, both.low, both.unchanged) == (
+        5,
+        Decimal(5),
+        Decimal(4),
+        True,
+    )
     assert not conflate(older, a_quote(3)).unchanged

@@ -86,7 +86,6 @@ FATAL = [
     ("not utf-8", Frame(Opcode.TEXT, b'{"t":"ping","id":"\xff"}'), CloseCode.INVALID_DATA),
     ("binary on json", Frame(Opcode.BINARY, b"{}"), CloseCode.UNSUPPORTED_DATA),
     ("65 KiB", Frame(Opcode.TEXT, b" " * 65 * 1024), 1009),
-    ("reserved bit", Frame(Opcode.TEXT, b"{}", rsv1=True), 1002),
     ("lone continuation", Frame(Opcode.CONT, b"{}"), 1002),
 ]
 

@@ -64,7 +64,9 @@ def _bounded(inner: Any, metas: tuple[Any, ...]) -> st.SearchStrategy[Any]:
 
 def _structs(kind: type[Struct]) -> st.SearchStrategy[Any]:
     hints = get_type_hints(kind, include_extras=True)
-    return st.builds(kind, **{field: st.deferred(lambda h=hint: _values(h)) for field, hint in hints.items()})
+    return st.builds(
+        kind, **{field: st.deferred(lambda h=hint: _values(h)) for field, hint in hints.items()}
+    )
 
 
 @pytest.mark.parametrize("kind", wire.CLIENT_MESSAGES, ids=lambda kind: kind.__name__)
@@ -151,7 +153,9 @@ def _faults(message: Any, codec: Any) -> Any:
 
 @pytest.mark.parametrize(("message", "code", "field"), BAD)
 @pytest.mark.parametrize("codec", CODECS.values(), ids=lambda codec: codec.name)
-def test_a_wrong_message_is_refused_with_its_field(message: Any, code: str, field: str, codec: Any) -> None:
+def test_a_wrong_message_is_refused_with_its_field(
+    message: Any, code: str, field: str, codec: Any
+) -> None:
     error = _faults(message, codec)
     assert (error.code, error.field) == (code, field)
     assert error.message

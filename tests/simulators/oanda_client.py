@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
-import oandapyV20.oandapyV20 as sdk
+import oandapyV20
 from oandapyV20 import API
 from simulator_world import ACCOUNT
 
@@ -104,5 +104,5 @@ async def next_line(lines: asyncio.Queue[Any], kind: str) -> Any:
 
 def sdk_for(sim: OandaSimulator) -> API:
     """oandapyV20, unmodified, pointed at the simulator (BROKERS.md 1)."""
-    sdk.TRADING_ENVIRONMENTS["sim"] = {"api": sim.url, "stream": sim.stream_url}
+    oandapyV20.oandapyV20.TRADING_ENVIRONMENTS["sim"] = {"api": sim.url, "stream": sim.stream_url}
     return API(access_token=TOKEN, environment="sim")

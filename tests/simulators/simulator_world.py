@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from brokers.simulators import facts as f
 from brokers.simulators.book import Account, AccountSettings, Listing, Quote
 from brokers.simulators.bookkeeping import Clocks
@@ -117,6 +119,4 @@ def told(act: list[f.AnyFact]) -> list[str]:
 
 def thin(**changes: Any) -> tuple[Listing, ...]:
     """EUR_USD alone, changed."""
-    import msgspec
-
     return (msgspec.structs.replace(EURUSD, **changes),)

@@ -16,7 +16,7 @@ import oandapyV20.endpoints.transactions as transactions
 import pytest
 from oanda_client import sdk_for, served
 from oanda_spec import SHARED
-from oandapyV20.exceptions import V20Error
+from oandapyV20.exceptions import StreamTerminated, V20Error
 from simulator_world import ACCOUNT
 
 RECORDINGS = SHARED / "vectors" / "oandapyV20" / "oanda"
@@ -29,7 +29,11 @@ TYPES = [
     (asked.MarketOrderRequest(instrument="EUR_USD", units=-70, **ON_FILL), "MARKET", "CANCELLED"),
     (asked.LimitOrderRequest(instrument="EUR_USD", units=10, price=1.05), "LIMIT", "PENDING"),
     (asked.StopOrderRequest(instrument="EUR_USD", units=10, price=1.2), "STOP", "PENDING"),
-    (asked.MITOrderRequest(instrument="EUR_USD", units=-10, price=1.2), "MARKET_IF_TOUCHED", "PENDING"),
+    (
+        asked.MITOrderRequest(instrument="EUR_USD", units=-10, price=1.2),
+        "MARKET_IF_TOUCHED",
+        "PENDING",
+    ),
 ]  # fmt: skip
 
 
@@ -120,17 +124,7 @@ async def test_it_reads_account_positions_prices_and_transactions():
 
 @pytest.mark.asyncio
 async def test_it_hears_both_streams():
-    def read(api, endpoint, wanted):
-        found = []
-        for line in api.request(endpoint):
-            found.append(line)
-            if wanted <= {x["type"] for x in found}:
-                endpoint.terminate("heard enough")
-        return found
-
     def quietly(api, endpoint, wanted):
-        from oandapyV20.exceptions import StreamTerminated
-
         found = []
         try:
             for line in api.request(endpoint):
@@ -168,16 +162,18 @@ async def test_it_hears_both_streams():
 
 
 # recording -> how to ask the simulator the same; keys older than today's spec are left out
+CHANGES = "/changes?sinceTransactionID=4"
+CLOSE = "/positions/EUR_USD/close"
 RECORDED = [
     ("accounts", "_v3_account_by_accountID_summary", "GET", "/summary", None),
     ("accounts", "_v3_account_by_accountID", "GET", "", None),
     ("accounts", "_v3_account_by_accountID_instruments", "GET", "/instruments", None),
     ("accounts", "_v3_accounts_accountID_account_config", "PATCH", "/configuration", "body"),
-    ("accounts", "_v3_accounts_accountID_account_changes", "GET", "/changes?sinceTransactionID=4", None),
+    ("accounts", "_v3_accounts_accountID_account_changes", "GET", CHANGES, None),
     ("positions", "_v3_accounts_accountID_positions", "GET", "/positions", None),
     ("positions", "_v3_accounts_accountID_openpositions", "GET", "/openPositions", None),
     ("positions", "_v3_accounts_accountID_positiondetails", "GET", "/positions/EUR_USD", None),
-    ("positions", "_v3_accounts_accountID_position_close", "PUT", "/positions/EUR_USD/close", "body"),
+    ("positions", "_v3_accounts_accountID_position_close", "PUT", CLOSE, "body"),
     ("pricing", "_v3_accounts_accountID_pricing", "GET", "/pricing?instruments=EUR_USD", None),
 ]  # fmt: skip
 

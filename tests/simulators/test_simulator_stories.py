@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from simulator_world import World, guard, order, told
+from simulator_world import World, guard, order, thin, told
 
 from brokers.simulators.words import Kind, Life, Netting, State, Watch
 
@@ -237,16 +237,12 @@ def test_a_malformed_order_is_refused_with_the_brokers_code(asked, code):
 
 
 def test_a_listing_that_is_halted_for_good_is_not_tradeable():
-    from simulator_world import thin
-
     world = World(listings=thin(tradeable=False))
     world.quote(*TOUCH)
     assert told(world.market("100")) == ["refused INSTRUMENT_NOT_TRADEABLE"]
 
 
 def test_fewer_units_than_the_smallest_trade_are_refused():
-    from simulator_world import thin
-
     world = World(listings=thin(units_min=D(10)))
     world.quote(*TOUCH)
     assert told(world.market("9")) == ["refused UNITS_MIMIMUM_NOT_MET"]
@@ -354,8 +350,6 @@ def test_liquidity_taken_is_gone_until_the_next_quote():
 
 
 def test_tick_sizes_can_be_ignored_and_a_listing_can_have_its_own():
-    from simulator_world import thin
-
     world = World(tick_sizes=False, listings=thin(liquidity=D(50)))
     world.quote(*TOUCH, ask_left="1")
     assert told(world.market("50")) == ["booked", "filled 50@1.10010"]

@@ -1,0 +1,223 @@
+"""The demo's deployment: a throw-away one of its own, and the paper broker's market in it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from msgspec import Struct
+
+from actors.paths import Paths
+from actors.supervisor import Running
+from brokers.simulators.ticks import BadTicks, Tick, read_ticks, tick_files
+from cli.init import make_deployment
+from cli.trouble import Trouble
+from cli.up import read_running
+from ledger.agreement import VenueBook, VenueFill, VenueOrder
+
+START_S = 90.0
+STOP_S = 20.0
+TICKS_A_PUSH = 4
+PUSH_S = 0.02
+GENERATOR_SPEED = 40.0
+SIMULATOR_TIMEOUT = aiohttp.ClientTimeout(total=10.0)
+
+SETTINGS = """\
+[deployment]
+id = "{deployment}"
+port = 0
+health_port = 0
+
+[[owners]]
+id = "{owner}"
+
+[[connections]]
+id = "oanda-paper"
+owner = "{owner}"
+broker = "oanda"
+broker_account_id = "101-001-1000001-001"
+account = "oanda-paper"
+simulator = "paper"
+instruments = {instruments}
+
+[[simulators]]
+id = "paper"
+seed = {seed}
+speed = {speed}
+"""
+
+
+class Ticks(Struct, frozen=True, kw_only=True):
+    """Recorded ticks, by instrument as the broker writes it."""
+
+    by_symbol: dict[str, tuple[Tick, ...]]
+
+    @property
+    def instruments(self) -> list[str]:
+        """The instruments as we write them."""
+        return sorted(symbol.replace("_", "/") for symbol in self.by_symbol)
+
+
+def load_ticks(path: Path) -> Ticks:
+    """All ticks of a file, or of a folder's files. Raises Trouble."""
+    found: dict[str, list[Tick]] = {}
+    try:
+        for file in tick_files(path):
+            for tick in read_ticks(file):
+                found.setdefault(tick.instrument, []).append(tick)
+    except BadTicks as bad:
+        fix = "--ticks takes a CSV (ts_utc_ns,instrument,bid,ask) or a folder of them"
+        raise Trouble(f"the ticks cannot be read: {bad}", fix, "ticks") from None
+    if not found:
+        raise Trouble(f"there are no ticks in {path}", "name another --ticks", "ticks")
+    return Ticks(by_symbol={symbol: tuple(ticks) for symbol, ticks in found.items()})
+
+
+@contextlib.asynccontextmanager
+async def throw_away(ticks: Ticks | None, seed: int) -> AsyncIterator[Paths]:
+    """A deployment of our own, up and ready; gone without a trace at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="fillgate-demo-"))
+    paths = Paths(folder / "home")
+    text = SETTINGS.format(
+        deployment=f"d-{secrets.token_hex(4)}",
+        owner=f"o-{secrets.token_hex(4)}",
+        instruments=json.dumps(ticks.instruments if ticks is not None else []),
+        seed=seed,
+        speed=GENERATOR_SPEED,
+    )
+    make_deployment(paths, text)
+    process = await _start(paths)
+    try:
+        await _until_ready(paths, process)
+        yield paths
+    finally:
+        await _stop(process)
+        await asyncio.to_thread(_remove, folder, paths.runtime)
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _start(paths: Paths) -> asyncio.subprocess.Process:
+    with (paths.logs / "up.out").open("wb") as output:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "cli.main", "--home", str(paths.home), "up",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            # Its own group: Ctrl-C is ours to pass on, after the books were compared.
+            start_new_session=True,
+        )  # fmt: skip
+
+
+async def _until_ready(paths: Paths, process: asyncio.subprocess.Process) -> Running:
+    async with asyncio.timeout(START_S):
+        while (running := read_running(paths)) is None:
+            if process.returncode is not None:
+                lines = (paths.logs / "up.out").read_text().strip().splitlines()
+                raise Trouble(
+                    f"the demo's deployment did not start: {' '.join(lines[-2:])}",
+                    "run `fillgate doctor`",
+                    "start_failed",
+                )
+            await asyncio.sleep(0.05)
+    return running
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        async with asyncio.timeout(STOP_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+class PaperBroker:
+    """The simulator's own controls, which no broker has: its market and its book."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+
+    async def _ask(self, path: str, body: object | None = None) -> Any:
+        method = "GET" if body is None else "POST"
+        async with self._session.request(method, self._url + path, json=body) as answer:
+            answer.raise_for_status()
+            return await answer.json()
+
+    async def book(self) -> VenueBook:
+        """Every order and fill it has booked."""
+        return venue_book(await self._ask("/sim/book"))
+
+    async def replay(self, ticks: Ticks) -> None:
+        """Plays the ticks in place of its own market, each instrument in a loop, for ever."""
+        await self._ask("/sim/replay", {"action": "stop"})
+        market = _endless(ticks)
+        while True:
+            rows = [row for _ in range(TICKS_A_PUSH) for row in next(market)]
+            await self._ask("/sim/ticks", {"ticks": rows})
+            await asyncio.sleep(PUSH_S)
+
+
+@contextlib.asynccontextmanager
+async def paper_broker(running: Running) -> AsyncIterator[PaperBroker]:
+    """The controls of the deployment's paper broker. Raises Trouble."""
+    if not running.simulators:
+        fix = "the demo compares with a simulator's book: use one with [[simulators]]"
+        raise Trouble("this deployment has no paper broker", fix, "no_simulator")
+    async with aiohttp.ClientSession(timeout=SIMULATOR_TIMEOUT) as session:
+        yield PaperBroker(session, next(iter(running.simulators.values())))
+
+
+def _endless(ticks: Ticks) -> Iterator[list[dict[str, str]]]:
+    """The next tick of every instrument, again and again; the simulator dates them itself."""
+    streams = [itertools.cycle(rows) for rows in ticks.by_symbol.values()]
+    while True:
+        yield [_row(next(stream)) for stream in streams]
+
+
+def _row(tick: Tick) -> dict[str, str]:
+    row = {"instrument": tick.instrument, "bid": str(tick.bid), "ask": str(tick.ask)}
+    if tick.bid_size is not None and tick.ask_size is not None:
+        row |= {"bid_size": str(tick.bid_size), "ask_size": str(tick.ask_size)}
+    return row
+
+
+def venue_book(raw: Any) -> VenueBook:
+    """The simulator's book in the words of the agreement."""
+    return VenueBook(
+        orders=tuple(
+            VenueOrder(
+                broker_order_id=str(order["id"]),
+                client_id=order["client_order_id"],
+                is_working=order["state"] == "working",
+            )
+            for order in raw["orders"]
+        ),
+        fills=tuple(
+            VenueFill(
+                broker_execution_id=str(fill["transaction_id"]),
+                broker_order_id=str(fill["order_id"]),
+                quantity=abs(Decimal(fill["units"])),
+                price=Decimal(fill["price"]),
+            )
+            for fill in raw["fills"]
+        ),
+    )

@@ -1,0 +1,365 @@
+"""Any sequence of orders, fills, refusals, amends and late or repeated news.
+
+Reservations and margin stay equal to a recomputation from the orders alone; what the screen let
+through never ends above the leverage limit, hedged, or closing a lot out of turn.
+"""
+
+from __future__ import annotations
+
+import itertools
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
+
+from compliance.screen import Screener
+from domain import events as ev
+from domain.errors import Category, ErrorInfo, Outcome, Retry
+from domain.events import OrderEvent
+from domain.lifecycle import OPEN, Order, Origin, Pending, Status, amended_terms, apply
+from domain.orders import (
+    AmendOrder,
+    Bracket,
+    NewOrder,
+    OrderType,
+    PositionEffect,
+    StopLoss,
+    TimeInForce,
+)
+from domain.streams import PositionUpdate, StreamUpdate, UpdateBody, order_update
+from tests.compliance.desk import ACCOUNT, LOOSE, NOW, OWNER, Desk, forex, new_order, rate, snapshot
+from tests.compliance.fifo_broker import FifoBroker
+
+PAIRS = ("EUR/USD", "EUR/JPY")
+INSTRUMENTS = tuple(forex(pair) for pair in PAIRS)
+PRICES = (rate("EUR/USD", "1.1"), rate("USD/JPY", "150"), rate("EUR/JPY", "165"))
+EQUITY = Decimal(400)
+PERCENT = {"EUR/USD": Decimal("0.02"), "EUR/JPY": Decimal("0.05")}
+RULES_OF_HOUSE = replace(LOOSE, blocks_on_unknown=False)
+ERROR = ErrorInfo(
+    code="no", category=Category.VENUE, outcome=Outcome.NONE, retry=Retry.NEW_ID, message="no"
+)
+KINDS: dict[str, dict[str, Any]] = {
+    "market": {},
+    "guarded": {"bracket": Bracket(stop_loss=StopLoss(distance=Decimal("0.01")))},
+    "open_only": {"position_effect": PositionEffect.OPEN_ONLY},
+    "reduce_only": {"reduce_only": True},
+    "limit": {
+        "type": OrderType.LIMIT,
+        "time_in_force": TimeInForce.GTC,
+        "limit_price": Decimal("1.1"),
+    },
+}
+SIZES = st.sampled_from([500, 1000, 2000, 3000, 5000])
+
+
+class Trading(RuleBasedStateMachine):
+    """A router, a broker and the screen between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.desk = Desk(
+            snapshot(equity=str(EQUITY)), settings=RULES_OF_HOUSE, instruments=INSTRUMENTS
+        )
+        self.broker = FifoBroker(ACCOUNT, PAIRS)
+        self.orders: dict[str, Order] = {}
+        self.amends: dict[str, Decimal] = {}
+        self.screened_at: dict[str, int | None] = {}
+        self.outbox: list[StreamUpdate] = []
+        self.told: list[StreamUpdate] = []
+        self.ceiling = EQUITY
+        self.numbers = itertools.count(1)
+
+    # ---------------------------------------------------------------- orders in
+
+    @initialize()
+    def value_nothing(self) -> None:
+        self.desk.ask(new_order(1), rates=PRICES, is_dry_run=True)
+
+    @rule(pair=st.sampled_from(PAIRS), kind=st.sampled_from(sorted(KINDS)), size=SIZES, buys=st.booleans())
+    def place(self, pair: str, kind: str, size: int, buys: bool) -> None:
+        signed = size if buys else -size
+        price = {"limit_price": Decimal(165)} if kind == "limit" and pair == "EUR/JPY" else {}
+        self._place(new_order(signed, instrument=pair, **(KINDS[kind] | price)))
+
+    @precondition(lambda self: any(held.lots for held in self.broker.positions.values()))
+    @rule(data=st.data())
+    def close_lot(self, data: st.DataObject) -> None:
+        found = [lot for held in self.broker.positions.values() for lot in held.lots]
+        lot = data.draw(st.sampled_from(found), label="lot")
+        size = data.draw(st.sampled_from([abs(lot.quantity), Decimal(500)]), label="size")
+        signed = -size if lot.quantity > 0 else size
+        self._place(new_order(str(signed), instrument=lot.instrument, closes_lot=lot.lot_id))
+
+    def _place(self, terms: NewOrder) -> None:
+        self._deliver()
+        name = f"o-{next(self.numbers)}"
+        is_alone = not self.desk.screener.book.orders
+        if self.desk.verdict(terms, name, rates=PRICES).violation is not None:
+            return
+        received = Order(
+            order_id=name, owner=OWNER, origin=Origin.CLIENT, terms=terms, received_ns=NOW
+        )
+        self.orders[name] = received
+        self.screened_at[name] = self.broker.changes[terms.instrument] if is_alone else None
+        self._tell(name, sending())
+
+    @rule(pair=st.sampled_from(PAIRS), size=SIZES)
+    def pass_and_not_send(self, pair: str, size: int) -> None:
+        self._deliver()
+        name = f"o-{next(self.numbers)}"
+        self.desk.ask(new_order(size, instrument=pair), name, rates=PRICES)
+        self.desk.screener.release(name)
+
+    @rule(pair=st.sampled_from(PAIRS), size=SIZES, buys=st.booleans())
+    def place_outside(self, pair: str, size: int, buys: bool) -> None:
+        self._deliver()
+        name = f"x-{next(self.numbers)}"
+        terms = new_order(size if buys else -size, instrument=pair)
+        event = ev.External(
+            at_ns=NOW,
+            broker_order_id=name,
+            instrument=pair,
+            side=terms.side,
+            quantity=terms.quantity,
+            order_type=OrderType.LIMIT,
+            time_in_force=TimeInForce.GTC,
+        )
+        self.orders[name] = Order(
+            order_id=name, owner=OWNER, origin=Origin.EXTERNAL, account=ACCOUNT
+        )
+        self._tell(name, event)
+        self.ceiling = max(self.ceiling, self._recompute_margin())
+
+    # ---------------------------------------------------------------- what becomes of them
+
+    @rule(data=st.data())
+    def progress(self, data: st.DataObject) -> None:
+        name = self._draw(data, Status.SENDING, Status.UNKNOWN, Status.READY)
+        if name is None:
+            return
+        status = self.orders[name].status
+        choices: dict[str, OrderEvent] = {
+            "accept": ev.Accepted(at_ns=NOW, broker_order_id=name),
+            "reject": ev.Rejected(at_ns=NOW, error=ERROR),
+            "unknown": ev.OutcomeUnknown(at_ns=NOW, reason="timeout"),
+            "not_placed": ev.NotPlaced(at_ns=NOW, evidence=("all said no",)),
+            "never_sent": ev.NeverSent(at_ns=NOW, reason="mark"),
+            "send": sending(),
+        }
+        allowed = {
+            Status.SENDING: ("accept", "reject", "unknown", "never_sent"),
+            Status.UNKNOWN: ("accept", "reject", "not_placed"),
+            Status.READY: ("send",),
+        }[status]
+        self._tell(name, choices[data.draw(st.sampled_from(allowed), label="outcome")])
+
+    @rule(data=st.data(), share=st.sampled_from([1, 2, 4]))
+    def execute(self, data: st.DataObject, share: int) -> None:
+        name = self._draw(
+            data, Status.SENDING, Status.UNKNOWN, Status.LIVE, Status.PARTIALLY_FILLED
+        )
+        if name is None:
+            return
+        order = self.orders[name]
+        terms = order.terms or outside_terms(order)
+        is_limit = terms.type is OrderType.LIMIT
+        wanted = order.leaves / share if is_limit else order.leaves
+        done = self.broker.execute(terms, wanted, NOW)
+        if done is None:
+            unchanged = self.screened_at.get(name) == self.broker.changes[terms.instrument]
+            assert is_limit or not unchanged or terms.reduce_only, "the screen saw what was held"
+            self._tell(name, ev.Canceled(at_ns=NOW, reason="refused at execution"))
+            return
+        self._tell(name, self._fill(name, terms, done))
+        self._post(PositionUpdate(position=self.broker.positions[terms.instrument]))
+        if not is_limit and self.orders[name].status is not Status.FILLED:
+            self._tell(name, ev.Canceled(at_ns=NOW, reason="reduced all there was"))
+
+    def _fill(self, name: str, terms: NewOrder, quantity: Decimal) -> ev.Fill:
+        number = str(next(self.numbers))
+        return ev.Fill(
+            at_ns=NOW,
+            execution_id=number,
+            broker_execution_id=number,
+            broker_order_id=name,
+            instrument=terms.instrument,
+            side=terms.side,
+            quantity=quantity,
+            price=Decimal(1),
+        )
+
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        name = self._draw(data, Status.LIVE, Status.PARTIALLY_FILLED)
+        if name is not None:
+            self._tell(name, ev.Canceled(at_ns=NOW, reason="asked"))
+            self.amends.pop(name, None)
+
+    @rule(data=st.data(), total=SIZES)
+    def ask_amend(self, data: st.DataObject, total: int) -> None:
+        name = self._draw(data, Status.LIVE, Status.PARTIALLY_FILLED)
+        order = self.orders[name] if name is not None else None
+        if name is None or order is None or order.terms is None or order.pending is not None:
+            return
+        if order.terms.type is not OrderType.LIMIT or total <= order.filled:
+            return
+        self._deliver()
+        asked = AmendOrder(client_order_id="c-1", quantity=Decimal(total))
+        terms = amended_terms(order.terms, asked)
+        verdict = self.desk.verdict(terms, name, rates=PRICES, replaces_order_id=name)
+        if verdict.violation is None:
+            self.amends[name] = Decimal(total)
+            self._tell(name, ev.AmendRequested(at_ns=NOW, request_id="r"))
+
+    @rule(data=st.data(), does=st.booleans())
+    def settle_amend(self, data: st.DataObject, does: bool) -> None:
+        names = [name for name in self.amends if self.orders[name].pending is Pending.AMEND]
+        if not names:
+            return
+        name = data.draw(st.sampled_from(names), label="amended")
+        total = self.amends.pop(name)
+        if does and total > self.orders[name].filled:
+            self._tell(name, ev.Replaced(at_ns=NOW, broker_order_id=name, quantity=total))
+        else:
+            self._tell(name, ev.AmendRefused(at_ns=NOW, error=ERROR))
+
+    # ---------------------------------------------------------------- news, late and repeated
+
+    @rule(data=st.data())
+    def deliver_shuffled_and_repeated(self, data: st.DataObject) -> None:
+        fresh = data.draw(st.permutations(self.outbox), label="order of news")
+        stale = data.draw(st.lists(st.sampled_from(self.told), max_size=3)) if self.told else []
+        self.told += self.outbox
+        self.outbox = []
+        for update in itertools.chain(stale, fresh, stale):
+            self.desk.screener.observe(update)
+
+    def _deliver(self) -> None:
+        for update in self.outbox:
+            self.desk.screener.observe(update)
+        self.told += self.outbox
+        self.outbox = []
+
+    def _tell(self, name: str, event: OrderEvent) -> None:
+        after = apply(self.orders[name], event)
+        assert isinstance(after, Order), after
+        self.orders[name] = after
+        if after.status not in OPEN:
+            self.amends.pop(name, None)
+        self._post(order_update(after, event))
+
+    def _post(self, body: UpdateBody) -> None:
+        seq = next(self.numbers)
+        self.outbox.append(StreamUpdate(stream="s", seq=seq, at_ns=NOW, body=body))
+
+    def _draw(self, data: st.DataObject, *statuses: Status) -> str | None:
+        names = [name for name, order in self.orders.items() if order.status in statuses]
+        return data.draw(st.sampled_from(names), label="order") if names else None
+
+    # ---------------------------------------------------------------- what must hold
+
+    @invariant()
+    def reservations_equal_a_recomputation(self) -> None:
+        if self.outbox:
+            return
+        book = self.desk.screener.book
+        assert {name for name, order in self.orders.items() if order.status in OPEN} == set(
+            book.orders
+        )
+        for pair, holding in book.accounts[ACCOUNT].holdings.items():
+            assert holding.quantity == self.broker.positions[pair].quantity
+            for sign in (1, -1):
+                assert holding.opening[sign] == self._reserved(pair, sign, reducing=False)
+                assert holding.reducing[sign] == self._reserved(pair, sign, reducing=True)
+
+    @invariant()
+    def a_reload_gives_the_same_book(self) -> None:
+        if self.outbox or self.amends:
+            return
+        self._compare(self._reloaded())
+
+    def _reloaded(self) -> Screener:
+        held = tuple(self.broker.positions.values())
+        fresh = Desk(
+            snapshot(*held, equity=str(EQUITY)),
+            orders=tuple(self.orders.values()),
+            settings=RULES_OF_HOUSE,
+            instruments=INSTRUMENTS,
+        )
+        fresh.ask(new_order(1), "probe", rates=PRICES, is_dry_run=True)
+        return fresh.screener
+
+    def _compare(self, fresh: Screener) -> None:
+        ours = self.desk.screener.book.accounts[ACCOUNT]
+        theirs = fresh.book.accounts[ACCOUNT]
+        assert ours.required == theirs.required
+        for pair, holding in ours.holdings.items():
+            other = theirs.holding(pair)
+            for name in ("in_flight", "uncertain", "flight_sizes", "flight_guarded", "weight"):
+                assert getattr(holding, name) == getattr(other, name), name
+            assert holding.lots.ids == other.lots.ids
+
+    @invariant()
+    def margin_stays_within_equity(self) -> None:
+        if not self.outbox:
+            required = self.desk.screener.book.accounts[ACCOUNT].required
+            assert required == self._recompute_margin()
+            assert required <= self.ceiling
+
+    def _recompute_margin(self) -> Decimal:
+        """The worst of each pair, from orders and positions alone; both are based in euro."""
+        total = Decimal(0)
+        for pair in PAIRS:
+            held = self.broker.positions[pair].quantity
+            buys, sells = (self._reserved(pair, sign, reducing=False) for sign in (1, -1))
+            covers, exits = (self._reserved(pair, sign, reducing=True) for sign in (1, -1))
+            high = held + buys + (min(covers, -held) if held < 0 else 0)
+            low = held - sells - (min(exits, held) if held > 0 else 0)
+            total += max(abs(high), abs(low)) * PERCENT[pair]
+        return total * Decimal("1.1")
+
+    def _reserved(self, pair: str, sign: int, *, reducing: bool) -> Decimal:
+        total = Decimal(0)
+        for name, order in self.orders.items():
+            if order.status not in OPEN or (order.instrument, order.sign) != (pair, sign):
+                continue
+            terms = order.terms
+            only = terms is not None and (terms.reduce_only or terms.closes_lot is not None)
+            if only == reducing:
+                total += max(order.leaves, self.amends.get(name, order.leaves) - order.filled)
+        return total
+
+
+def sending() -> ev.Sending:
+    return ev.Sending(
+        at_ns=NOW,
+        connection="conn-1",
+        account=ACCOUNT,
+        intent=1,
+        attempt=1,
+        venue_client_id="v",
+        verdict="inc-1",
+    )
+
+
+def outside_terms(order: Order) -> NewOrder:
+    assert order.external is not None
+    signed = order.external.quantity * order.external.side.sign
+    return new_order(
+        str(signed),
+        instrument=order.external.instrument,
+        type=OrderType.LIMIT,
+        time_in_force=TimeInForce.GTC,
+        limit_price=Decimal(1),
+    )
+
+
+TestTrading = Trading.TestCase
+TestTrading.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)  # fmt: skip
