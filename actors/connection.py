@@ -23,6 +23,7 @@ from actors.gate import is_halted
 from actors.link import Link, LinkOwner
 from actors.marks import Marks
 from actors.outbox import Outbox, SeenEvents
+from actors.router.refusals import unanswered
 from actors.settings import ConnectionSettings
 from brokers.adapter import (
     Adapter,
@@ -36,7 +37,6 @@ from brokers.adapter import (
 from brokers.transport import Transport
 from domain import events as ev
 from domain.accounts import ConnectionState, SessionState
-from domain.errors import Category, ErrorInfo, Outcome, Retry
 from domain.instruments import Instrument
 from domain.orders import NewOrder
 from domain.records import Halted
@@ -239,7 +239,7 @@ class BrokerConnection(LinkOwner[Any]):
                         at_ns=self.clocks.utc_ns(),
                         venue_client_id=message.venue_client_id,
                         broker_order_id=message.broker_order_id,
-                        error=_no_answer("cancel"),
+                        error=unanswered("cancel"),
                     ),
                 )
             )
@@ -259,7 +259,7 @@ class BrokerConnection(LinkOwner[Any]):
                 at_ns=now,
                 venue_client_id=message.venue_client_id,
                 broker_order_id=message.broker_order_id,
-                error=_no_answer("amend"),
+                error=unanswered("amend"),
             )
             self.tell(m.Told(events=(refused,)))
 
@@ -331,8 +331,8 @@ class BrokerConnection(LinkOwner[Any]):
         timeout = self.settings.answer_timeout_ms
         for _ in range(SYNC_ROUNDS_MAX):
             if self.cursor is not None:
-                answer = await self.transport.read(self.adapter.since(self.cursor), timeout)
-                self._take(self.adapter.parse_since(answer, self.clocks.utc_ns()))
+                async for page in self._evidence.pages(self.cursor):
+                    self._take(page)
             answer = await self.transport.read(self.adapter.account(), timeout)
             now = self.clocks.utc_ns()
             snapshot = self.adapter.parse_account(answer, now)
@@ -389,14 +389,4 @@ def _terms(order: NewOrder) -> AmendTerms:
         stop_price=order.stop_price,
         trailing=order.trailing,
         expire_at_ns=order.expire_at_ns,
-    )
-
-
-def _no_answer(what: str) -> ErrorInfo:
-    return ErrorInfo(
-        code=f"{what}_unanswered",
-        category=Category.VENUE,
-        outcome=Outcome.UNKNOWN,
-        retry=Retry.NEW_ID,
-        message=f"the broker did not answer the {what}; the stream will show if it took effect",
     )

@@ -7,6 +7,7 @@ Negative evidence counts only after the visibility horizon, and only where two w
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import structlog
 from msgspec import Struct
@@ -21,6 +22,7 @@ ROUNDS = 2
 ROUND_PAUSE_S = 0.2
 FAILED_PAUSE_S = 1.0
 TRIES_MAX = 300
+PAGES_MAX = 10_000
 
 log = structlog.get_logger()
 
@@ -61,13 +63,24 @@ class Evidence(Struct, frozen=True):
         """Events of the order wherever they are, and the history whole. Raises BrokerError."""
         adapter, read, now = self.adapter, self.transport.read, self.clocks.utc_ns
         name = wanted.venue_client_id
-        history = Report()
+        history: tuple[VenueEvent, ...] = ()
         if wanted.cursor is not None:
-            answer = await read(adapter.since(wanted.cursor), self.timeout_ms)
-            history = adapter.parse_since(answer, now())
+            async for page in self.pages(wanted.cursor):
+                history += page.events
         answer = await read(adapter.look_up(name), self.timeout_ms)
         known = adapter.parse_looked_up(name, answer, now())
         answer = await read(adapter.account(), self.timeout_ms)
         working = adapter.parse_open_orders(answer, now())
-        reports = (*history.events, *known.events, *working.events)
-        return tuple(e for e in reports if e.venue_client_id == name), history.events
+        reports = (*history, *known.events, *working.events)
+        return tuple(e for e in reports if e.venue_client_id == name), history
+
+    async def pages(self, cursor: str) -> AsyncIterator[Report]:
+        """What happened after the cursor, page by page, to its end. Raises BrokerError."""
+        for _ in range(PAGES_MAX):
+            answer = await self.transport.read(self.adapter.since(cursor), self.timeout_ms)
+            page = self.adapter.parse_since(answer, self.clocks.utc_ns())
+            yield page
+            if page.cursor is None or page.cursor == cursor:
+                return
+            cursor = page.cursor
+        raise BrokerError(f"more than {PAGES_MAX} pages of history")

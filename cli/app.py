@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +44,7 @@ class SafeGroup(TyperGroup):
             raise typer.Exit(FAILED) from None
 
 
+DEFAULT_HOME = Path(".fillgate")
 HOME_HELP = "The deployment's folder [default: $FILLGATE_HOME or ./.fillgate]."
 JSON_HELP = "Answer as JSON, for programs."
 
@@ -70,7 +72,7 @@ def set_state(
     ctx: typer.Context,
     home: Annotated[
         Path, typer.Option("--home", envvar="FILLGATE_HOME", help="The deployment's folder.")
-    ] = Path(".fillgate"),
+    ] = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
     """Remembers the common options, given before the command."""
@@ -83,3 +85,9 @@ def state_of(ctx: typer.Context, home: Path | None, is_json: bool) -> State:
     state.home = home or state.home
     state.is_json = is_json or state.is_json
     return state
+
+
+def command_of(state: State) -> str:
+    """How to call us for this deployment."""
+    is_default = state.home == DEFAULT_HOME or os.environ.get("FILLGATE_HOME") == str(state.home)
+    return "fillgate" if is_default else f"fillgate --home {state.home}"

@@ -208,9 +208,7 @@ def _get(url: str) -> tuple[int, Any]:
 
 def check_connections(paths: Paths, settings: Settings) -> list[Check]:
     """Each broker's hosts, by a connect alone: no request is sent."""
-    return [
-        check for connection in settings.connections for check in _check_one(paths, connection)
-    ]
+    return [check for connection in settings.connections for check in _check_one(paths, connection)]
 
 
 def _check_one(paths: Paths, connection: ConnectionSettings) -> list[Check]:

@@ -66,7 +66,6 @@ def make_report(
         *agreement.doubled,
         *agreement.differences,
         *compare_client(heard, log.updates),
-        *find_strangers(orders, book),
         *find_forgotten(orders, trader.durable),
     ]
     return Report(
@@ -96,17 +95,6 @@ def fold(records: Iterable[Record]) -> list[Order]:
         books.apply(record)
     found = (books.orders.get(name) for name in books.orders.all_ids())
     return [order for order in found if order is not None]
-
-
-def find_strangers(orders: list[Order], book: VenueBook) -> list[str]:
-    """Orders in the broker's book that the journal has under no name."""
-    legs = {leg for order in orders for leg in order.legs}
-    names = {order.venue_client_id for order in orders if order.venue_client_id}
-    return [
-        f"order {theirs.broker_order_id}: at the venue alone"
-        for theirs in book.orders
-        if theirs.broker_order_id not in legs and theirs.client_id not in names
-    ]
 
 
 def find_forgotten(orders: list[Order], durable: set[str]) -> list[str]:
@@ -160,7 +148,7 @@ def tell(report: Report) -> None:
     ]
     out.print(table("", ("", ">", "", ">"), rows))
     if not report.differences:
-        say("client log, journal and the broker's book agree: order by order, fill by fill", "green")
+        say("client log, journal and broker's book agree: order by order, fill by fill", "green")
         return
     say(f"{len(report.differences)} differences:", "bold red")
     for line in report.differences[:SHOWN_MAX]:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from actors.paths import Paths
 from actors.settings import Settings, load
-from cli.app import HomeOption, JsonOption, app, state_of
+from cli.app import HomeOption, JsonOption, app, command_of, state_of
 from cli.output import print_json, say
 from cli.template import Names, render
 from cli.trouble import Trouble
@@ -48,9 +48,10 @@ def init(ctx: typer.Context, home: HomeOption = None, json: JsonOption = False) 
     say(f"  settings  {made.settings}   (paper trading; every key is explained)")
     say(f"  journal   {made.journal}")
     say(f"  token     {made.token_file}   (trade, read, admin; keep it secret)")
-    say("next:")
-    say("  fillgate up        start it")
-    say("  fillgate doctor    check everything")
+    start = command_of(state)
+    say("next:", "bold")
+    say(f"  {start} doctor    check everything")
+    say(f"  {start} up        start it")
 
 
 def make_deployment(paths: Paths, text: str | None = None) -> Made:

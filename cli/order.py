@@ -34,6 +34,7 @@ from gateway import wire
 from gateway.client import Client
 
 SIDES = {side.value: side for side in Side}
+AT_ONCE = frozenset({TimeInForce.FOK, TimeInForce.IOC})
 REFUSED = frozenset({Status.DENIED, Status.REJECTED, Status.NOT_PLACED})
 
 
@@ -85,12 +86,12 @@ def place(
 ) -> None:
     """Place an order: fillgate order place EUR/USD buy 1000."""
     state = state_of(ctx, home, json)
-    instrument, side, quantity = sort_words(instrument, side, quantity)
+    symbol, word, units = sort_words(instrument, side, quantity)
     order = make_order(
         client_order_id=client_order_id or f"cli-{secrets.token_hex(6)}",
-        instrument=instrument,
-        side=SIDES[side],
-        quantity=quantity,
+        instrument=symbol,
+        side=SIDES[word],
+        quantity=units,
         type=kind,
         limit_price=to_decimal(limit),
         stop_price=to_decimal(stop),
@@ -157,16 +158,23 @@ async def _place(paths: Paths, order: NewOrder, wait: bool) -> tuple[Decided, Or
     async with dialed(paths) as client:
         if not wait:
             return await client.place(order), None
-        await _follow_own(client)
         async with asyncio.timeout(ANSWER_S):
-            update = await client.place_and_wait(order)
+            update = await _until_outcome(client, order)
         decided = Decided(client_order_id=order.client_order_id, order_id=update.order_id)
         return decided, update
 
 
-async def _follow_own(client: Client) -> None:
+async def _until_outcome(client: Client, order: NewOrder) -> OrderUpdate:
+    """The broker's outcome; of an order that cannot rest, its end. Raises Refused."""
     assert client.welcome is not None
+    updates = client.updates()
     await client.follow(f"orders/{client.welcome.owner}")
+    update = await client.place_and_wait(order)
+    if order.type is not OrderType.MARKET and order.time_in_force not in AT_ONCE:
+        return update
+    while (known := client.orders.get(order.client_order_id) or update).status not in TERMINAL:
+        await anext(updates)
+    return known
 
 
 def _tell_preview(state: State, body: Any) -> None:

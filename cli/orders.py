@@ -48,7 +48,7 @@ def orders(
     state = state_of(ctx, home, json)
     symbol = symbol_of(instrument) if instrument else None
     asked = {"status": status, "instrument": symbol, "account": account, "tag": tag}
-    filters = {name: value for name, value in asked.items() if value is not None}
+    filters: Filters = {name: value for name, value in asked.items() if value is not None}
     filters["limit"] = limit
     if watch:
         with contextlib.suppress(KeyboardInterrupt):

@@ -16,6 +16,7 @@ from rich.text import Text
 from cli.trouble import Trouble
 
 NS = 1_000_000_000
+WIDTH_ELSEWHERE = 180
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 STATUS_STYLE = {
@@ -33,8 +34,11 @@ STATUS_STYLE = {
 
 
 def console(is_error: bool = False) -> Console:
-    """A console over what stdout (or stderr) is now."""
-    return Console(stderr=is_error, highlight=False, soft_wrap=True)
+    """A console over what stdout (or stderr) is now; wide where nobody's window bounds it."""
+    made = Console(stderr=is_error, highlight=False, soft_wrap=True)
+    if not made.is_terminal:
+        made.width = WIDTH_ELSEWHERE
+    return made
 
 
 def print_json(value: Any) -> None:
@@ -65,7 +69,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text
     """A table; a column whose name starts with `>` is flush right."""
     made = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for name in columns:
-        made.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left")
+        made.add_column(
+            name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold"
+        )
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return made

@@ -88,7 +88,5 @@ class Sight:
         own = [lot for lot in self.lots.values() if lot.instrument == instrument]
         sizes = [abs(lot.quantity) for lot in own]
         return [
-            lot
-            for lot in own
-            if kind not in lot.guards and sizes.count(abs(lot.quantity)) == 1
+            lot for lot in own if kind not in lot.guards and sizes.count(abs(lot.quantity)) == 1
         ]

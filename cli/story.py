@@ -20,9 +20,9 @@ def describe_order(order: NewOrder) -> str:
     words = [order.side.value.replace("_", " "), number(order.quantity), order.instrument]
     words.append(order.type.value.replace("_", " "))
     for word, price in (
-        ("limit", order.limit_price),
-        ("trigger", order.stop_price),
-        ("bound", order.price_bound),
+        ("at", order.limit_price),
+        ("from", order.stop_price),
+        ("bound by", order.price_bound),
     ):
         if price is not None:
             words.append(f"{word} {number(price)}")

@@ -172,9 +172,7 @@ def _bracket(deal: Dealer, side: Side, is_trailing: bool) -> Bracket:
         nearest = deal.scene.instrument.trailing_distance_min or deal.scene.instrument.pip * 5
         return Bracket(trailing=Trailing(amount=max(far, nearest)))
     target = deal.away(side, -4.0)
-    return Bracket(
-        stop_loss=StopLoss(distance=far), take_profit=TakeProfit(limit_price=target)
-    )
+    return Bracket(stop_loss=StopLoss(distance=far), take_profit=TakeProfit(limit_price=target))
 
 
 def _with_bracket(is_trailing: bool) -> Play:
@@ -216,7 +214,7 @@ def _guard_of(deal: Dealer, kind: OrderType, lot: OpenLot) -> NewOrder:
         nearest = deal.scene.instrument.trailing_distance_min or deal.scene.instrument.pip * 5
         terms = {"trailing": Trailing(amount=max(nearest, deal.grid(deal.spread)))}
     elif kind is OrderType.LIMIT:
-        terms["limit_price"] = deal.away(side, deal.luck.uniform(0.5, 4.0))
+        terms["limit_price"] = deal.away(side, deal.luck.uniform(0.1, 1.5))
     else:
         terms["stop_price"] = deal.away(side, -deal.luck.uniform(0.5, 4.0))
     quantity = abs(lot.quantity)

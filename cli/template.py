@@ -1,7 +1,7 @@
 """The settings file as `init` writes it: every key, its default, and what it is for.
 
-`deploy/fillgate.example.toml` is this very text: `python -m cli.template > deploy/fillgate.example.toml`.
-A line that starts with `#` and a space is prose; one with `#` and no space is a setting to switch on.
+`deploy/fillgate.example.toml` is this very text: run `python -m cli.template` and keep what it says.
+A line with `#` and a space is prose; one with `#` and no space is a setting to switch on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def render(names: Names) -> str:
     return TEMPLATE.replace("@DEPLOYMENT@", names.deployment).replace("@OWNER@", names.owner)
 
 
-TEMPLATE = '''\
+TEMPLATE = """\
 # Fillgate's settings. Every key stands here with its default; what is switched off starts with
 # a `#` and no space. Decimals are strings, so that nothing is rounded. Secrets never stand here:
 # a connection names the environment variable or the file that holds its token.
@@ -233,7 +233,7 @@ object_store_mib = 80
 cpus = 16
 # An existing cluster to use instead of one of our own, such as "127.0.0.1:6379".
 #address = "127.0.0.1:6379"
-'''
+"""
 
 if __name__ == "__main__":
     print(render(Names(deployment=EXAMPLE_DEPLOYMENT, owner=EXAMPLE_OWNER)), end="")

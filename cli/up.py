@@ -10,7 +10,7 @@ import typer
 from actors.paths import Paths
 from actors.settings import load
 from actors.supervisor import Running, Supervisor
-from cli.app import HomeOption, JsonOption, State, app, state_of
+from cli.app import HomeOption, JsonOption, State, app, command_of, state_of
 from cli.init import make_deployment
 from cli.output import console, print_json, say
 from ledger.chain import holds_journal
@@ -69,7 +69,7 @@ class Progress:
 
 def next_commands(state: State) -> tuple[str, ...]:
     """Three commands to copy."""
-    start = "fillgate" if state.home.name == ".fillgate" else f"fillgate --home {state.home}"
+    start = command_of(state)
     return (
         f"{start} order place EUR/USD buy 1000",
         f"{start} quotes EUR/USD USD/JPY",

@@ -40,6 +40,7 @@ class Intake(Struct, frozen=True, kw_only=True, gc=False):
     now_ns: int
     fingerprint: Fingerprint
     is_immediate: bool
+    only_reduces: bool
     is_amend: bool = False
     splits: bool = False
     picks: bool = False
@@ -92,7 +93,7 @@ class Book:
                 leaves=intake.leaves,
                 filled=known.filled if known is not None else ZERO,
                 version=known.version if known is not None else NEVER_TOLD,
-                only_reduces=only_reduces(order),
+                only_reduces=intake.only_reduces,
                 is_immediate=intake.is_immediate,
                 has_bracket=order.bracket is not None,
                 closes_lot=order.closes_lot,
@@ -108,12 +109,11 @@ class Book:
         if known is None:
             return
         self.lift(known)
-        if known.version != NEVER_TOLD:
+        if known.version != NEVER_TOLD or known.fingerprint is None:
             self.lay(replace(known, wanted=None))
             return
         del self.orders[order_id]
-        if known.fingerprint is not None:
-            self.accounts[known.account].recent.forget(known.fingerprint, order_id)
+        self.accounts[known.account].recent.forget(known.fingerprint, order_id)
 
     def keep_only(self, order_ids: frozenset[str]) -> None:
         """Drops the reservation of every other order: its router never committed it."""

@@ -22,6 +22,9 @@ Weigher = Callable[[str], tuple[str, Decimal]]
 """For an instrument: its base currency, and the margin of one unit in that currency."""
 
 
+_BOTH = (1, -1)
+
+
 class Fingerprint(Struct, frozen=True, cache_hash=True, gc=False):
     """What makes two orders of an account duplicates, whatever their ids."""
 
@@ -88,7 +91,11 @@ class OpenOrder(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Holding:
-    """A position with everything under way in its instrument, by direction +1 and -1."""
+    """A position with everything under way in its instrument, by direction +1 and -1.
+
+    `opening` sums what may open, of which `resting` does not fill on arrival; `reducing` what
+    can only close.
+    """
 
     def __init__(self, instrument: str) -> None:
         self.instrument = instrument
@@ -99,6 +106,7 @@ class Holding:
         self.unit_weight = ZERO
         self.weight = ZERO
         self.opening = {1: ZERO, -1: ZERO}
+        self.resting = {1: ZERO, -1: ZERO}
         self.reducing = {1: ZERO, -1: ZERO}
         self.in_flight = {1: 0, -1: 0}
         self.splits = 0
@@ -108,40 +116,53 @@ class Holding:
         self.flight_guarded: Counter[Decimal] = Counter()
         self.guarded: Counter[str] = Counter()
 
-    def worst(self, buying: Decimal = ZERO, selling: Decimal = ZERO) -> Decimal:
-        """The largest position any order of fills can lead to, with that much more under way.
+    def worst(self) -> Decimal:
+        """The largest position that any order of fills and exits can lead to.
 
         An order that only reduces cannot carry the position through zero, but by taking it to
-        zero first it lets the others carry it further.
+        zero first it lets the others carry it further. One that rests may fill when the position
+        it would have reversed is long gone; exits must stay free, so it is counted as if it were.
         """
         held = self.quantity
-        high = held + self.opening[1] + buying
-        low = held - self.opening[-1] - selling
+        high, low = held + self.opening[1], self.opening[-1] - held
         if held < 0:
             high += min(self.reducing[1], -held)
-        else:
-            low -= min(self.reducing[-1], held)
-        return max(high, -low)
+            return max(high, low, self.resting[1])
+        low += min(self.reducing[-1], held)
+        return max(high, low, self.resting[-1])
+
+    def worst_with(
+        self, sign: int, quantity: Decimal, *, is_immediate: bool, only_reduces: bool
+    ) -> Decimal:
+        """The same with that much more under way."""
+        target = self.reducing if only_reduces else self.opening
+        was, rested = target[sign], self.resting[sign]
+        target[sign] = was + quantity
+        if not only_reduces and not is_immediate:
+            self.resting[sign] = rested + quantity
+        worst = self.worst()
+        target[sign], self.resting[sign] = was, rested
+        return worst
 
     def would_open(self, sign: int, quantity: Decimal) -> bool:
         """True where that much more could add to the position, or turn it round."""
         return self.quantity * sign >= 0 or self.opening[sign] + quantity > abs(self.quantity)
 
-    def headroom(self, sign: int, worst: Decimal) -> Decimal:
-        """How much more of that direction keeps the position within `worst`."""
+    def headroom(self, sign: int, worst: Decimal, *, is_immediate: bool) -> Decimal:
+        """How much more that opens in that direction keeps the position within `worst`."""
         held = self.quantity * sign
         reducing = min(self.reducing[sign], max(-held, ZERO))
-        return worst - held - self.opening[sign] - reducing
+        room = worst - held - self.opening[sign] - reducing
+        return room if is_immediate else min(room, worst - self.resting[sign])
 
     def shift(self, order: OpenOrder, step: int) -> None:
         """Adds (1) or takes away (-1) an order."""
         reserved = order.reserved * step
         target = self.reducing if order.only_reduces else self.opening
-        if order.sign:
-            target[order.sign] += reserved
-        else:
-            target[1] += reserved
-            target[-1] += reserved
+        for sign in _BOTH if order.sign == 0 else (order.sign,):
+            target[sign] += reserved
+            if not order.only_reduces and not order.is_immediate:
+                self.resting[sign] += reserved
         self.uncertain += step * order.is_uncertain
         self.splits += step * order.splits
         self.picks += step * order.picks
@@ -270,11 +291,10 @@ class AccountExposure:
         self._oldest_ns = min(held.values(), default=since_ns)
         return tuple(base for base, at_ns in held.items() if at_ns < since_ns)
 
-    def required_with(self, holding: Holding, sign: int, quantity: Decimal) -> Decimal:
-        """The margin for the worst case with that much more under way."""
-        extra = (quantity, ZERO) if sign > 0 else (ZERO, quantity)
-        bucket = self._bucket(holding.base)
-        weight = bucket.weight - holding.weight + _weight(holding, *extra)
+    def required_at(self, holding: Holding, worst: Decimal) -> Decimal:
+        """The margin if the worst of one holding were this."""
+        bucket = self.buckets[holding.base]
+        weight = bucket.weight - holding.weight + ceil_amount(worst * holding.unit_weight)
         return self.required - bucket.value + bucket.value_of(weight)
 
     def _bucket(self, base: str) -> Bucket:
@@ -285,7 +305,7 @@ class AccountExposure:
 
     def _weigh(self, holding: Holding) -> None:
         bucket = self._bucket(holding.base)
-        weight = _weight(holding)
+        weight = ceil_amount(holding.worst() * holding.unit_weight)
         bucket.weight += weight - holding.weight
         holding.weight = weight
         self._oldest_ns = min(self._oldest_ns, bucket.at_ns)
@@ -302,7 +322,3 @@ def _tally(counter: Counter[Decimal] | Counter[str], key: Decimal | str, step: i
     counts[key] += step
     if not counts[key]:
         del counts[key]
-
-
-def _weight(holding: Holding, buying: Decimal = ZERO, selling: Decimal = ZERO) -> Decimal:
-    return ceil_amount(holding.worst(buying, selling) * holding.unit_weight)

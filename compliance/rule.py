@@ -72,6 +72,7 @@ class Context(Struct, frozen=True, kw_only=True, gc=False):
     leaves: Decimal
     is_opening: bool
     is_immediate: bool
+    only_reduces: bool
     is_amend: bool = False
     is_offset_elsewhere: bool = False
 

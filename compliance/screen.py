@@ -191,7 +191,8 @@ class Screener:
         self._value(exposure, holding, request.rates)
         fresh_since_ns = now_ns - self._settings.quote_age_ms_max * _NS_PER_MS
         leaves = order.quantity
-        is_opening = not only_reduces(order)
+        reduces = only_reduces(order)
+        is_opening = not reduces
         is_amend = request.replaces_order_id is not None
         if known is not None:
             leaves = max(order.quantity - known.filled, ZERO)
@@ -217,6 +218,7 @@ class Screener:
             leaves=leaves,
             is_opening=is_opening and holding.would_open(sign, leaves),
             is_immediate=is_immediate(order),
+            only_reduces=reduces,
             is_amend=is_amend,
             is_offset_elsewhere=self.book.has_opposite_elsewhere(request.owner, holding, sign),
         )
@@ -257,6 +259,7 @@ class Screener:
             now_ns=request.now_ns,
             fingerprint=context.fingerprint,
             is_immediate=at_once,
+            only_reduces=context.only_reduces,
             is_amend=context.is_amend,
             splits=at_once and splits_lot(order, context),
             picks=at_once and picks_lot(order, context),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Self
+from typing import Any, Literal, Self, TypedDict, Unpack
 
 from domain.commands import Decided, Halt, Resume, SetGuard
 from domain.errors import Category, ErrorInfo, Outcome, Retry
@@ -32,27 +32,29 @@ OUTCOME_STATUSES = frozenset(status.value for status in DECIDED)
 __all__ = ["Client", "ClientOptions", "ConnectionLostError", "Refused"]
 
 
+class Choices(TypedDict, total=False):
+    """What `Client.connect` may be told: `on_event` hears each applied entry, and must not raise.
+
+    Without `resume` the first loss of the connection is the end.
+    """
+
+    codec: Literal["json", "msgpack"]
+    on_event: Callable[[wire.Ev], None] | None
+    resume: bool
+    options: ClientOptions | None
+
+
 class Client(ClientSession):
     """One session, connected again whenever the connection is lost."""
 
     @classmethod
-    def connect(
-        cls,
-        url: str,
-        token: str,
-        session: str,
-        *,
-        codec: str = "msgpack",
-        on_event: Callable[[wire.Ev], None] | None = None,
-        resume: bool = True,
-        options: ClientOptions | None = None,
-    ) -> Self:
-        """A client to be entered with `async with`; `on_event` must not raise."""
-        options = options or ClientOptions()
-        address = Address(url, token, CODECS[codec], options.tls)
+    def connect(cls, url: str, token: str, session: str, **given: Unpack[Choices]) -> Self:
+        """A client to be entered with `async with`; `given` is described by `Choices`."""
+        options = given.get("options") or ClientOptions()
+        address = Address(url, token, CODECS[given.get("codec", "msgpack")], options.tls)
         client = cls(address, session, options)
-        client.on_event = on_event
-        client.resume = resume
+        client.on_event = given.get("on_event")
+        client.resume = given.get("resume", True)
         return client
 
     # -- what a strategy does

@@ -144,7 +144,7 @@ class ClientSession:
     async def close(self) -> None:
         """Ends the client; requests without an answer raise ConnectionLostError."""
         self._finish(ConnectionLostError("the client was closed"))
-        if self._socket is not None:
+        if self._socket is not None and self._socket.is_open:
             self._socket.close()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._socket.closed), 1.0)

@@ -131,7 +131,8 @@ class ClientSocket(asyncio.Protocol):
     @property
     def is_open(self) -> bool:
         """True while messages can be sent."""
-        return self._protocol.state is OPEN and not self._transport.is_closing()
+        is_up = self._transport is not None and not self._transport.is_closing()
+        return is_up and self._protocol.state is OPEN
 
     def send(self, payload: bytes) -> None:
         """Sends one message."""

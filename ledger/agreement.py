@@ -91,16 +91,22 @@ def compare_venue(
     """Order by order, fill by fill: the journal's view against the venue's book."""
     agreement = Agreement()
     fills = _fills(updates)
+    by_id = {theirs.broker_order_id: theirs for theirs in book.orders}
     by_client_id: dict[str, list[VenueOrder]] = {}
     for theirs in book.orders:
         if theirs.client_id is not None:
             by_client_id.setdefault(theirs.client_id, []).append(theirs)
+    known: set[str] = set()
     for order in orders:
-        if order.origin is not Origin.CLIENT:
-            continue
-        agreement.orders += 1
-        found = by_client_id.get(order.venue_client_id or "", [])
-        _compare_order(agreement, order, found)
+        found = [by_id[leg] for leg in order.legs if leg in by_id]
+        if order.origin is Origin.CLIENT:
+            agreement.orders += 1
+            found = by_client_id.get(order.venue_client_id or "", [])
+            _compare_order(agreement, order, found)
+        else:
+            _compare_made_elsewhere(agreement, order, found)
+        known.update(order.legs, (theirs.broker_order_id for theirs in found))
+    agreement.differences += [f"order {name}: at the venue alone" for name in by_id.keys() - known]
     _compare_fills(agreement, fills, book)
     return agreement
 
@@ -132,6 +138,17 @@ def _compare_order(agreement: Agreement, order: Order, found: list[VenueOrder]) 
         agreement.lost.append(f"{name}: {order.status.value} here, the venue has it")
 
 
+def _compare_made_elsewhere(agreement: Agreement, order: Order, found: list[VenueOrder]) -> None:
+    """A bracket child, or an order made outside: the venue's, so it must be there."""
+    name = f"{order.origin.value} order {order.legs[-1] if order.legs else order.order_id}"
+    is_working = any(theirs.is_working for theirs in found)
+    if not found:
+        agreement.differences.append(f"{name}: here alone")
+    elif is_working != (order.status in (Status.LIVE, Status.PARTIALLY_FILLED)):
+        where = "works at the venue" if is_working else "does not work at the venue"
+        agreement.differences.append(f"{name}: {order.status.value} here, {where}")
+
+
 def _originals(found: list[VenueOrder], order: Order) -> list[VenueOrder]:
     """Venue orders that were not made by an amend of ours: replacing gives a new id."""
     replaced = set(order.legs[1:])
@@ -149,8 +166,11 @@ def _compare_fills(
             agreement.differences.append(f"fill {name}: at the venue alone")
         elif their is None:
             agreement.differences.append(f"fill {name}: here alone")
-        elif (their.quantity, their.price) != (our[1].quantity, our[1].price):
+        elif _words(their) != _words(our[1]):
             agreement.differences.append(
-                f"fill {name}: venue {their.quantity} @ {their.price}, "
-                f"here {our[1].quantity} @ {our[1].price}"
+                f"fill {name}: venue {_words(their)}, here {_words(our[1])}"
             )
+
+
+def _words(fill: VenueFill | ev.Fill) -> str:
+    return f"{fill.quantity.normalize()} @ {fill.price.normalize()} of {fill.broker_order_id}"

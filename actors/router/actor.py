@@ -210,7 +210,8 @@ class Router:
             case ReadStream():
                 self._read(link, message)
             case Query():
-                link.send(self.reads.answer(message))
+                # After the commit: a read must not tell what is not durable yet.
+                self.desk.to_edges.append((link, self.reads.answer(message)))
 
     def _login(self, link: Link[Any], login: Login) -> None:
         error = self.guards.login(link, login)
@@ -313,7 +314,6 @@ class Router:
         self.flush()
         if self._compliance is None:
             return
-        books = self.desk.books
         self._compliance.send(
             m.LoadBook(
                 epoch=self.desk.epoch,

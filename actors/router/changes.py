@@ -40,7 +40,7 @@ from domain.orders import (
     Side,
     TimeInForce,
 )
-from domain.records import Changed, Guard, Halted, Resumed
+from domain.records import Changed, Guard, Halted, Resumed, Settled
 from domain.screening import Candidate, Verdict
 from domain.streams import NoticeKind
 from ledger.projection import change_digest
@@ -133,9 +133,12 @@ class Changes:
     def send_amend(self, screening: Screening, verdict: Verdict) -> None:
         """Compliance let the amend pass: write it down and pass it on."""
         desk, submit = self.desk, screening.submit
-        order = desk.books.orders.open[screening.order_id]
+        order = desk.books.orders.get(screening.order_id)
         refusal = self._amend_refusal(order, None)
-        if refusal is not None or order.terms is None:
+        if refusal is not None or order is None or order.terms is None:
+            if order is None or order.pending is not Pending.AMEND:
+                # An amend that overtook this one keeps the reservation; it ends with its outcome.
+                desk.to_compliance.append(m.Release(order_id=screening.order_id))
             self.orders.refuse(screening, refusal or refusals.UNKNOWN_ORDER)
             return
         assert isinstance(submit.command, Amend)
@@ -159,6 +162,15 @@ class Changes:
             )
         )
         self.orders.decide(screening.asked[0], describe(after))
+
+    def give_up_amends(self, connection: str) -> None:
+        """After a restart: whether an amend took effect shows as Replaced; no overlay may stay."""
+        for order in self.desk.books.orders.open_at(connection):
+            if order.pending is Pending.AMEND:
+                draft = self.desk.draft(Settled(why="a restart lost the amend"), order.owner)
+                error = refusals.AMEND_UNANSWERED
+                draft.event(order, ev.AmendRefused(at_ns=self.desk.now_ns, error=error))
+                draft.close()
 
     def _changed(
         self, submit: Submit, command: AmendOrder | CancelOrder, orders: tuple[Order, ...]
@@ -243,6 +255,10 @@ class Changes:
 
     def close_position(self, edge: Any, submit: Submit, close: ClosePosition) -> None:
         """Becomes a reduce-only market order for what was asked of the position."""
+        known = self.desk.books.orders.of_client(submit.owner, close.client_order_id)
+        if known is not None and known.terms is not None:
+            self.orders.answer(edge, submit.ref, (_close_again(known, known.terms, close),))
+            return
         position = self.desk.books.positions.get((close.account, close.instrument))
         held = position.quantity if position else Decimal(0)
         asked = close.quantity
@@ -309,6 +325,13 @@ class Changes:
             self.desk.to_connections.append((name, told))
         self.desk.to_compliance.append(told)
         self.orders.answer(edge, submit.ref, (Decided(),))
+
+
+def _close_again(known: Order, terms: NewOrder, close: ClosePosition) -> Decided:
+    """The position has changed since: a close is the same where it closes the same."""
+    before = (terms.reduce_only, terms.account, terms.instrument)
+    is_same = before == (True, close.account, close.instrument)
+    return describe(known, dup=True) if is_same else refusals.id_conflict(terms)
 
 
 def described(order: Order) -> NewOrder:

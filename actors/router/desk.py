@@ -178,6 +178,13 @@ class Draft:
         """The order as this draft leaves it."""
         return self._orders.get(order_id) or self._desk.books.orders.get(order_id)
 
+    def at_broker(self, connection: str, broker_order_id: str) -> Order | None:
+        """An order this draft has touched, by a broker's id that it may have got here."""
+        for order in self._orders.values():
+            if order.connection == connection and broker_order_id in order.legs:
+                return order
+        return None
+
     def event(self, order: Order, event: OrderEvent) -> Order:
         """The order after the event; a break is written down and changes nothing."""
         after = apply(order, event)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from actors.router.changes import Changes
 from actors.router.desk import Desk
-from domain.commands import Cancel, Login, Logout, Submit
+from domain.commands import Cancel, Login, Logout, SessionReplaced, Submit
 from domain.errors import Category, ErrorInfo, Outcome, Retry
 from domain.orders import CancelOrder
 from domain.records import Guard, GuardKind
@@ -56,6 +56,11 @@ class Guards:
                 message=f"generation {presence.generation} of this session logged in since",
                 field="generation",
             )
+        if presence.edge not in (None, edge):
+            told = SessionReplaced(
+                owner=login.owner, session=login.session, generation=login.generation
+            )
+            self._desk.to_edges.append((presence.edge, told))
         presence.generation, presence.edge = login.generation, edge
         presence.silent_since_ns, presence.sign_ns = None, self._desk.boot_ns
         return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -13,7 +15,7 @@ from domain.commands import Query, QueryAnswer
 from domain.errors import Category, ErrorInfo, Outcome, Retry
 from domain.events import Fill
 from domain.lifecycle import COMMON, OPEN, Order
-from domain.streams import OrderUpdate
+from domain.streams import OrderUpdate, StreamUpdate
 
 ROWS_MAX = 500
 _encode = msgspec.msgpack.Encoder().encode
@@ -75,13 +77,22 @@ class Reads:
 
     def _executions(self, query: Query) -> Any:
         """Fill updates of the owner's order stream after a number."""
-        after = int(query.args.get("after") or 0)
-        updates = self._desk.books.read(f"orders/{query.owner}", after, ROWS_MAX) or []
-        return [
+        updates = self._after(query, f"orders/{query.owner}")
+        if isinstance(updates, ErrorInfo):
+            return updates
+        fills = (
             update
             for update in updates
             if isinstance(update.body, OrderUpdate) and isinstance(update.body.event, Fill)
-        ]
+        )
+        return list(islice(fills, _limit(query, ROWS_MAX)))
+
+    def _after(self, query: Query, stream: str) -> list[StreamUpdate] | ErrorInfo:
+        """What is kept of the stream after a number; an error where some of it is not."""
+        books = self._desk.books
+        after = int(query.args.get("after") or 0)
+        updates = books.read(stream, after, books.heads.get(stream, 0))
+        return _too_old(stream) if updates is None else updates
 
     def _positions(self, query: Query) -> Any:
         accounts = self._owned(query)
@@ -126,11 +137,13 @@ class Reads:
         return [quote for quote in found if quote is not None]
 
     def _transactions(self, query: Query) -> Any:
-        after = int(query.args.get("after") or 0)
         account = str(query.args.get("account"))
         if account not in self._owned(query):
             return _unknown("account", "no such account; see accounts.list")
-        return self._desk.books.read(f"transactions/{account}", after, ROWS_MAX) or []
+        updates = self._after(query, f"transactions/{account}")
+        if isinstance(updates, ErrorInfo):
+            return updates
+        return updates[: _limit(query, ROWS_MAX)]
 
     def _connections(self, query: Query) -> Any:
         return [
@@ -150,16 +163,20 @@ class Reads:
 
 
 def _matches(order: Order, status: str, query: Query) -> bool:
-    instrument, tag = query.args.get("instrument"), query.args.get("tag")
+    args = query.args
+    instrument, tag = args.get("instrument"), args.get("tag")
+    since_ns, until_ns = int(args.get("since_ns") or 0), int(args.get("until_ns") or sys.maxsize)
     return (
         (status in ("all", order.status.value) or (status == "open" and order.status in OPEN))
         and instrument in (None, order.instrument)
+        and args.get("account") in (None, order.account)
+        and since_ns <= order.received_ns <= until_ns
         and (tag is None or (order.terms is not None and order.terms.tag == tag))
     )
 
 
-def _limit(query: Query) -> int:
-    return max(1, min(int(query.args.get("limit") or 100), ROWS_MAX))
+def _limit(query: Query, default: int = 100) -> int:
+    return max(1, min(int(query.args.get("limit") or default), ROWS_MAX))
 
 
 def _row(order: Order) -> dict[str, Any]:
@@ -199,6 +216,17 @@ def _unknown(field: str, message: str) -> ErrorInfo:
         retry=Retry.NEVER,
         message=message,
         field=field,
+    )
+
+
+def _too_old(stream: str) -> ErrorInfo:
+    return ErrorInfo(
+        code="too_old",
+        category=Category.CLIENT,
+        outcome=Outcome.NONE,
+        retry=Retry.NEVER,
+        message=f"older than what is kept at hand; follow the stream {stream} from there",
+        field="after",
     )
 
 

@@ -67,6 +67,14 @@ NO_POSITION = _error(
     field="instrument",
 )
 
+AMEND_UNANSWERED = ErrorInfo(
+    code="amend_unanswered",
+    category=Category.VENUE,
+    outcome=Outcome.UNKNOWN,
+    retry=Retry.NEW_ID,
+    message="a restart lost the broker's answer; the stream will show if the amend took effect",
+)
+
 
 def invalid(field: str, message: str) -> ErrorInfo:
     """The order leaves the instrument's grid or bounds."""
@@ -135,4 +143,15 @@ def denied(violation: Violation | None) -> ErrorInfo:
         field=violation.field,
         rule=violation.rule,
         citation=violation.citation,
+    )
+
+
+def unanswered(what: str) -> ErrorInfo:
+    """The broker did not answer a cancel or amend: the one error here whose outcome is unknown."""
+    return ErrorInfo(
+        code=f"{what}_unanswered",
+        category=Category.VENUE,
+        outcome=Outcome.UNKNOWN,
+        retry=Retry.NEW_ID,
+        message=f"the broker did not answer the {what}; the stream will show if it took effect",
     )

@@ -86,6 +86,7 @@ class Reports:
         if intents:
             probe = m.Probe(epoch=desk.epoch, intents=intents)
             desk.to_connections.append((connection, probe))
+        self.changes.give_up_amends(connection)
 
     def _resume(self, connection: str) -> None:
         """The broker can be asked again: look for what is unknown, cancel what waits for it."""
@@ -196,8 +197,7 @@ class Reports:
         if event.broker_order_id is None:
             return None
         # Not in the books, but maybe earlier in this very draft.
-        name = ids.external_order_id(venue.settings.id, event.broker_order_id)
-        return draft.order(name)
+        return draft.at_broker(venue.settings.id, event.broker_order_id)
 
     def _external(self, draft: Draft, venue: Venue, event: VenueEvent) -> None:
         """An order we did not place comes to be known, from its creation or its first fill."""

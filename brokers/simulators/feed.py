@@ -90,6 +90,16 @@ class Feed:
             self.has_begun.clear()
             self._task = asyncio.create_task(self._play())
 
+    async def begin(self) -> None:
+        """Starts, and waits for the first tick. Raises what the source raises before it."""
+        self.start()
+        assert self._task is not None
+        first = asyncio.create_task(self.has_begun.wait())
+        await asyncio.wait({first, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        first.cancel()
+        if self._task.done():
+            self._task.result()
+
     async def stop(self) -> None:
         """Stops; the last quotes stay."""
         if self._task is not None:

@@ -8,7 +8,6 @@ unless hostility says otherwise. `python -m brokers.simulators.oanda --help` run
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import time
 from collections import Counter, deque
@@ -16,79 +15,34 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
-from msgspec import Struct
 
 from brokers.simulators.book import Account, Quote
 from brokers.simulators.bookkeeping import Clocks
 from brokers.simulators.candles import Candles
 from brokers.simulators.control import Control, count_client_ids
-from brokers.simulators.engine import Engine, EngineSettings
+from brokers.simulators.engine import Engine
 from brokers.simulators.facts import AnyFact
-from brokers.simulators.feed import Feed, FeedSettings, MarketClock
-from brokers.simulators.hostility import KIND, Fate, Hostility, disturb, draw_fate
+from brokers.simulators.feed import Feed, MarketClock
+from brokers.simulators.hostility import KIND, Fate, Hostility, draw_fate
 from brokers.simulators.market_hours import next_roll_ns
-from brokers.simulators.oanda_bodies import BadRequest, rfc3339, unix
+from brokers.simulators.oanda_bodies import rfc3339, unix
 from brokers.simulators.oanda_dialect import OandaDialect
 from brokers.simulators.oanda_replies import ENCODER, Call, Reply, error_reply
-from brokers.simulators.oanda_views import Stamp, transaction
+from brokers.simulators.oanda_settings import Login, OandaSettings
+from brokers.simulators.oanda_streams import OandaStreams
 from brokers.simulators.state import StateFile
-from brokers.simulators.streams import Listener
 from brokers.simulators.ticks import Tick, generate, read_aligned, tick_files
 
-NS = 1_000_000_000
+__all__ = ["Login", "OandaSettings", "OandaSimulator"]
+
 WRITES = frozenset({"POST", "PUT", "PATCH"})
 BODY_BYTES_MAX = 65_536
 TIMER_S = 0.25
 UNAUTHORIZED = "Insufficient authorization to perform request."
-
-
-class Login(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A bearer token and the accounts it opens (none named: all). `name` shows in the book."""
-
-    token: str = "paper-token"  # noqa: S105 - a simulator's
-    name: str = "paper"
-    accounts: tuple[str, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"Login(name={self.name!r}, token=<secret>)"
-
-
-class OandaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All settings of the simulator. `clock` says by whose time the hours are kept."""
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    engine: EngineSettings = EngineSettings()
-    logins: tuple[Login, ...] = (Login(),)
-    feed: FeedSettings = FeedSettings()
-    hostility: Hostility = Hostility()
-    clock: Literal["wall", "ticks"] = "wall"
-    restamp: bool = True
-    seed: int = 7
-    heartbeat_ms: int = 5_000
-    requests_per_s: int | None = None
-    streams_max: int = 20
-    requests_seen_max: int = 100_000
-    client_ids_max: int = 1_000_000
-    state: str | None = None
-    state_every_ms: int = 1_000
-    candles: bool = True
-
-    def __post_init__(self) -> None:
-        if not self.logins or len({x.token for x in self.logins}) != len(self.logins):
-            raise ValueError("logins: one at least, and no token twice")
-        known = {x.id for x in self.engine.accounts}
-        for login in self.logins:
-            if unknown := set(login.accounts) - known:
-                raise ValueError(f"logins: {login.name} names unknown accounts {sorted(unknown)}")
-        if self.heartbeat_ms <= 0 or self.state_every_ms <= 0:
-            raise ValueError("heartbeat_ms and state_every_ms: must be above zero")
-        if self.requests_per_s is not None and self.requests_per_s <= 0:
-            raise ValueError("requests_per_s: must be above zero, or absent")
 
 
 class _Access:
@@ -114,15 +68,6 @@ class _Access:
         return False
 
 
-class _Subscription(Struct):
-    """An open stream and what it is about."""
-
-    listener: Listener
-    account: Account
-    stamp: Stamp
-    instruments: frozenset[str] | None = None
-
-
 class OandaSimulator:
     """One simulated OANDA. Times come from `now_ns`, luck from the seed."""
 
@@ -134,20 +79,19 @@ class OandaSimulator:
         self.settings = settings = settings or OandaSettings()
         self.clock = MarketClock(now_ns, settings.clock == "ticks")
         self.luck = Random(settings.seed)  # noqa: S311 - a simulator's luck is seeded
-        self._subscriptions: dict[int, _Subscription] = {}
         self.orders_by_client_id: Counter[str] = Counter()
         self.requests_seen: deque[dict[str, Any]] = deque(maxlen=settings.requests_seen_max)
         self._candles = Candles()
-        self._is_serving = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._requests = 0
         self.url = self.stream_url = ""
-        self.hostility = Hostility()
         clocks = Clocks(now_ns, self.clock.market_ns)
-        # The engine tells of its accounts' creation while it is made: the dialect comes after.
-        self._dialect: OandaDialect | None = None
+        # The engine tells of its accounts' creation while it is made: the streams come after.
+        self._streams: OandaStreams | None = None
         self.engine = Engine(settings.engine, clocks, self._tell, self._tell_quote)
-        self.dialect = self._dialect = OandaDialect(self.engine, self._candles, lambda: self.url)
+        self.dialect = OandaDialect(self.engine, self._candles, lambda: self.url)
+        self.streams = OandaStreams(settings, self.dialect.reads, self.luck, now_ns)
+        self._streams = self.streams
         self._access = {
             f"Bearer {x.token}": _Access(x, self.engine.accounts, settings.requests_per_s)
             for x in settings.logins
@@ -184,20 +128,16 @@ class OandaSimulator:
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.url = self.stream_url = f"http://{host}:{port}"
-        self._is_serving = True
         self._spawn(self._keep_time())
         if self._state is not None:
             self._spawn(self._keep_state(self._state))
         if self.settings.feed.source != "none":
-            self.player.start()
-            await self.player.has_begun.wait()
+            await self.player.begin()
 
     async def stop(self) -> None:
         """Stops the market, drops the streams, saves the state."""
-        self._is_serving = False
         await self.player.stop()
-        for subscription in list(self._subscriptions.values()):
-            subscription.listener.cut()
+        self.streams.cut_all()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
@@ -229,7 +169,7 @@ class OandaSimulator:
 
     def be_hostile(self, hostility: Hostility) -> None:
         """Sets the faults from now on."""
-        self.hostility = hostility
+        self.hostility = self.streams.hostility = hostility
         is_guarded = hostility.unique_client_ids
         self.engine.client_ids = self.settings.engine.client_ids if is_guarded else "off"
 
@@ -262,48 +202,16 @@ class OandaSimulator:
     def _tell_quote(self, quote: Quote) -> None:
         if self.settings.candles:
             self._candles.add(quote)
-        lines: dict[Stamp, bytes] = {}
-        for subscription in self._subscriptions.values():
-            wanted = subscription.instruments
-            if wanted is None or quote.instrument not in wanted:
-                continue
-            stamp = subscription.stamp
-            if stamp not in lines:
-                lines[stamp] = self.dialect.reads.price_line(quote.instrument, stamp) or b""
-            self._tell_line(subscription, lines[stamp])
-
-    # -- the event stream
+        self.streams.tell_quote(quote)
 
     def _tell(self, account: Account, act: list[AnyFact]) -> None:
-        if self._dialect is None:
+        if self._streams is None:
             return
-        raws = self._dialect.render(account, act)
+        raws = self.dialect.render(account, act)
         count_client_ids(act, self.orders_by_client_id)
         if len(self.orders_by_client_id) > self.settings.client_ids_max:
             self.orders_by_client_id.clear()
-        if not self._is_serving or not self._subscriptions:
-            return
-        lines = [bytes(x) for x in raws]
-        if self.hostility.stream_first:
-            self._publish(account, act, lines)
-        else:
-            asyncio.get_running_loop().call_soon(self._publish, account, act, lines)
-
-    def _publish(self, account: Account, act: list[AnyFact], lines: list[bytes]) -> None:
-        for subscription in self._subscriptions.values():
-            if subscription.instruments is not None or subscription.account is not account:
-                continue
-            own = lines
-            if subscription.stamp is not rfc3339:
-                own = [ENCODER.encode(transaction(account, x, subscription.stamp)) for x in act]
-            for line in disturb(self.hostility, self.luck, own):
-                self._tell_line(subscription, line)
-
-    def _tell_line(self, subscription: _Subscription, line: bytes) -> None:
-        if self.hostility.cut_stream and self.luck.random() < self.hostility.cut_stream:
-            subscription.listener.cut()
-        else:
-            subscription.listener.tell(line)
+        self._streams.tell_act(account, act, [bytes(x) for x in raws])
 
     # -- requests
 
@@ -327,7 +235,8 @@ class OandaSimulator:
         stamp = unix if request.headers.get("Accept-Datetime-Format") == "UNIX" else rfc3339
         call = Call(account, "", b"", query, stamp)
         if tail[-1:] == ["stream"]:
-            return await self._stream(request, call, tail)
+            found = await self.streams.open(request, call, tail)
+            return self._respond(found) if isinstance(found, Reply) else found
         return await self._handle_call(request, call, tail, access)
 
     async def _handle_call(
@@ -432,54 +341,6 @@ class OandaSimulator:
             return web.Response(status=403)
         status, body = await self._control.answer(request.method, path, await request.read())
         return web.Response(status=status, body=body, content_type="application/json")
-
-    # -- streams
-
-    async def _stream(
-        self, request: web.BaseRequest, call: Call, tail: list[str]
-    ) -> web.StreamResponse:
-        if request.method != "GET":
-            return self._respond(error_reply(405, "Method Not Allowed"))
-        if len(self._subscriptions) >= self.settings.streams_max:
-            return self._respond(error_reply(429, "Too many streams"))
-        if tail == ["transactions", "stream"]:
-            return await self._run(request, _Subscription(Listener(), call.account, call.stamp))
-        if tail != ["pricing", "stream"]:
-            return self._respond(error_reply(404, "The path specified does not exist"))
-        wanted = call.parameters()
-        try:
-            names = self.dialect.reads.priced(wanted.get("instruments"))
-        except BadRequest as error:
-            return self._respond(error_reply(400, str(error)))
-        subscription = _Subscription(Listener(), call.account, call.stamp, frozenset(names))
-        if wanted.get("snapshot", "true").lower() != "false":
-            for name in names:
-                line = self.dialect.reads.price_line(name, call.stamp)
-                if line is not None:
-                    subscription.listener.tell(line)
-        return await self._run(request, subscription)
-
-    async def _run(
-        self, request: web.BaseRequest, subscription: _Subscription
-    ) -> web.StreamResponse:
-        key = id(subscription)
-        self._subscriptions[key] = subscription
-        try:
-            with contextlib.suppress(ConnectionError):
-                return await subscription.listener.run(
-                    request,
-                    lambda: self._heartbeat(subscription),
-                    self.settings.heartbeat_ms / 1000,
-                )
-            return web.Response()
-        finally:
-            del self._subscriptions[key]
-
-    def _heartbeat(self, subscription: _Subscription) -> bytes:
-        beat = {"type": "HEARTBEAT", "time": subscription.stamp(self.clock.now_ns())}
-        if subscription.instruments is None:
-            beat["lastTransactionID"] = str(subscription.account.last_id)
-        return ENCODER.encode(beat)
 
 
 def _refuse_account(name: str) -> Reply:

@@ -25,9 +25,11 @@ CARD = RuleCard(
     jurisdiction="US",
     effective_from=NFA_CURRENT.effective_from,
     confirmed_on=date(2026, 11, 21),
-    opens_only=True,
     zone="America/Chicago",
 )
+
+
+WAIT = "the same order once the one that reverses the position is settled"
 
 
 def us_fx_leverage(_settings: ComplianceSettings) -> Check:
@@ -36,10 +38,13 @@ def us_fx_leverage(_settings: ComplianceSettings) -> Check:
 
 
 def leverage_check(card: RuleCard) -> Check:
-    """The check, speaking for a card."""
+    """The check, speaking for a card. What cannot raise the worst case is not asked for margin."""
 
     def check(_order: NewOrder, context: Context) -> Violation | None:
-        exposure = context.exposure
+        exposure, holding = context.exposure, context.holding
+        worst = _worst_with(context, context.leaves)
+        if not context.is_opening and worst <= holding.worst():
+            return None
         unpriced = _find_unpriced(context)
         if unpriced:
             return _refuse(
@@ -47,12 +52,21 @@ def leverage_check(card: RuleCard) -> Check:
             )
         if exposure.equity is None:
             return _refuse(card, "no_balances", "the account's equity is not known")
-        needed = exposure.required_with(context.holding, context.sign, context.leaves)
+        needed = exposure.required_at(holding, worst)
         if needed <= exposure.required or ceil_cent(needed) <= exposure.equity:
             return None
-        return _too_much(card, context, exposure.equity)
+        return _too_much(card, context, needed, exposure.equity)
 
     return check
+
+
+def _worst_with(context: Context, quantity: Decimal) -> Decimal:
+    return context.holding.worst_with(
+        context.sign,
+        quantity,
+        is_immediate=context.is_immediate,
+        only_reduces=context.only_reduces,
+    )
 
 
 def deposit_of(context: Context, quantity: Decimal) -> Deposit:
@@ -81,12 +95,10 @@ def _refuse(card: RuleCard, code: str, message: str) -> Violation:
     )
 
 
-def _too_much(card: RuleCard, context: Context, equity: Decimal) -> Violation:
-    exposure, holding = context.exposure, context.holding
-    needed = exposure.required_with(holding, context.sign, context.leaves)
+def _too_much(card: RuleCard, context: Context, needed: Decimal, equity: Decimal) -> Violation:
     alone = deposit_of(context, context.leaves)
-    fits = _largest_that_fits(context.sign, context, equity)
     leverage = min(alone.notional / equity, PRICE_MAX) if equity > 0 else PRICE_MAX
+    fits = f"largest quantity that fits: {plain(_largest_that_fits(context, equity))}"
     return Violation(
         code="leverage",
         rule=card.id,
@@ -101,17 +113,19 @@ def _too_much(card: RuleCard, context: Context, equity: Decimal) -> Violation:
             "equity": plain(equity),
             "order_leverage": plain(round(leverage, 1)),
         },
-        would_pass=f"largest quantity that fits: {plain(fits)}",
+        # An exit needs margin only beside an order that reverses the position meanwhile.
+        would_pass=WAIT if context.only_reduces else fits,
     )
 
 
-def _largest_that_fits(sign: int, context: Context, equity: Decimal) -> Decimal:
+def _largest_that_fits(context: Context, equity: Decimal) -> Decimal:
     """In whole lots. Computed with room for rounding up, so one lot more may fit still."""
     exposure, holding, lot = context.exposure, context.holding, context.instrument.lot
     rate = exposure.buckets[holding.base].rate or ZERO
     cents = equity.quantize(CENT, rounding=ROUND_DOWN)
     room = max(cents - exposure.required - STEP * (rate + 2), ZERO)
     worst = holding.worst() + room / (holding.unit_weight * rate)
-    fits = whole_lots(max(holding.headroom(sign, worst), ZERO), lot)
-    more = exposure.required_with(holding, sign, fits + lot)
+    headroom = holding.headroom(context.sign, worst, is_immediate=context.is_immediate)
+    fits = whole_lots(max(headroom, ZERO), lot)
+    more = exposure.required_at(holding, _worst_with(context, fits + lot))
     return fits + lot if ceil_cent(more) <= equity else fits

@@ -15,7 +15,6 @@ CARD = RuleCard(
     jurisdiction="US",
     effective_from=CFTC_SIMPLE.effective_from,
     confirmed_on=date(2026, 11, 21),
-    opens_only=True,
     zone="America/Chicago",
 )
 

@@ -451,9 +451,7 @@ class World:
 
     def changed(self, state: SessionState, name: str = PAPER) -> m.StateChanged:
         return m.StateChanged(
-            state=ConnectionState(
-                connection=name, state=state, reason="told", since_ns=self.utc_ns
-            )
+            state=ConnectionState(connection=name, state=state, reason="told", since_ns=self.utc_ns)
         )
 
     def settle(self) -> None:

@@ -33,7 +33,7 @@ from domain import ids
 from domain.accounts import SessionState
 from domain.errors import Outcome, Retry
 from domain.lifecycle import Status
-from domain.orders import OrderType, TimeInForce
+from domain.orders import OrderType, TimeInForce, Trailing
 from domain.records import HaltScope, Ordered
 from domain.screening import Candidate, ScreenAnswer, ScreenRequest, Verdict
 from ledger.journal import JournalSettings, LocalJournal, init
@@ -443,8 +443,8 @@ def test_two_connections_keep_their_queues_apart() -> None:
     second = connection_settings(id="paper-2", account="acc-2", credits=1)
     world = World(first, second).open()
     for number in (1, 2):
-        world.place(new_order(f"a-{number}", account=ACCOUNT))
         world.place(new_order(f"b-{number}", account="acc-2"))
+        world.place(new_order(f"a-{number}", account=ACCOUNT))
     world.accept("a-1", "x-a")
     assert [world.status(name) for name in ("a-2", "b-2")] == ["sending", "ready"]
     world.accept("b-1", "x-b")
@@ -537,8 +537,6 @@ def test_a_ready_order_counts_in_exposure_after_compliance_restarts() -> None:
 
 
 def test_a_trailing_stop_has_its_own_grid(world: World) -> None:
-    from domain.orders import Trailing
-
     order = new_order(
         type=OrderType.TRAILING_STOP,
         time_in_force=TimeInForce.GTC,

@@ -219,5 +219,3 @@ def external(quantity: int = 1000, **words: Any) -> ev.External:
 
 def halted(scope: Any, subject: str = "*") -> Halted:
     return Halted(scope=scope, subject=subject, by="admin", reason="test")
-
-

@@ -1,4 +1,4 @@
-"""A broker that nets, keeps lots, and does as told unless that breaks FIFO: the stateful test's world."""
+"""A broker that nets, keeps lots, and does as told unless that breaks FIFO."""
 
 from __future__ import annotations
 
@@ -54,9 +54,7 @@ class FifoBroker:
         same_size = [other.lot_id for other in held.lots if abs(other.quantity) == size]
         if number and (quantity != size or same_size[0] != lot.lot_id):
             raise FifoBroken(f"{lot.lot_id} closed before {names[0]}")
-        closed = LotClosed(
-            lot_id=lot.lot_id, quantity=quantity * order.side.sign, price=Decimal(1)
-        )
+        closed = LotClosed(lot_id=lot.lot_id, quantity=quantity * order.side.sign, price=Decimal(1))
         return self._settle(order, (closed,), (), at_ns, quantity)
 
     def _consume(
@@ -75,9 +73,7 @@ class FifoBroker:
             return ()
         self._lots += 1
         name = f"L{self._lots}"
-        return (
-            LotOpened(lot_id=name, quantity=signed, price=Decimal(1), has_bracket=has_bracket),
-        )
+        return (LotOpened(lot_id=name, quantity=signed, price=Decimal(1), has_bracket=has_bracket),)
 
     def _settle(
         self,
@@ -100,9 +96,7 @@ class FifoBroker:
 def has_twin_of_protected(position: Position) -> bool:
     """True where a lot with a bracket has another lot of its size beside it."""
     sizes = [abs(lot.quantity) for lot in position.lots]
-    return any(
-        lot.has_bracket and sizes.count(abs(lot.quantity)) > 1 for lot in position.lots
-    )
+    return any(lot.has_bracket and sizes.count(abs(lot.quantity)) > 1 for lot in position.lots)
 
 
 def is_certain(order: NewOrder) -> bool:

@@ -21,7 +21,6 @@ from msgspec.structs import replace
 from compliance.deposits import find_deposit_faults, in_force, option_deposit, pair_rate
 from compliance.magnitude import ceil_cent
 from compliance.rules.oanda_unique_size import check_attach
-from compliance.rules.us_fx_leverage import deposit_of
 from compliance.screen import Screener
 from compliance.settings import Restriction
 from domain.orders import Bracket, NewOrder, OrderType, PositionEffect, Side, StopLoss, TimeInForce
@@ -152,7 +151,7 @@ def share_order(words: Facts) -> NewOrder:
 
 def market_desk(given: Facts, order: NewOrder) -> tuple[Desk, tuple[Any, ...]]:
     limits = given["limits"]
-    restricted = given.get("restricted", given.get("restricted_list", []))
+    restricted: Any = given.get("restricted", given.get("restricted_list", ()))
     names = [restricted] if isinstance(restricted, str) else restricted
     settings = replace(
         LOOSE,
@@ -171,10 +170,11 @@ def market_desk(given: Facts, order: NewOrder) -> tuple[Desk, tuple[Any, ...]]:
         instruments=(stock(order.instrument),),
         halts=(halted(HaltScope.ALL),) if is_killed else (),
     )
-    bid, ask = given.get("nbbo", [order.limit_price, order.limit_price]) or (None, None)
-    if bid is None:
+    touch = given.get("nbbo", (order.limit_price, order.limit_price))
+    if touch is None or touch[0] is None:
         return desk, ()
-    return desk, (replace(rate(order.instrument), bid=number(bid), ask=number(ask)),)
+    bid, ask = (number(price) for price in touch)
+    return desk, (replace(rate(order.instrument), bid=bid, ask=ask),)
 
 
 def run_market_access(given: Facts, when: Facts, expect: Facts) -> None:
@@ -233,8 +233,8 @@ def fifo_desk(given: Facts, *, is_instructed: bool) -> tuple[Desk, Position]:
     symbol = held[0].instrument if held else "EUR/USD"
     mine = replace(position(*held), instrument=symbol)
     books = [snapshot(mine, equity="1000000000")]
-    for name in given.get("other_accounts", {}):
-        books.append(snapshot(equity="1000000000", account=broker_account(account=name)))
+    others = [broker_account(account=name) for name in given.get("other_accounts", {})]
+    books += [snapshot(equity="1000000000", account=other) for other in others]
     settings = replace(LOOSE, lot_close_is_instructed=is_instructed)
     return Desk(*books, settings=settings), mine
 

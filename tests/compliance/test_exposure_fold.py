@@ -1,4 +1,4 @@
-"""Reservations: made by the screen, moved by updates, whatever their order and however often told."""
+"""Reservations: made by the screen, moved by updates, told twice and late."""
 
 from __future__ import annotations
 

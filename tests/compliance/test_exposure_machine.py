@@ -53,6 +53,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "limit_price": Decimal("1.1"),
     },
 }
+OUTSIDE_MAX = 2
 SIZES = st.sampled_from([500, 1000, 2000, 3000, 5000])
 
 
@@ -79,7 +80,12 @@ class Trading(RuleBasedStateMachine):
     def value_nothing(self) -> None:
         self.desk.ask(new_order(1), rates=PRICES, is_dry_run=True)
 
-    @rule(pair=st.sampled_from(PAIRS), kind=st.sampled_from(sorted(KINDS)), size=SIZES, buys=st.booleans())
+    @rule(
+        pair=st.sampled_from(PAIRS),
+        kind=st.sampled_from(sorted(KINDS)),
+        size=SIZES,
+        buys=st.booleans(),
+    )
     def place(self, pair: str, kind: str, size: int, buys: bool) -> None:
         signed = size if buys else -size
         price = {"limit_price": Decimal(165)} if kind == "limit" and pair == "EUR/JPY" else {}
@@ -114,6 +120,7 @@ class Trading(RuleBasedStateMachine):
         self.desk.ask(new_order(size, instrument=pair), name, rates=PRICES)
         self.desk.screener.release(name)
 
+    @precondition(lambda self: sum(name[0] == "x" for name in self.orders) < OUTSIDE_MAX)
     @rule(pair=st.sampled_from(PAIRS), size=SIZES, buys=st.booleans())
     def place_outside(self, pair: str, size: int, buys: bool) -> None:
         self._deliver()
@@ -319,8 +326,20 @@ class Trading(RuleBasedStateMachine):
             covers, exits = (self._reserved(pair, sign, reducing=True) for sign in (1, -1))
             high = held + buys + (min(covers, -held) if held < 0 else 0)
             low = held - sells - (min(exits, held) if held > 0 else 0)
-            total += max(abs(high), abs(low)) * PERCENT[pair]
+            rests = self._resting(pair, -1 if held >= 0 else 1)
+            total += max(abs(high), abs(low), rests) * PERCENT[pair]
         return total * Decimal("1.1")
+
+    def _resting(self, pair: str, sign: int) -> Decimal:
+        everything = dict(self.orders)
+        self.orders = {
+            name: order
+            for name, order in everything.items()
+            if order.terms is None or order.terms.type is OrderType.LIMIT
+        }
+        total = self._reserved(pair, sign, reducing=False)
+        self.orders = everything
+        return total
 
     def _reserved(self, pair: str, sign: int, *, reducing: bool) -> Decimal:
         total = Decimal(0)

@@ -146,7 +146,9 @@ def test_the_same_order_within_the_window_is_refused_whatever_its_client_id() ->
         {"instrument": "GBP/USD"},
     ],
 )
-def test_an_order_that_differs_in_what_it_asks_for_is_no_duplicate(words: dict[str, object]) -> None:
+def test_an_order_that_differs_in_what_it_asks_for_is_no_duplicate(
+    words: dict[str, object],
+) -> None:
     desk = Desk(settings=replace(LOOSE, duplicate_window_ms=500))
     desk.ask(new_order())
     plain = {"quantity": 1000, **words}

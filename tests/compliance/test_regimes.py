@@ -162,9 +162,7 @@ def test_a_regime_holds_between_its_dates_and_for_its_account_types(
     )
     monkeypatch.setattr(regimes, "REGIMES", (row,))
     account = broker_account(regime="dated")
-    found = [
-        regimes.choose_regime(account, "dated", NOW + days * DAY_NS) for days in (-1, 0, 1)
-    ]
+    found = [regimes.choose_regime(account, "dated", NOW + days * DAY_NS) for days in (-1, 0, 1)]
     assert found == [None, row, None]
     cash = broker_account(regime="dated", type=AccountType.CASH)
     assert regimes.choose_regime(cash, "dated", NOW) is None

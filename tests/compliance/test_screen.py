@@ -45,7 +45,10 @@ def two_accounts(*equities: str, **words: Any) -> Desk:
 def test_the_first_candidate_that_passes_reserves_and_no_more_are_asked() -> None:
     desk = two_accounts("1", "1000")
     answer = desk.ask(new_order(1000), candidates=BOTH)
-    assert [v.violation.code if v.violation else None for v in answer.verdicts] == ["leverage", None]
+    assert [v.violation.code if v.violation else None for v in answer.verdicts] == [
+        "leverage",
+        None,
+    ]
     assert answer.passed is not None
     assert answer.passed.candidate == SECOND
     assert desk.reserved(account="acct-2") == (1000, 0)
@@ -172,7 +175,8 @@ def test_a_pair_quoted_both_ways_converts_by_the_newer() -> None:
     book.put(rate("USD/EUR", "0.5"))
     found = book.convert("EUR", "USD")
     assert found is not None
-    assert (found.rate, found.at_ns) == (2, NOW)
+    assert found.rate == 2
+    assert found.at_ns == NOW
 
 
 def test_a_conversion_may_pass_through_the_euro_where_the_dollar_is_stale() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from compliance.deposits import NFA_CURRENT, find_deposit_faults, pair_rate
+from compliance.deposits import NFA_CURRENT, find_deposit_faults, option_deposit, pair_rate
 from domain.accounts import AccountBalances
 from domain.instruments import AssetClass
 from domain.lifecycle import Status
@@ -36,7 +36,9 @@ def desk_with(equity: str, *held: int, **words: Any) -> Desk:
     return Desk(snapshot(position(*lots(*held)), equity=equity), **words)
 
 
-def test_an_order_whose_deposit_is_just_covered_passes_and_one_unit_more_is_told_what_fits() -> None:
+def test_an_order_whose_deposit_is_just_covered_passes_and_one_unit_more_is_told_what_fits() -> (
+    None
+):
     assert desk_with("1000").code(new_order(45454)) == "pass"
     violation = desk_with("1000").verdict(new_order(45455)).violation
     assert violation is not None
@@ -99,6 +101,33 @@ def test_a_reducing_order_under_way_gives_others_less_room() -> None:
     assert short.code(limit_order(10_001)) == "leverage"
 
 
+def test_a_resting_order_is_covered_as_if_the_position_it_reverses_were_gone() -> None:
+    assert desk_with("220", -1000).code(limit_order(10_000)) == "pass"
+    violation = desk_with("220", -1000).verdict(limit_order(10_001)).violation
+    assert violation is not None
+    assert violation.would_pass == "largest quantity that fits: 10000"
+
+
+def test_an_exit_beside_a_resting_order_needs_no_margin_and_breaks_no_limit() -> None:
+    desk = desk_with("220", -1000)
+    desk.ask(limit_order(10_000))
+    assert desk.code(new_order(1000, reduce_only=True)) == "pass"
+    assert desk.screener.book.accounts[ACCOUNT].required <= 220
+
+
+def test_an_exit_that_would_carry_a_reversal_under_way_too_far_waits_for_it() -> None:
+    desk = desk_with("220", -10_000)
+    assert desk.code(new_order(20_000), "o-1") == "pass"
+    violation = desk.verdict(new_order(10_000, reduce_only=True)).violation
+    assert violation is not None
+    assert violation.code == "leverage"
+    assert (
+        violation.would_pass == "the same order once the one that reverses the position is settled"
+    )
+    desk.tell(order_update("o-1", 2, status=Status.REJECTED, leaves=0))
+    assert desk.code(new_order(10_000, reduce_only=True)) == "pass"
+
+
 @pytest.mark.parametrize("equity", ["0", "-5"])
 def test_without_equity_nothing_opens(equity: str) -> None:
     violation = desk_with(equity).verdict(new_order(1)).violation
@@ -154,6 +183,12 @@ def test_a_percent_below_the_current_one_is_a_fault() -> None:
     assert len(find_deposit_faults({"EUR": Decimal("NaN"), "USD": Decimal(101)})) == 2
 
 
+def test_a_short_option_ties_up_the_deposit_and_the_premium_a_long_one_the_premium() -> None:
+    amounts = Decimal(100_000), Decimal("0.02"), Decimal(850)
+    assert option_deposit(*amounts, is_short=True) == 2850
+    assert option_deposit(*amounts, is_short=False) == 850
+
+
 def test_the_simple_regime_gives_the_yen_fifty_to_one() -> None:
     account = broker_account(regime="us_forex_simple")
     order = new_order(100_000, instrument="USD/JPY")
@@ -163,7 +198,9 @@ def test_the_simple_regime_gives_the_yen_fifty_to_one() -> None:
 
 
 def test_what_is_not_forex_must_be_paid_whole() -> None:
-    desk = Desk(snapshot(equity="1000"), instruments=(forex("XAU/USD", asset_class=AssetClass.METAL),))
+    desk = Desk(
+        snapshot(equity="1000"), instruments=(forex("XAU/USD", asset_class=AssetClass.METAL),)
+    )
     quotes = (rate("XAU/USD", "1000"),)
     assert desk.code(new_order(1, instrument="XAU/USD"), rates=quotes) == "pass"
     assert desk.code(new_order(1, instrument="XAU/USD"), rates=quotes) == "leverage"

@@ -152,24 +152,26 @@ async def test_each_event_is_applied_once_though_the_server_dies_mid_stream(
     tmp_path: Path, codec: str
 ) -> None:
     heard = Heard()
-    async with a_world(tmp_path, **FAST) as world:
-        async with a_client(world, codec=codec, on_event=heard) as client:
-            feed = client.updates()
-            for life in range(4):
-                await until(lambda n=life: client._is_open and client.reconnects == n)
-                for seq in range(life * 50 + 1, life * 50 + 51):
-                    world.router.publish(an_update(seq))
-                    if seq % 7 == life:
-                        await asyncio.sleep(0)
-                await world.kill()
-                await world.start()
-            world.router.publish(an_update(201))
-            await until(lambda: client.cursors.get(OWN) == 201 and client._is_open)
-            assert heard.seqs == list(range(1, 202))
-            assert [(await anext(feed)).seq for _ in range(201)] == heard.seqs
-            assert client.reconnects == 4
-            generations = [login.generation for login in world.router.of(Login)]
-            assert generations == sorted(set(generations))
+    async with (
+        a_world(tmp_path, **FAST) as world,
+        a_client(world, codec=codec, on_event=heard) as client,
+    ):
+        feed = client.updates()
+        for life in range(4):
+            await until(lambda n=life: client._is_open and client.reconnects == n)
+            for seq in range(life * 50 + 1, life * 50 + 51):
+                world.router.publish(an_update(seq))
+                if seq % 7 == life:
+                    await asyncio.sleep(0)
+            await world.kill()
+            await world.start()
+        world.router.publish(an_update(201))
+        await until(lambda: client.cursors.get(OWN) == 201 and client._is_open)
+        assert heard.seqs == list(range(1, 202))
+        assert [(await anext(feed)).seq for _ in range(201)] == heard.seqs
+        assert client.reconnects == 4
+        generations = [login.generation for login in world.router.of(Login)]
+        assert generations == sorted(set(generations))
 
 
 @pytest.mark.asyncio
@@ -272,24 +274,26 @@ async def test_a_silent_server_is_left_for_a_new_connection(tmp_path: Path) -> N
 @pytest.mark.asyncio
 async def test_streams_and_quotes_are_followed_again_after_a_reconnect(tmp_path: Path) -> None:
     heard: list[str] = []
-    async with a_world(tmp_path, **FAST) as world:
-        async with a_client(world, on_event=lambda ev: heard.append(ev.stream)) as client:
-            await client.follow("connections")
-            await client.follow(f"account/{ACCOUNT}", after=0)
-            quotes = client.quotes("EUR/USD")
-            first = asyncio.create_task(anext(quotes))
-            await until(lambda: world.router.watched == ["EUR/USD"])
-            await world.kill()
-            world.router.watched.clear()
-            await world.start()
-            await until(lambda: world.router.watched == ["EUR/USD"])
-            world.server.deliver_quote(a_quote(5))
-            assert (await first).update == 5
-            world.router.publish(an_update(1, f"account/{ACCOUNT}"))
-            world.router.publish(an_update(1, "connections"))
-            await until(lambda: len(heard) == 2)
-            assert sorted(heard) == [f"account/{ACCOUNT}", "connections"]
-            await quotes.aclose()  # type: ignore[attr-defined]
+    async with (
+        a_world(tmp_path, **FAST) as world,
+        a_client(world, on_event=lambda ev: heard.append(ev.stream)) as client,
+    ):
+        await client.follow("connections")
+        await client.follow(f"account/{ACCOUNT}", after=0)
+        quotes = client.quotes("EUR/USD")
+        first = asyncio.create_task(anext(quotes))
+        await until(lambda: world.router.watched == ["EUR/USD"])
+        await world.kill()
+        world.router.watched.clear()
+        await world.start()
+        await until(lambda: world.router.watched == ["EUR/USD"])
+        world.server.deliver_quote(a_quote(5))
+        assert (await first).update == 5
+        world.router.publish(an_update(1, f"account/{ACCOUNT}"))
+        world.router.publish(an_update(1, "connections"))
+        await until(lambda: len(heard) == 2)
+        assert sorted(heard) == [f"account/{ACCOUNT}", "connections"]
+        await quotes.aclose()  # type: ignore[attr-defined]
 
 
 @pytest.mark.asyncio

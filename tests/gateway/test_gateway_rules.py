@@ -85,7 +85,9 @@ STRANGERS: list[tuple[Any, str]] = [
     (wire.OrderCancel(id="r", cseq=1, cancel=CancelOrder(account=FOREIGN)), "cancel.account"),
     (
         wire.PositionClose(
-            id="r", cseq=1, close=ClosePosition(client_order_id="c", account=FOREIGN, instrument="A")
+            id="r",
+            cseq=1,
+            close=ClosePosition(client_order_id="c", account=FOREIGN, instrument="A"),
         ),
         "close.account",
     ),

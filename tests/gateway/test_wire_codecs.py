@@ -134,7 +134,7 @@ BAD = [
     ({**NEW, "order": {**ORDER, "expire_at_ns": 1.0}}, "wrong_type", "order.expire_at_ns"),
     ({**NEW, "order": {**ORDER, "bracket": {"stop_loss": {"distance": 1}}}}, "wrong_type",
      "order.bracket.stop_loss.distance"),
-    ({**NEW, "order": {k: v for k, v in ORDER.items() if k != "side"}}, "missing_field", "order.side"),
+    ({**NEW, "order": {"client_order_id": "a"}}, "missing_field", "order.instrument"),
     ({**NEW, "cseq": 0, "order": ORDER}, "out_of_range", "cseq"),
     ({**NEW, "t": "order.steal"}, "unknown_request", "t"),
     ({"id": "r1"}, "missing_field", "t"),

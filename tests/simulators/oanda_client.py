@@ -84,13 +84,14 @@ class Client:
 @contextlib.asynccontextmanager
 async def served(**settings: Any) -> AsyncIterator[Client]:
     """A running simulator with two quotes, and a client of it."""
-    async with OandaSimulator(OandaSettings(**settings)) as sim:
-        # One connection at a time: a dropped one must not be replaced behind the test's back.
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as session:
-            client = Client(sim, session)
-            if settings.get("feed") is None:
-                await client.control("POST", "/ticks", {"ticks": TICKS})
-            yield client
+    async with (
+        OandaSimulator(OandaSettings(**settings)) as sim,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as session,
+    ):
+        client = Client(sim, session)
+        if settings.get("feed") is None:
+            await client.control("POST", "/ticks", {"ticks": TICKS})
+        yield client
 
 
 async def next_line(lines: asyncio.Queue[Any], kind: str) -> Any:

@@ -387,7 +387,7 @@ async def test_a_stream_left_by_its_client_is_forgotten():
         async with client.lines("/transactions/stream") as lines:
             await next_line(lines, "HEARTBEAT")
         async with asyncio.timeout(10):
-            while client.sim._subscriptions:
+            while client.sim.streams.count:
                 await asyncio.sleep(0.005)
         assert (await client.order())[0] == 201
 

@@ -153,7 +153,7 @@ async def test_it_hears_both_streams():
             )
         )
         async with asyncio.timeout(10):
-            while len(client.sim._subscriptions) < 2:
+            while client.sim.streams.count < 2:
                 await asyncio.sleep(0.005)
             await client.order()
             heard, seen = await events, await prices

@@ -270,6 +270,14 @@ def test_wrong_settings_end_the_program_with_a_message(arguments, capsys):
     assert capsys.readouterr().err.startswith("simulator: ")
 
 
+@pytest.mark.parametrize("rows", [None, "x,y", "ts_utc_ns,instrument,bid,ask\n5,EUR_USD,2,1"])
+def test_ticks_that_cannot_be_played_end_the_program_with_a_message(rows, tmp_path, capsys):
+    if rows is not None:
+        (tmp_path / "a.csv").write_text(rows)
+    assert main(["--ticks", str(tmp_path)]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
 @contextlib.asynccontextmanager
 async def program(*arguments: str):
     """The simulator as a process, and its ready line."""
@@ -294,15 +302,19 @@ async def test_the_program_says_where_it_listens_and_stops_cleanly(number, tmp_p
     ticks.write_text("\n".join(rows) + "\n")
     state = tmp_path / "state"
     arguments = ("--ticks", str(tmp_path), "--speed", "10", "--seed", "7", "--state", str(state))
+    arguments += ("--facts", str(tmp_path / "facts.json"))
     async with program(*arguments) as (process, ready):
-        async with aiohttp.ClientSession() as session:
-            url = f"{ready['url']}/v3/accounts"
-            headers = {"Authorization": "Bearer paper-token"}
-            async with session.get(url, headers=headers) as answer:
-                assert answer.status == 200
+        url = f"{ready['url']}/v3/accounts"
+        headers = {"Authorization": "Bearer paper-token"}
+        async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
+            assert answer.status == 200
+        async with asyncio.timeout(10):
+            while not (tmp_path / "facts.json").exists():
+                await asyncio.sleep(0.005)
         process.send_signal(number)
         assert await process.wait() == 0
     assert state.exists()
+    assert json.loads((tmp_path / "facts.json").read_text()) == ready
     assert ready["stream_url"] == ready["url"]
 
 
@@ -310,16 +322,17 @@ async def test_the_program_says_where_it_listens_and_stops_cleanly(number, tmp_p
 async def test_two_runs_of_one_seed_make_the_same_book():
     async def run() -> list:
         settings = OandaSettings(feed=FeedSettings(source="none"), seed=11)
-        async with OandaSimulator(settings, now_ns=lambda: 1_577_880_000_000_000_000) as sim:
-            async with aiohttp.ClientSession() as session:
-                client = Client(sim, session)
-                await client.control("POST", "/ticks", {"ticks": TICKS})
-                faults = {"failed_ignored": 0.5}
-                await client.control("POST", "/hostility", faults)
-                for number in range(30):
-                    await client.order(units=str(number + 1))
-                found = await client.control("GET", "/book")
-                return [found["fills"], found["accounts"]]
+        async with (
+            OandaSimulator(settings, now_ns=lambda: 1_577_880_000_000_000_000) as sim,
+            aiohttp.ClientSession() as session,
+        ):
+            client = Client(sim, session)
+            await client.control("POST", "/ticks", {"ticks": TICKS})
+            await client.control("POST", "/hostility", {"failed_ignored": 0.5})
+            for number in range(30):
+                await client.order(units=str(number + 1))
+            found = await client.control("GET", "/book")
+            return [found["fills"], found["accounts"]]
 
     first, second = await run(), await run()
     assert first == second

@@ -72,6 +72,13 @@ def test_a_cross_is_converted_through_the_dollar():
     assert fill.gain == D(1) / D("109.010") * D("0.96000")
 
 
+def test_margin_of_what_has_no_rate_of_its_own_follows_its_price():
+    world = World()
+    world.quote("40000.00", "40010.00", instrument="BTC_USDT")
+    act = world.market("0.5", instrument="BTC_USDT")
+    assert fill_of(act).opened.margin == D("10001.2500")
+
+
 def test_an_order_in_a_currency_without_a_rate_ends():
     world = World(account={"currency": "CHF"})
     world.quote("120.000", "120.010", instrument="EUR_JPY")

@@ -83,30 +83,36 @@ async def test_without_unique_ids_an_order_sent_twice_is_two_orders():
 
 @pytest.mark.asyncio
 async def test_events_may_come_twice():
-    async with served(hostility=Hostility(repeated_event=1.0)) as client:
-        async with client.lines("/transactions/stream") as lines:
-            await client.order()
-            first = await next_line(lines, "MARKET_ORDER")
-            assert await next_line(lines, "MARKET_ORDER") == first
+    async with (
+        served(hostility=Hostility(repeated_event=1.0)) as client,
+        client.lines("/transactions/stream") as lines,
+    ):
+        await client.order()
+        first = await next_line(lines, "MARKET_ORDER")
+        assert await next_line(lines, "MARKET_ORDER") == first
 
 
 @pytest.mark.asyncio
 async def test_events_may_come_in_another_order():
-    async with served(hostility=Hostility(reordered_event=1.0)) as client:
-        async with client.lines("/transactions/stream") as lines:
-            await next_line(lines, "HEARTBEAT")
-            await client.order()
-            kinds = [(await lines.get())["type"] for _ in range(2)]
+    async with (
+        served(hostility=Hostility(reordered_event=1.0)) as client,
+        client.lines("/transactions/stream") as lines,
+    ):
+        await next_line(lines, "HEARTBEAT")
+        await client.order()
+        kinds = [(await lines.get())["type"] for _ in range(2)]
     assert kinds == ["ORDER_FILL", "MARKET_ORDER"]
 
 
 @pytest.mark.asyncio
 async def test_a_stream_may_be_cut():
-    async with served(hostility=Hostility(cut_stream=1.0)) as client:
-        async with client.lines("/transactions/stream") as lines:
-            await next_line(lines, "HEARTBEAT")
-            await client.order()
-            assert await next_line(lines, "NEVER") is None
+    async with (
+        served(hostility=Hostility(cut_stream=1.0)) as client,
+        client.lines("/transactions/stream") as lines,
+    ):
+        await next_line(lines, "HEARTBEAT")
+        await client.order()
+        assert await next_line(lines, "NEVER") is None
 
 
 @pytest.mark.asyncio
@@ -115,15 +121,17 @@ async def test_a_stream_may_be_cut():
 )
 async def test_the_answer_is_written_before_the_event_unless_told_otherwise(stream_first, order):
     """Watches the bytes leave: a client's loop could not tell which came first."""
-    async with served(hostility=Hostility(stream_first=stream_first)) as client:
-        async with client.lines("/transactions/stream") as lines:
-            await next_line(lines, "HEARTBEAT")
-            # A second connection is open now, for the order.
-            await client.ask("GET", "/summary")
-            left = []
-            _watch_writes(client.sim, left)
-            await client.order()
-            await next_line(lines, "ORDER_FILL")
+    async with (
+        served(hostility=Hostility(stream_first=stream_first)) as client,
+        client.lines("/transactions/stream") as lines,
+    ):
+        await next_line(lines, "HEARTBEAT")
+        # A second connection is open now, for the order.
+        await client.ask("GET", "/summary")
+        left = []
+        _watch_writes(client.sim, left)
+        await client.order()
+        await next_line(lines, "ORDER_FILL")
     assert " ".join(left) == order
 
 
