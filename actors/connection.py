@@ -22,7 +22,7 @@ from actors.evidence import Evidence
 from actors.gate import is_halted
 from actors.link import Link, LinkOwner
 from actors.marks import Marks
-from actors.outbox import Outbox, SeenEvents
+from actors.outbox import Outbox, SeenEvents, Waiting
 from actors.router.refusals import unanswered
 from actors.settings import ConnectionSettings
 from brokers.adapter import (
@@ -71,7 +71,8 @@ class BrokerConnection(LinkOwner[Any]):
         self.seen = SeenEvents()
         self.instruments: dict[str, Instrument] = {}
         self.halts: tuple[Halted, ...] = ()
-        self.in_flight: set[int] = set()
+        self.in_flight: dict[int, str] = {}
+        self._waiting = Waiting()
         self.state = SessionState.DISCONNECTED
         self.cursor: str | None = None
         self._missed: tuple[str, str | None] | None = None
@@ -146,7 +147,7 @@ class BrokerConnection(LinkOwner[Any]):
 
     def tell(self, item: m.Item) -> None:
         """Numbers a fact and tells it; it is held until durable."""
-        items = self.outbox.add(item, self.cursor)
+        items = self.outbox.add(item, self._waiting.cursor(self.cursor))
         if self.router is not None:
             self.router.send(items)
 
@@ -169,7 +170,8 @@ class BrokerConnection(LinkOwner[Any]):
         order = self._venue_order(dispatch.order, dispatch.venue_client_id)
         request = self.adapter.place(order)
         self.marks.write(dispatch.intent, dispatch.attempt)
-        self.in_flight.add(dispatch.intent)
+        self.in_flight[dispatch.intent] = dispatch.venue_client_id
+        self._waiting.expect(dispatch.venue_client_id)
         self._spawn(self._place(dispatch, order, request))
 
     def _gate(self, dispatch: m.Dispatch) -> str | None:
@@ -200,13 +202,15 @@ class BrokerConnection(LinkOwner[Any]):
         try:
             response = await self.transport.send(request, self.settings.answer_timeout_ms)
             report = self.adapter.parse_placed(order, response, self.clocks.utc_ns())
-            self._tell_events(report.events, intent)
+            held = self._waiting.answered(dispatch.venue_client_id)
+            self._tell_events((*held, *report.events), intent)
         except NotSent as trouble:
             self.tell(m.GateRefused(intent=intent, reason=f"not_sent: {trouble}"))
         except OutcomeUnknown as trouble:
             self.tell(m.InDoubt(intent=intent, reason=str(trouble)))
         finally:
-            self.in_flight.discard(intent)
+            self.in_flight.pop(intent, None)
+            self._tell_events(self._waiting.answered(dispatch.venue_client_id))
 
     def _probe(self, probe: m.Probe) -> None:
         for intent in probe.intents:
@@ -314,9 +318,11 @@ class BrokerConnection(LinkOwner[Any]):
         if report.is_heartbeat:
             self._compare_head(report.head)
             return
+        # An order's events wait for the answer under way: both are one fact, and one commit.
+        now = self._waiting.hold(report.events, self.cursor)
         if report.cursor is not None:
             self.cursor = report.cursor
-        self._tell_events(report.events)
+        self._tell_events(now)
 
     def _compare_head(self, head: str | None) -> None:
         """A broker that stays ahead of us over a whole period told us something we missed."""

@@ -57,6 +57,49 @@ class Outbox:
         return len(self.held) >= ITEMS_MAX
 
 
+class Waiting:
+    """Stream events of orders whose answer is under way: told together with it.
+
+    What is held is not yet told, so the cursor given out stays before it: after a crash it is
+    read again.
+    """
+
+    def __init__(self) -> None:
+        self._expected: set[str] = set()
+        self._held: dict[str, tuple[str | None, list[ev.VenueEvent]]] = {}
+
+    def expect(self, venue_client_id: str) -> None:
+        """An answer is under way for this order."""
+        self._expected.add(venue_client_id)
+
+    def hold(
+        self, events: tuple[ev.VenueEvent, ...], cursor: str | None
+    ) -> tuple[ev.VenueEvent, ...]:
+        """Keeps what waits for an answer; returns the rest. `cursor` is from before the events."""
+        if not self._expected:
+            return events
+        rest = []
+        for event in events:
+            name = event.venue_client_id
+            if name in self._expected:
+                self._held.setdefault(str(name), (cursor, []))[1].append(event)
+            else:
+                rest.append(event)
+        return tuple(rest)
+
+    def answered(self, venue_client_id: str) -> tuple[ev.VenueEvent, ...]:
+        """The wait is over, one way or the other: what was held."""
+        self._expected.discard(venue_client_id)
+        _, events = self._held.pop(venue_client_id, (None, []))
+        return tuple(events)
+
+    def cursor(self, cursor: str | None) -> str | None:
+        """The broker's cursor before anything held; `cursor` where nothing is."""
+        if self._held:
+            return next(iter(self._held.values()))[0]
+        return cursor
+
+
 class SeenEvents:
     """Which broker events were told before: stream, query and answer overlap."""
 

@@ -47,8 +47,8 @@ def draw(result: dict[str, Any], histograms: dict[str, Histogram], path: Path) -
     with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 10, "text.color": INK}):
         figure = Figure(figsize=(12, 7.6), facecolor="white")
         grid = figure.add_gridspec(
-            2, 1, height_ratios=(3.2, 1.35), left=0.075, right=0.965, top=0.86, bottom=0.1,
-            hspace=0.42,
+            2, 1, height_ratios=(3.2, 1.35), left=0.075, right=0.965, top=0.84, bottom=0.06,
+            hspace=0.36,
         )  # fmt: skip
         _draw_latency(figure.add_subplot(grid[0]), histograms, result)
         _draw_bars(figure.add_subplot(grid[1]), result)
@@ -59,12 +59,12 @@ def draw(result: dict[str, Any], histograms: dict[str, Histogram], path: Path) -
 def _title(figure: Figure, result: dict[str, Any]) -> None:
     own, machine = result["fillgate"], result["machine"]
     figure.text(
-        0.075, 0.945, "One order, from the client to the broker's outcome",
+        0.075, 0.94, "One order, from the client to the broker's outcome",
         fontsize=17, fontweight="bold",
     )  # fmt: skip
     ratio = result["ratio_to_raw"]["fillgate"]
     figure.text(
-        0.075, 0.905,
+        0.075, 0.9,
         f"Fillgate p50 {own['p50_ms']:.2f} ms, p99 {own['p99_ms']:.2f} ms: {ratio:.1f} × bare "
         f"aiohttp, with compliance and two durable commits.   {machine['cpu']}, "
         f"{machine['cores']} cores, Python {machine['python']}; {len(result['runs'])} run(s)",

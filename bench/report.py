@@ -98,8 +98,10 @@ def _median_by_name(rows: list[dict[str, float]]) -> dict[str, float]:
 def judge(checks: list[dict[str, Any]]) -> dict[str, Any]:
     """All runs' counts added up; `passed` only where every order of every run was right."""
     counts = {name: sum(check[name] for check in checks) for name in checks[0] if name != "details"}
-    passed = counts["orders"] == counts["filled"] == counts["two_records_each"] and not any(
-        counts[name] for name in MUST_BE_ZERO
+    passed = (
+        counts["orders"] == counts["filled"]
+        and counts["one_at_a_time"] == counts["two_records_each"]
+        and not any(counts[name] for name in MUST_BE_ZERO)
     )
     details = [line for check in checks for line in check["details"]]
     return {"passed": passed, **counts, "details": details[:10]}
@@ -204,8 +206,9 @@ def _foot(result: dict[str, Any]) -> list[str]:
     verdict = "passed" if checks["passed"] else f"FAILED: {checks}"
     return [
         f"Median of {len(result['runs'])} run(s). Checks {verdict}: {checks['orders']} orders, "
-        f"{checks['filled']} filled, {checks['two_records_each']} with exactly two records, "
-        f"{checks['differences']} differences between client, journal and the broker's book.",
+        f"{checks['filled']} filled; of {checks['one_at_a_time']} sent alone "
+        f"{checks['two_records_each']} took exactly two records; {checks['differences']} "
+        "differences between client, journal and the broker's book.",
         "",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux "
         f"{machine['kernel']}, {machine['filesystem']}, Python {machine['python']}; load before "

@@ -16,6 +16,7 @@ from msgspec import Struct
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from actors.paths import Paths
+from actors.settings import Settings, load
 from cli.app import HomeOption, JsonOption, app, state_of
 from cli.demo_report import Report, make_report, tell
 from cli.demo_trade import ClientLog, Trader
@@ -23,7 +24,8 @@ from cli.demo_world import Ticks, load_ticks, paper_broker, throw_away
 from cli.dial import find_running, read_first_token, run
 from cli.output import console, print_json
 from cli.strategy import Strategy
-from cli.trouble import FAILED
+from cli.trouble import FAILED, Trouble
+from domain.accounts import Environment
 from gateway.client import Client
 
 SETTLE_S = 2.0
@@ -103,10 +105,18 @@ async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]
 @contextlib.asynccontextmanager
 async def _deployment(plan: Plan) -> AsyncIterator[Paths]:
     if plan.attach is not None:
+        refuse_live(load(plan.attach.settings))
         yield plan.attach
         return
     async with throw_away(plan.ticks, plan.seed) as paths:
         yield paths
+
+
+def refuse_live(settings: Settings) -> None:
+    """The demo means nothing by its orders: none of them may cost money. Raises Trouble."""
+    if any(connection.environment is Environment.LIVE for connection in settings.connections):
+        fix = "leave out --attach: the demo makes a paper deployment of its own"
+        raise Trouble("this deployment trades real money", fix, "live")
 
 
 async def play(plan: Plan, steps: Tell) -> Report:

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from domain.commands import ClosePosition
 from domain.events import Accepted, Canceled, Expired, Fill, Rejected, Triggered
 from domain.instruments import Instrument
 from domain.lifecycle import Status
-from domain.orders import AmendOrder, CancelOrder, NewOrder
+from domain.orders import AmendOrder, CancelOrder, NewOrder, Side, TimeInForce
 from domain.quotes import Quote
 from domain.streams import OrderUpdate, StreamUpdate
 from gateway import wire
@@ -147,6 +148,7 @@ class Trader:
                 self.durable.add(act.client_order_id)
             case ClosePosition():
                 self.placed += 1
+                self._log.sight.named(act.client_order_id)
                 self._log.sending(act.client_order_id)
                 res = await self._client.command(wire.PositionClose, close=act)
                 if all(one.error is None for one in res.decided):
@@ -157,17 +159,27 @@ class Trader:
                 await self._client.cancel(act)
 
     async def finish(self) -> None:
-        """Cancels what works, closes what is held, and waits until nothing moves."""
-        with contextlib.suppress(Refused):
-            await self._client.cancel(CancelOrder(all=True))
+        """Cancels its own orders, trades back what they added, and waits until nothing moves."""
+        sight = self._log.sight
+        for order in self._client.orders.open():
+            if order.order_id in sight.own:
+                with contextlib.suppress(Refused):
+                    await self._client.cancel(CancelOrder(order_id=order.order_id))
         await self._until_quiet()
-        for number, symbol in enumerate(sorted(self._instruments)):
-            if self._log.sight.position(symbol):
-                name = f"close-{number}-{time.time_ns()}"
-                await self._act(
-                    ClosePosition(client_order_id=name, account=self._account, instrument=symbol)
-                )
+        for symbol, net in sorted(sight.net.items()):
+            if net:
+                await self._act(self._opposite(symbol, net))
         await self._until_quiet()
+
+    def _opposite(self, symbol: str, net: Decimal) -> NewOrder:
+        return NewOrder(
+            client_order_id=f"close-{time.time_ns():x}",
+            instrument=symbol,
+            side=Side.SELL if net > 0 else Side.BUY,
+            quantity=abs(net),
+            time_in_force=TimeInForce.FOK,
+            account=self._account,
+        )
 
     async def _until_quiet(self) -> None:
         """Until no order is on its way and the stream has said nothing for a while."""

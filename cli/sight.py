@@ -26,15 +26,28 @@ class OpenLot(Struct, frozen=True, kw_only=True):
 
 
 class Sight:
-    """Open lots and working orders, by what the stream said and what was placed."""
+    """Open lots and working orders, by what the stream said and what was placed.
+
+    `own` are the orders of this strategy, bracket children too, by our ids; `net` is what they
+    have added to each position, for the account may hold more than theirs.
+    """
 
     def __init__(self) -> None:
+        self.own: set[str] = set()
+        self.net: dict[str, Decimal] = {}
+        self._names: set[str] = set()
+        self._entries: set[str] = set()
         self.lots: dict[str, OpenLot] = {}
         self.working: dict[str, NewOrder] = {}
         self._placed: dict[str, NewOrder] = {}
 
+    def named(self, client_order_id: str) -> None:
+        """Remembers that the order is this strategy's."""
+        self._names.add(client_order_id)
+
     def placed(self, order: NewOrder) -> None:
         """Remembers the terms: the stream tells only what became of them."""
+        self.named(order.client_order_id)
         self._placed[order.client_order_id] = order
         lot = self.lots.get(order.closes_lot or "")
         if lot is not None:
@@ -50,8 +63,15 @@ class Sight:
                 self.working.pop(name, None)
             if update.status in TERMINAL:
                 self._end(self._placed.pop(name))
-        if isinstance(update.event, Fill):
-            self._fill(update.event)
+        event = update.event
+        if name in self._names or getattr(event, "parent_execution", None) in self._entries:
+            self.own.add(update.order_id)
+        if isinstance(event, Fill):
+            self._fill(event)
+            if update.order_id in self.own:
+                self._entries.add(event.broker_execution_id)
+                signed = event.quantity * event.side.sign
+                self.net[event.instrument] = self.net.get(event.instrument, Decimal(0)) + signed
 
     def _end(self, order: NewOrder) -> None:
         lot = self.lots.get(order.closes_lot or "")

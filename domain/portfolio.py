@@ -85,24 +85,46 @@ def apply_lots(
     closed: tuple[LotClosed, ...],
     at_ns: int,
 ) -> Position:
-    """The position after a fill whose lots the broker named."""
-    lots = position.lots
+    """The position after a fill whose lots the broker named.
+
+    Fills may come in another order than the broker's (an answer overtakes the stream): a lot
+    closed before it is known stands with the quantity it will lack, so any order of the
+    same fills gives the same lots.
+    """
+    lots = {lot.lot_id: lot for lot in position.lots}
     for close in closed:
-        lots = _reduce_named(lots, close)
-    sequence = lots[-1].opened_sequence if lots else 0
-    for number, lot in enumerate(opened, start=1):
-        lots += (
-            Lot(
-                lot_id=lot.lot_id,
-                instrument=position.instrument,
-                quantity=lot.quantity,
-                price=lot.price,
-                opened_ns=at_ns,
-                opened_sequence=sequence + number,
-                has_bracket=lot.has_bracket,
-            ),
-        )
-    return with_lots(position, lots)
+        known = lots.get(close.lot_id)
+        if known is None:
+            known = _lot(position, close.lot_id, ZERO, close.price, at_ns)
+        lots[close.lot_id] = replace(known, quantity=known.quantity + close.quantity)
+    for opening in opened:
+        lacking = lots.pop(opening.lot_id, None)
+        quantity = opening.quantity + (lacking.quantity if lacking else ZERO)
+        lot = _lot(position, opening.lot_id, quantity, opening.price, at_ns)
+        lots[opening.lot_id] = replace(lot, has_bracket=opening.has_bracket)
+    return with_lots(position, _by_age([lot for lot in lots.values() if lot.quantity]))
+
+
+def _lot(position: Position, lot_id: str, quantity: Decimal, price: Decimal, at_ns: int) -> Lot:
+    return Lot(
+        lot_id=lot_id,
+        instrument=position.instrument,
+        quantity=quantity,
+        price=price,
+        opened_ns=at_ns,
+        opened_sequence=0,
+    )
+
+
+def _by_age(lots: list[Lot]) -> tuple[Lot, ...]:
+    """The lots oldest first, their sequence rising; brokers number lots as they open them."""
+    lots.sort(key=lambda lot: (lot.opened_ns, len(lot.lot_id), lot.lot_id))
+    last = 0
+    for index, lot in enumerate(lots):
+        if lot.opened_sequence <= last:
+            lots[index] = lot = replace(lot, opened_sequence=last + 1)
+        last = lot.opened_sequence
+    return tuple(lots)
 
 
 def apply_net(
@@ -140,13 +162,3 @@ def with_lots(position: Position, lots: tuple[Lot, ...]) -> Position:
     return replace(
         position, lots=lots, quantity=quantity, average_cost=cost / quantity if quantity else None
     )
-
-
-def _reduce_named(lots: tuple[Lot, ...], close: LotClosed) -> tuple[Lot, ...]:
-    kept: list[Lot] = []
-    for lot in lots:
-        if lot.lot_id == close.lot_id:
-            lot = replace(lot, quantity=lot.quantity + close.quantity)
-        if lot.quantity:
-            kept.append(lot)
-    return tuple(kept)

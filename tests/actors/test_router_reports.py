@@ -297,9 +297,7 @@ def test_evidence_is_asked_for_only_once_the_doubt_is_durable(world: World) -> N
 
 
 def test_doubt_blocks_new_risk_in_that_instrument_and_account_only() -> None:
-    world = World(
-        connection_settings(), connection_settings(id="paper-2", account="acc-2")
-    ).open()
+    world = World(connection_settings(), connection_settings(id="paper-2", account="acc-2")).open()
     doubtful(world, account=ACCOUNT)
     refused = world.place(new_order("o-2", account=ACCOUNT))
     assert refused.error is not None
