@@ -224,6 +224,9 @@ class BrokerConnection(LinkOwner[Any]):
     # -- cancels and amends
 
     async def _cancel(self, message: m.SendCancel) -> None:
+        if message.order.instrument not in self.instruments:
+            self._unanswered(ev.CancelRefused, message)
+            return
         order = self._venue_order(message.order, message.venue_client_id, message.broker_order_id)
         for pause_s in BACKOFF_S[:CANCEL_TRIES_MAX]:
             try:
@@ -236,22 +239,14 @@ class BrokerConnection(LinkOwner[Any]):
             except (NotSent, OutcomeUnknown) as trouble:
                 log.warning("cancel without an answer", order=message.order_id, why=str(trouble))
                 await asyncio.sleep(pause_s)
-        self.tell(
-            m.Told(
-                events=(
-                    ev.CancelRefused(
-                        at_ns=self.clocks.utc_ns(),
-                        venue_client_id=message.venue_client_id,
-                        broker_order_id=message.broker_order_id,
-                        error=unanswered("cancel"),
-                    ),
-                )
-            )
-        )
+        self._unanswered(ev.CancelRefused, message)
 
     async def _amend(self, message: m.SendAmend) -> None:
+        is_stale = self.clocks.boot_ns() > message.send_by_ns
+        if is_stale or message.order.instrument not in self.instruments:
+            self._unanswered(ev.AmendRefused, message)
+            return
         order = self._venue_order(message.order, message.venue_client_id, message.broker_order_id)
-        now = self.clocks.utc_ns()
         try:
             request = self.adapter.amend(order, _terms(message.terms))
             answer = await self.transport.send(request, self.settings.answer_timeout_ms)
@@ -259,13 +254,20 @@ class BrokerConnection(LinkOwner[Any]):
             self._tell_events(report.events)
         except (NotSent, OutcomeUnknown):
             # Whether it took effect shows on the stream as Replaced; the overlay must not stay.
-            refused = ev.AmendRefused(
-                at_ns=now,
-                venue_client_id=message.venue_client_id,
-                broker_order_id=message.broker_order_id,
-                error=unanswered("amend"),
-            )
-            self.tell(m.Told(events=(refused,)))
+            self._unanswered(ev.AmendRefused, message)
+
+    def _unanswered(
+        self,
+        kind: type[ev.CancelRefused] | type[ev.AmendRefused],
+        message: m.SendCancel | m.SendAmend,
+    ) -> None:
+        refused = kind(
+            at_ns=self.clocks.utc_ns(),
+            venue_client_id=message.venue_client_id,
+            broker_order_id=message.broker_order_id,
+            error=unanswered("cancel" if kind is ev.CancelRefused else "amend"),
+        )
+        self.tell(m.Told(events=(refused,)))
 
     async def _find_evidence(self, wanted: m.LookUp) -> None:
         found = await self._evidence.find(wanted)
@@ -283,14 +285,12 @@ class BrokerConnection(LinkOwner[Any]):
                 await self.transport.warm_up()
                 await self._load_instruments()
                 await self._follow()
-                failures = 0
             except BrokerError as trouble:
+                failures = 0 if self.is_ready() else failures + 1
                 self._change(SessionState.RECONNECTING, str(trouble))
-            if self.state is SessionState.CONNECTED:
-                self._change(SessionState.RECONNECTING, "the stream ended")
-                failures = 0
             await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
-            failures += 1
+            while self.outbox.is_full:
+                await asyncio.sleep(BACKOFF_S[0])
 
     async def _load_instruments(self) -> None:
         if self.instruments:

@@ -9,6 +9,7 @@ steal a live path silently); dialers come back every 20 ms. Peers must be of our
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import socket
@@ -216,16 +217,22 @@ async def dial(path: Path, make: Callable[[], Link[M]]) -> None:
     loop = asyncio.get_running_loop()
     while True:
         link = make()
-        try:
+        with contextlib.suppress(OSError):
             await loop.create_unix_connection(lambda link=link: link, str(path))  # type: ignore[misc]
-        except OSError:
-            await asyncio.sleep(REDIAL_S)
-            continue
-        try:
-            await asyncio.wait_for(asyncio.shield(link.greeted), HELLO_TIMEOUT_S)
-        except (TimeoutError, asyncio.CancelledError):
-            link.close()
-        await link.closed
+            await _outlive(link)
+        await asyncio.sleep(REDIAL_S)
+
+
+async def _outlive(link: Link[M]) -> None:
+    """Waits until the link is over, or the time for a hello is; leaves it closed."""
+    either = (link.greeted, link.closed)
+    try:
+        # Unlike `wait_for` this neither swallows a cancel of ours nor passes it on to the link.
+        await asyncio.wait(either, timeout=HELLO_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+        if link.is_up:
+            await asyncio.wait((link.closed,))
+    finally:
+        link.close()
 
 
 def _is_same_user(sock: socket.socket) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -32,13 +33,21 @@ def configure_logs(path: Path, level: str, role: str) -> None:
     )
     structlog.contextvars.bind_contextvars(role=role)
     handler = logging.StreamHandler(file)
-    handler.setFormatter(logging.Formatter('{"message": "%(message)s", "log.logger": "%(name)s"}'))
+    handler.setFormatter(_JsonLine())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
 def _strike_secrets(
     _logger: Any, _name: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    for key in SECRET_FIELDS & event.keys():
-        event[key] = "***"
+    for key in event:
+        if key.lower() in SECRET_FIELDS:
+            event[key] = "***"
     return event
+
+
+class _JsonLine(logging.Formatter):
+    """What libraries log, in lines like ours."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps({"message": super().format(record), "log.logger": record.name})

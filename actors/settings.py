@@ -147,8 +147,8 @@ def _section_faults(raw: dict[str, Any]) -> list[str]:
                 faults.append(f"section [{name}] is missing; run `fillgate init` for an example")
             continue
         value = raw[name]
-        many = isinstance(value, list)
-        kind = field.type.__args__[0] if many and hasattr(field.type, "__args__") else field.type
+        many = isinstance(value, list) and hasattr(field.type, "__args__")
+        kind = field.type.__args__[0] if many else field.type
         for number, entry in enumerate(value if many else [value]):
             where = f"[[{name}]] number {number + 1}" if many else f"[{name}]"
             faults += _convert_faults(where, entry, kind)

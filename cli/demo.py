@@ -20,7 +20,7 @@ from actors.settings import Settings, load
 from cli.app import HomeOption, JsonOption, app, state_of
 from cli.demo_report import Report, make_report, tell
 from cli.demo_trade import ClientLog, Trader
-from cli.demo_world import Ticks, load_ticks, paper_broker, throw_away
+from cli.demo_world import PaperBroker, Ticks, load_ticks, paper_broker, throw_away
 from cli.dial import find_running, read_first_token, run
 from cli.output import console, print_json
 from cli.strategy import Strategy
@@ -88,9 +88,20 @@ def _progress(orders: int, is_quiet: bool) -> Iterator[Tell]:
 
 async def _until_told(work: Coroutine[Any, Any, Report]) -> Report:
     """Runs the work; SIGTERM ends it as Ctrl-C does, so that nothing is left running."""
+    loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await task
+    told: list[bool] = []
+
+    def end() -> None:
+        told.append(task.cancel())
+
+    loop.add_signal_handler(signal.SIGTERM, end)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if told:
+            raise Trouble("the demo was ended before it could compare", code="ended") from None
+        raise
 
 
 @contextlib.asynccontextmanager
@@ -124,11 +135,10 @@ async def play(plan: Plan, steps: Tell) -> Report:
     steps("starting a deployment", 0)
     async with _deployment(plan) as paths:
         running = find_running(paths)
-        token = read_first_token(paths)
         session = f"demo-{time.time_ns():x}"
         async with (
             paper_broker(running) as broker,
-            Client.connect(running.url, token, session) as client,
+            Client.connect(running.url, read_first_token(paths), session) as client,
         ):
             assert client.welcome is not None
             log = ClientLog(f"orders/{client.welcome.owner}")
@@ -136,15 +146,19 @@ async def play(plan: Plan, steps: Tell) -> Report:
             await client.follow(log.stream)
             trader = Trader(client, log, Strategy(session, Random(plan.seed)))  # noqa: S311
             await trader.prepare(plan.ticks.instruments if plan.ticks else GENERATED)
-            started = time.monotonic()
-            async with _in_background(trader.watch()):
-                market = broker.replay(plan.ticks) if plan.ticks else asyncio.sleep(0)
-                async with _in_background(market):
-                    await trader.trade(plan.orders, lambda done: steps("trading", done))
-                    await asyncio.sleep(SETTLE_S)
-                    steps("waiting until all is quiet", plan.orders)
-                    await trader.finish()
-            seconds = time.monotonic() - started
+            seconds = await _trade(plan, trader, broker, steps)
             steps("comparing the books", plan.orders)
             book = await broker.book()
         return await asyncio.to_thread(make_report, paths.journal, log, trader, book, seconds)
+
+
+async def _trade(plan: Plan, trader: Trader, broker: PaperBroker, steps: Tell) -> float:
+    """Trades while the market moves; how long it took, in seconds."""
+    started = time.monotonic()
+    market = broker.replay(plan.ticks) if plan.ticks is not None else asyncio.sleep(0)
+    async with _in_background(trader.watch()), _in_background(market):
+        await trader.trade(plan.orders, lambda done: steps("trading", done))
+        await asyncio.sleep(SETTLE_S)
+        steps("waiting until all is quiet", plan.orders)
+        await trader.finish()
+    return time.monotonic() - started

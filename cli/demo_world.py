@@ -97,13 +97,15 @@ async def throw_away(ticks: Ticks | None, seed: int) -> AsyncIterator[Paths]:
         seed=seed,
         speed=GENERATOR_SPEED,
     )
-    make_deployment(paths, text)
-    process = await _start(paths)
     try:
-        await _until_ready(paths, process)
-        yield paths
+        make_deployment(paths, text)
+        process = await _start(paths)
+        try:
+            await _until_ready(paths, process)
+            yield paths
+        finally:
+            await _stop(process)
     finally:
-        await _stop(process)
         await asyncio.to_thread(_remove, folder, paths.runtime)
 
 

@@ -18,6 +18,7 @@ from cli.trouble import FAILED
 from domain.commands import Decided
 from domain.lifecycle import TERMINAL, Status
 from domain.orders import (
+    NUMBER_MAX,
     AmendOrder,
     Bracket,
     CancelOrder,
@@ -46,8 +47,8 @@ def to_decimal(text: str | None) -> Decimal | None:
         value = Decimal(text)
     except InvalidOperation:
         raise typer.BadParameter(f"{text!r} is not a number") from None
-    if not value.is_finite() or value <= 0:
-        raise typer.BadParameter(f"{text!r} must be greater than zero")
+    if not value.is_finite() or not 0 < value < NUMBER_MAX:
+        raise typer.BadParameter(f"{text!r} must be greater than zero and below {NUMBER_MAX:.0e}")
     return value
 
 

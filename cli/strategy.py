@@ -34,6 +34,7 @@ from domain.quotes import Quote
 T = TimeInForce
 NS = 1_000_000_000
 SIZE_FIRST = 1_000
+POSITION_MAX = 20 * SIZE_FIRST
 SIZE_BEYOND = Decimal(900_000)
 """Above the quantity any deployment allows by default: denied on purpose."""
 
@@ -93,9 +94,16 @@ class Dealer:
     def side(self) -> Side:
         """Against the position where there is one to come down from, else either."""
         held = self.scene.sight.position(self.scene.instrument.symbol)
-        if abs(held) > 20 * SIZE_FIRST:
+        if abs(held) > POSITION_MAX:
             return Side.SELL if held > 0 else Side.BUY
         return Side.BUY if self.luck.random() < 0.5 else Side.SELL
+
+    def adding_side(self) -> Side | None:
+        """The position's own side, or either where there is none; None where it is large."""
+        held = self.scene.sight.position(self.scene.instrument.symbol)
+        if abs(held) > POSITION_MAX:
+            return None
+        return (Side.BUY if held > 0 else Side.SELL) if held else self.side()
 
     def grid(self, price: Decimal) -> Decimal:
         """The price on the instrument's grid."""
@@ -179,8 +187,8 @@ def _with_bracket(is_trailing: bool) -> Play:
     """An entry whose guards are made when it fills; only where it adds to the position."""
 
     def play(deal: Dealer) -> Act | None:
-        side = deal.side()
-        if deal.scene.sight.position(deal.scene.instrument.symbol) * side.sign < 0:
+        side = deal.adding_side()
+        if side is None:
             return None
         bracket = _bracket(deal, side, is_trailing)
         return deal.order(OrderType.MARKET, T.FOK, side=side, bracket=bracket)
@@ -189,8 +197,8 @@ def _with_bracket(is_trailing: bool) -> Play:
 
 
 def _resting_with_bracket(deal: Dealer) -> Act | None:
-    side = deal.side()
-    if deal.scene.sight.position(deal.scene.instrument.symbol) * side.sign < 0:
+    side = deal.adding_side()
+    if side is None:
         return None
     price, bracket = deal.away(side, 0.5), _bracket(deal, side, is_trailing=False)
     return deal.order(OrderType.LIMIT, T.GTC, side=side, limit_price=price, bracket=bracket)

@@ -1,6 +1,6 @@
 """The settings file as `init` writes it: every key, its default, and what it is for.
 
-`deploy/fillgate.example.toml` is this very text: run `python -m cli.template` and keep what it says.
+`deploy/fillgate.example.toml` is this very text, printed by `python -m cli.template`.
 A line with `#` and a space is prose; one with `#` and no space is a setting to switch on.
 """
 

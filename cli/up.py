@@ -13,7 +13,8 @@ from actors.supervisor import Running, Supervisor
 from cli.app import HomeOption, JsonOption, State, app, command_of, state_of
 from cli.init import make_deployment
 from cli.output import console, print_json, say
-from ledger.chain import holds_journal
+from cli.trouble import Trouble
+from ledger.chain import holds_journal, read_chain
 
 
 @app.command("up")
@@ -21,16 +22,33 @@ def up(ctx: typer.Context, home: HomeOption = None, json: JsonOption = False) ->
     """Start the gateway and keep it alive, until Ctrl-C."""
     state = state_of(ctx, home, json)
     paths = state.paths
-    is_new = not paths.settings.exists()
-    if is_new or (not holds_journal(paths.journal) and not paths.tokens.exists()):
-        make_deployment(paths)
+    is_new = make_where_missing(paths)
     settings = load(paths.settings)
+    # Said now, not by a router that tries again and again.
+    read_chain(paths.journal, settings.deployment.id)
     paths.make()
     progress = Progress(state)
     if is_new:
         progress(f"made a new deployment in {paths.home}")
     asyncio.run(Supervisor(paths, settings, progress).run())
     progress("stopped")
+
+
+def make_where_missing(paths: Paths) -> bool:
+    """True where there was nothing and a deployment was made. Raises Trouble.
+
+    A journal alone, or settings alone that were used before, are never made whole by a guess.
+    """
+    if paths.settings.exists():
+        if not holds_journal(paths.journal) and not paths.tokens.exists():
+            make_deployment(paths)
+        return False
+    if holds_journal(paths.journal):
+        name = read_chain(paths.journal, None).deployment_id
+        fix = f"restore fillgate.toml; the journal belongs to deployment {name}"
+        raise Trouble(f"{paths.settings} is gone, the journal is there", fix, "settings")
+    make_deployment(paths)
+    return True
 
 
 class Progress:

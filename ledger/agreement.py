@@ -173,4 +173,4 @@ def _compare_fills(
 
 
 def _words(fill: VenueFill | ev.Fill) -> str:
-    return f"{fill.quantity.normalize()} @ {fill.price.normalize()} of {fill.broker_order_id}"
+    return f"{fill.quantity.normalize():f} @ {fill.price.normalize():f} of {fill.broker_order_id}"

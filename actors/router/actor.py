@@ -8,6 +8,7 @@ connections, which know what was under way.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -21,7 +22,7 @@ from actors.clocks import Clocks
 from actors.link import Hello, Link, LinkOwner, dial, listen
 from actors.paths import Paths, connection_role
 from actors.router.changes import Changes
-from actors.router.desk import Desk, Venue, rate_of
+from actors.router.desk import Desk, Durable, Venue, rate_of
 from actors.router.guards import Guards
 from actors.router.orders import Orders
 from actors.router.reads import Reads
@@ -43,13 +44,21 @@ PAGE_MAX = 500
 log = structlog.get_logger()
 
 
+def _in_the_next_turn(call: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_soon(call)
+
+
 class Place(Struct, frozen=True):
-    """Where a router runs: its clocks, how it introduces itself, and its sign of life."""
+    """Where a router runs: its clocks, how it introduces itself, its sign of life.
+
+    `later` runs what it is given in the next turn of the loop.
+    """
 
     clocks: Clocks
     me: Hello
     boot_id: str
     beacon: Beacon | None = None
+    later: Callable[[Callable[[], None]], object] = _in_the_next_turn
 
 
 class Router:
@@ -63,6 +72,7 @@ class Router:
         self.me = place.me
         self._beacon = place.beacon
         self._boot_id = place.boot_id
+        self._later = place.later
         self.desk = Desk(books, books.epoch + 1, venues)
         self.orders = Orders(self.desk)
         self.changes = Changes(self.desk, self.orders)
@@ -73,6 +83,7 @@ class Router:
         self._connections: dict[str, Link[Any]] = {}
         self._compliance: Link[Any] | None = None
         self._is_flushing = False
+        self._durable = Durable()
         self._is_trading = False
         self._snapshot_at = books.number
 
@@ -97,31 +108,51 @@ class Router:
         """Commits once all that is ready to be read in this turn of the loop was decided."""
         if not self._is_flushing:
             self._is_flushing = True
-            asyncio.get_running_loop().call_soon(self.flush)
+            self._later(self.flush)
 
     def flush(self) -> None:
-        """Commits the batch, then says what waited for it."""
+        """Commits the batch, then says what waited for it: first what someone waits for.
+
+        The loop writes to sockets when its turn ends, so what is said in this turn leaves
+        only when all of it is encoded. An order on its way to its broker, or its outcome on
+        the way to the client, goes now; the rest goes in the next turn.
+        """
         self._is_flushing = False
-        desk = self.desk
-        if desk.records:
+        if self.desk.records:
             self._commit()
-        to_edges, desk.to_edges = desk.to_edges, []
-        to_connections, desk.to_connections = desk.to_connections, []
-        to_compliance, desk.to_compliance = desk.to_compliance, []
-        published, desk.to_all_edges = desk.to_all_edges, []
-        # Brokers first: the order is what the client waits for.
-        for name, message in to_connections:
+        is_sending = self._durable.take(self.desk)
+        if is_sending:
+            self._say_to_connections()
+        elif self._durable.to_edges or self._durable.to_all_edges:
+            self._say_to_edges()
+        else:
+            self._say_the_rest()
+            return
+        self._later(self._say_the_rest)
+
+    def _say_the_rest(self) -> None:
+        self._say_to_connections()
+        self._say_to_edges()
+        messages, self._durable.to_compliance = self._durable.to_compliance, []
+        if self._compliance is not None:
+            for message in messages:
+                self._compliance.send(message)
+
+    def _say_to_connections(self) -> None:
+        messages, self._durable.to_connections = self._durable.to_connections, []
+        for name, message in messages:
             link = self._connections.get(name)
             if link is not None:
                 link.send(message)
-        for edge, answer in to_edges:
+
+    def _say_to_edges(self) -> None:
+        answers, self._durable.to_edges = self._durable.to_edges, []
+        published, self._durable.to_all_edges = self._durable.to_all_edges, []
+        for edge, answer in answers:
             edge.send(answer)
         for publication in published:
             for edge in self._edges:
                 edge.send(publication)
-        if self._compliance is not None:
-            for message in to_compliance:
-                self._compliance.send(message)
 
     def _commit(self) -> None:
         records, self.desk.records = self.desk.records, []
@@ -193,9 +224,6 @@ class Router:
         """An edge died: its sessions are disconnected now."""
         self._edges.discard(link)
         self.guards.edge_lost(link)
-        self.desk.to_edges = [
-            (edge, answer) for edge, answer in self.desk.to_edges if edge is not link
-        ]
 
     def from_edge(self, link: Link[Any], message: Any) -> None:
         """A command, a log-in, or a read."""
@@ -312,6 +340,8 @@ class Router:
         """Gives compliance the whole book; what it was looking at is asked again by the client."""
         self.orders.compliance_lost()
         self.flush()
+        # The book holds all that compliance was still to be told.
+        self._durable.to_compliance.clear()
         if self._compliance is None:
             return
         self._compliance.send(

@@ -168,7 +168,7 @@ class Changes:
         for order in self.desk.books.orders.open_at(connection):
             if order.pending is Pending.AMEND:
                 draft = self.desk.draft(Settled(why="a restart lost the amend"), order.owner)
-                error = refusals.AMEND_UNANSWERED
+                error = refusals.unanswered("amend")
                 draft.event(order, ev.AmendRefused(at_ns=self.desk.now_ns, error=error))
                 draft.close()
 

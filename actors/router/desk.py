@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from actors.messages import Observe
+from actors.messages import Dispatch, Observe
 from actors.router.lot_guards import find_shrink
 from actors.settings import ConnectionSettings
 from brokers.adapter import Adapter
@@ -135,6 +135,24 @@ def rate_of(quote: Quote) -> Rate:
         ask=quote.ask,
         received_ns=quote.stream_ns or quote.received_ns,
     )
+
+
+class Durable:
+    """What may be said: the records it tells of are committed."""
+
+    def __init__(self) -> None:
+        self.to_edges: list[tuple[Any, FromRouter]] = []
+        self.to_all_edges: list[Published] = []
+        self.to_connections: list[tuple[str, Any]] = []
+        self.to_compliance: list[Any] = []
+
+    def take(self, desk: Desk) -> bool:
+        """Takes all that waited at the desk; True where an order is to be sent."""
+        is_sending = any(isinstance(message, Dispatch) for _, message in desk.to_connections)
+        for name in ("to_edges", "to_all_edges", "to_connections", "to_compliance"):
+            getattr(self, name).extend(getattr(desk, name))
+            getattr(desk, name).clear()
+        return is_sending
 
 
 class Draft:

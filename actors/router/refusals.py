@@ -67,14 +67,6 @@ NO_POSITION = _error(
     field="instrument",
 )
 
-AMEND_UNANSWERED = ErrorInfo(
-    code="amend_unanswered",
-    category=Category.VENUE,
-    outcome=Outcome.UNKNOWN,
-    retry=Retry.NEW_ID,
-    message="a restart lost the broker's answer; the stream will show if the amend took effect",
-)
-
 
 def invalid(field: str, message: str) -> ErrorInfo:
     """The order leaves the instrument's grid or bounds."""

@@ -284,7 +284,12 @@ class World:
         }
         clocks = Clocks(lambda: self.utc_ns, lambda: self.boot_ns)
         me = Hello(role="router", deployment="test", incarnation=f"r{self._starts}", pid=1)
-        self.router = Router(self.journal, restored.books, venues, Placement(clocks, me, "boot"))
+        self.router = Router(
+            self.journal,
+            restored.books,
+            venues,
+            Placement(clocks, me, "boot", later=lambda call: call()),
+        )
         self.links: dict[str, FakeLink] = {}
         self.compliance: ComplianceActor | None = None
         self._read = len(self.effects)

@@ -660,15 +660,15 @@ def test_a_snapshot_is_taken_now_and_then(monkeypatch: pytest.MonkeyPatch, world
 def test_a_commit_declares_itself_to_the_watchdog(world: World) -> None:
     from actors.beacon import Declared
 
-    class Recorder:
-        said: list[Declared] = []
+    said: list[Declared] = []
 
+    class Recorder:
         def declare(self, state: Declared) -> None:
-            self.said.append(state)
+            said.append(state)
 
     world.router._beacon = Recorder()  # type: ignore[assignment]
     world.place()
-    assert Recorder.said == [Declared.COMMITTING, Declared.WORKING]
+    assert said == [Declared.COMMITTING, Declared.WORKING]
 
 
 def test_time_does_not_make_a_settled_order_doubtful(world: World) -> None:

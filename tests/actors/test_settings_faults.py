@@ -1,0 +1,223 @@
+"""Settings are refused whole, with every fault and its fix; secrets stay out of sight."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from actors.logs import configure_logs
+from actors.settings import BROKERS as KNOWN_BROKERS
+from actors.settings import (
+    PAPER_TOKEN,
+    ConnectionSettings,
+    SettingsError,
+    load,
+    read_token,
+)
+from brokers.registry import BROKERS
+
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "fillgate.example.toml"
+
+PLAIN = """
+[deployment]
+id = "test"
+
+[[owners]]
+id = "alice"
+
+[[connections]]
+id = "paper-1"
+owner = "alice"
+broker = "oanda"
+broker_account_id = "101-001-1000001-001"
+account = "acc-1"
+simulator = "sim"
+
+[[simulators]]
+id = "sim"
+"""
+
+LIVE = """
+[deployment]
+id = "test"
+
+[[owners]]
+id = "alice"
+
+[[connections]]
+id = "live-1"
+owner = "alice"
+broker = "oanda"
+broker_account_id = "001-001-1000001-001"
+account = "acc-1"
+environment = "live"
+"""
+
+
+def faults_of(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "fillgate.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load(path)
+    return caught.value.faults
+
+
+def test_the_example_settings_can_be_used() -> None:
+    assert load(EXAMPLE).connections
+
+
+def test_defaults_are_the_safe_choice(tmp_path: Path) -> None:
+    path = tmp_path / "fillgate.toml"
+    path.write_text(PLAIN)
+    settings = load(path)
+    assert settings.deployment.host == "127.0.0.1"
+    assert settings.connections[0].environment.value == "paper"
+
+
+def test_every_known_broker_has_an_adapter() -> None:
+    assert set(KNOWN_BROKERS) == BROKERS.keys()
+
+
+FAULTS = {
+    "owner unknown": (PLAIN.replace('owner = "alice"', 'owner = "bob"'), "[[owners]]"),
+    "broker unknown": (PLAIN.replace('"oanda"', '"acme"'), "known: oanda"),
+    "simulator unknown": (PLAIN.replace('= "sim"', '= "other"', 1), "[[simulators]]"),
+    "host without TLS": (
+        PLAIN.replace('id = "test"', 'id = "test"\nhost = "0.0.0.0"'), "127.0.0.1",
+    ),
+    "a name twice": (PLAIN + '[[owners]]\nid = "alice"\n', "alice is used twice"),
+    "a live connection over a simulator": (
+        PLAIN.replace('simulator = "sim"', 'simulator = "sim"\nenvironment = "live"'),
+        "live connection cannot use a simulator",
+    ),
+    "no token": (LIVE, "needs token_env or token_file"),
+    "token not in the environment": (LIVE + 'token_env = "NO_SUCH_TOKEN"\n', "NO_SUCH_TOKEN"),
+    "token file missing": (LIVE + 'token_file = "nowhere.token"\n', "nowhere.token does not exist"),
+    "an unknown key": (PLAIN.replace('id = "test"', 'id = "test"\ncolour = "red"'), "colour"),
+    "an unknown section": (PLAIN + "[colours]\n", "unknown section [colours]"),
+    "a section missing": (PLAIN.replace('[deployment]\nid = "test"', ""), "[deployment] is miss"),
+    "a name that is none": (PLAIN.replace('id = "test"', 'id = "no spaces"'), "[deployment]"),
+    "a port that is none": (PLAIN.replace('id = "test"', 'id = "test"\nport = 70000'), "port"),
+    "a table as a list": (
+        PLAIN.replace("[deployment]", "[[deployment]]"), "[deployment]",
+    ),
+    "a list as a table": (PLAIN.replace("[[owners]]", "[owners]"), "[owners]"),
+    "a limit out of bounds": (PLAIN + '[compliance]\ncollar_percent = "99"\n', "collar_percent"),
+    "no TOML": ("[deployment\n", "not valid TOML"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_each_fault_is_named_with_its_fix(tmp_path: Path, case: str) -> None:
+    text, expected = FAULTS[case]
+    faults = faults_of(tmp_path, text)
+    assert any(expected in fault for fault in faults), faults
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    text = (
+        PLAIN.replace('owner = "alice"', 'owner = "bob"')
+        .replace('= "sim"', '= "other"', 1)
+        .replace('id = "test"', 'id = "test"\nhost = "0.0.0.0"')
+    )
+    assert len(faults_of(tmp_path, text)) == 3
+
+
+def test_a_fault_in_one_section_does_not_hide_the_next(tmp_path: Path) -> None:
+    text = PLAIN.replace('id = "test"', "id = 5") + "[compliance]\nmax = 1\n[ray]\ncpus = 0\n"
+    faults = faults_of(tmp_path, text)
+    assert [f.split(":")[0] for f in faults] == ["[deployment]", "[compliance]", "[ray]"]
+
+
+def test_settings_that_are_not_there_say_how_to_make_them(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="fillgate init"):
+        load(tmp_path / "none.toml")
+
+
+# -- secrets
+
+
+def connection(**words: Any) -> ConnectionSettings:
+    plain = {
+        "id": "c-1", "owner": "alice", "broker": "oanda", "broker_account_id": "1",
+        "account": "acc-1",
+    }  # fmt: skip
+    return ConnectionSettings(**(plain | words))
+
+
+def test_a_token_comes_from_the_environment_or_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", "from-the-environment")
+    secret = tmp_path / "oanda.token"
+    secret.write_text("from-a-file\n")
+    assert read_token(connection(token_env="MY_TOKEN")) == "from-the-environment"
+    assert read_token(connection(token_file=str(secret))) == "from-a-file"
+    assert read_token(connection(simulator="sim")) == PAPER_TOKEN
+
+
+def test_settings_never_show_a_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MY_TOKEN", "canary-secret")
+    path = tmp_path / "fillgate.toml"
+    path.write_text(LIVE + 'token_env = "MY_TOKEN"\n')
+    settings = load(path)
+    assert read_token(settings.connections[0]) == "canary-secret"
+    assert "canary-secret" not in repr(settings)
+
+
+# -- logs
+
+
+@pytest.fixture
+def log_file(tmp_path: Path) -> Any:
+    path = tmp_path / "router.log"
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    configure_logs(path, "info", "router")
+    yield path
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+def test_logs_are_json_lines_for_this_user_alone(log_file: Path) -> None:
+    log = structlog.get_logger()
+    log.info("started", epoch=3)
+    log.debug("not at this level")
+    (line,) = [json.loads(text) for text in log_file.read_text().splitlines()]
+    assert (line["message"], line["epoch"], line["level"]) == ("started", 3, "info")
+    assert line["@timestamp"].endswith("Z")
+    assert log_file.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("field", ["token", "authorization", "secret", "password", "Authorization"])
+def test_secrets_are_struck_out(log_file: Path, field: str) -> None:
+    structlog.get_logger().warning("login", **{field: "canary-secret"})
+    text = log_file.read_text()
+    assert "canary-secret" not in text
+    assert "***" in text
+
+
+def test_what_libraries_log_goes_to_the_same_file(log_file: Path) -> None:
+    logging.getLogger("aiohttp").warning("look at %s", "this")
+    assert "look at this" in log_file.read_text()
+
+
+def test_what_libraries_log_with_quotes_is_json_all_the_same(log_file: Path) -> None:
+    logging.getLogger("aiohttp").warning('a "quoted" word')
+    (line,) = log_file.read_text().splitlines()
+    assert json.loads(line)["message"] == 'a "quoted" word'
+
+
+def test_an_unknown_level_is_the_usual_one(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    configure_logs(path, "loud", "router")
+    structlog.get_logger().info("heard")
+    structlog.reset_defaults()
+    assert "heard" in path.read_text()
