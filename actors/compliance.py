@@ -19,8 +19,9 @@ class ComplianceActor(LinkOwner[Any]):
     """Answers screens; a plain class, given its links by the host."""
 
     def __init__(self, settings: ComplianceSettings, incarnation: str) -> None:
-        self._settings = settings
         self.incarnation = incarnation
+        # One for the whole life, so that no verdict id comes twice; None while no book is loaded.
+        self._made = Screener(settings, incarnation)
         self.screener: Screener | None = None
         self._epoch = 0
         self._router: Link[Any] | None = None
@@ -50,7 +51,7 @@ class ComplianceActor(LinkOwner[Any]):
         if self._router is not None and self._router is not link:
             self._router.close()
         self._epoch, self._router = book.epoch, link
-        self.screener = Screener(self._settings, self.incarnation)
+        self.screener = self._made
         self.screener.load(
             accounts=book.accounts,
             orders=book.orders,

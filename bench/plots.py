@@ -94,7 +94,10 @@ def _draw_latency(axes: Axes, histograms: dict[str, Histogram], result: dict[str
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
     axes.set_title("Round trip by percentile", loc="left", fontsize=11, color=INK, pad=8)
-    axes.legend(loc="upper left", frameon=False, ncols=3, labelcolor=INK, handlelength=2.4)
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, frameon=False,
+        ncols=len(STYLE), labelcolor=INK, handlelength=2.0, columnspacing=1.4, fontsize=9,
+    )  # fmt: skip
 
 
 def _draw_bars(axes: Axes, result: dict[str, Any]) -> None:

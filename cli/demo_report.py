@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 from rich.table import Table
 
+from actors.paths import Paths
 from cli.demo_trade import ClientLog, Trader, kinds_of
 from cli.output import console, say, table
 from domain.lifecycle import Order, Origin
@@ -47,13 +48,14 @@ class Report(Struct, frozen=True, kw_only=True):
     records: int
     commits: int
     seconds: float
+    home: str
 
 
 def make_report(
-    journal: Path, log: ClientLog, trader: Trader, book: VenueBook, seconds: float
+    home: Paths, log: ClientLog, trader: Trader, book: VenueBook, seconds: float
 ) -> Report:
     """Compares client log, journal and broker's book, order by order and fill by fill."""
-    reader = JournalReader(journal)
+    reader = JournalReader(home.journal)
     records = list(reader.replay())
     orders = fold(records)
     journaled = stream_of(records, log.stream)
@@ -83,8 +85,9 @@ def make_report(
         acts=dict(sorted(trader.acts.items())),
         refused=dict(sorted(trader.refused.items())),
         records=len(records),
-        commits=count_commits(journal),
+        commits=count_commits(home.journal),
         seconds=round(seconds, 3),
+        home=str(home.home),
     )
 
 
@@ -150,7 +153,7 @@ def tell(report: Report) -> None:
     if not report.differences:
         say("client log, journal and broker's book agree: order by order, fill by fill", "green")
         return
-    say(f"{len(report.differences)} differences:", "bold red")
+    say(f"{len(report.differences)} differences; journal and logs are in {report.home}", "bold red")
     for line in report.differences[:SHOWN_MAX]:
         say(f"  {line}", "red")
 

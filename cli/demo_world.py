@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -86,8 +86,10 @@ def load_ticks(path: Path) -> Ticks:
 
 
 @contextlib.asynccontextmanager
-async def throw_away(ticks: Ticks | None, seed: int) -> AsyncIterator[Paths]:
-    """A deployment of our own, up and ready; gone without a trace at the end."""
+async def throw_away(
+    ticks: Ticks | None, seed: int, is_kept: Callable[[], bool]
+) -> AsyncIterator[Paths]:
+    """A deployment of our own, up and ready; at the end only what is kept is left of it."""
     folder = Path(tempfile.mkdtemp(prefix="fillgate-demo-"))
     paths = Paths(folder / "home")
     text = SETTINGS.format(
@@ -106,7 +108,8 @@ async def throw_away(ticks: Ticks | None, seed: int) -> AsyncIterator[Paths]:
         finally:
             await _stop(process)
     finally:
-        await asyncio.to_thread(_remove, folder, paths.runtime)
+        gone = (paths.runtime,) if is_kept() else (paths.runtime, folder)
+        await asyncio.to_thread(_remove, *gone)
 
 
 def _remove(*folders: Path) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import structlog
 from msgspec import Struct
 from msgspec.msgpack import Decoder
-from msgspec.structs import replace
 
 from actors import messages as m
 from actors.beacon import Beacon, Declared
@@ -31,7 +30,6 @@ from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
 from domain.accounts import AccountSnapshot
 from domain.audit import Retention
 from domain.commands import LoggedIn, Login, Logout, Query, ReadStream, StreamPage, Submit
-from domain.lifecycle import Order
 from domain.records import EpochStarted
 from domain.screening import ScreenAnswer
 from ledger.journal import Journal
@@ -348,7 +346,7 @@ class Router:
             m.LoadBook(
                 epoch=self.desk.epoch,
                 accounts=tuple(self._snapshots()),
-                orders=self._open_orders(),
+                orders=self.desk.open_orders(),
                 halts=self.desk.halts(),
                 instruments=tuple(
                     instrument
@@ -359,18 +357,6 @@ class Router:
         )
         quotes = (q for by_connection in self.desk.quotes.values() for q in by_connection.values())
         self._compliance.send(m.SeeRates(rates=tuple(rate_of(quote) for quote in quotes)))
-
-    def _open_orders(self) -> tuple[Order, ...]:
-        """Those open; one that waits for a credit reserves at the account it waits for."""
-        waits = {
-            order_id: venue.settings.account
-            for venue in self.desk.venues.values()
-            for order_id in venue.ready
-        }
-        return tuple(
-            replace(order, account=waits.get(order.order_id)) if order.account is None else order
-            for order in self.desk.books.orders.open.values()
-        )
 
     def _snapshots(self) -> list[AccountSnapshot]:
         books = self.desk.books

@@ -13,8 +13,9 @@ from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
-from actors.messages import Dispatch, Observe
+from actors.messages import Dispatch, Observe, SendAmend, SendCancel, SetHalts
 from actors.router.lot_guards import find_shrink
 from actors.settings import ConnectionSettings
 from brokers.adapter import Adapter
@@ -105,6 +106,18 @@ class Desk:
         self._intents[connection] = intent
         return intent
 
+    def open_orders(self) -> tuple[Order, ...]:
+        """Those open; one that waits for a credit stands at the account it waits for."""
+        waits = {
+            order_id: venue.settings.account
+            for venue in self.venues.values()
+            for order_id in venue.ready
+        }
+        return tuple(
+            replace(order, account=waits.get(order.order_id)) if order.account is None else order
+            for order in self.books.orders.open.values()
+        )
+
     def halts(self) -> tuple[Halted, ...]:
         """Those in force."""
         return tuple(self.books.halts.values())
@@ -137,6 +150,10 @@ def rate_of(quote: Quote) -> Rate:
     )
 
 
+AT_ONCE = Dispatch | SendAmend | SendCancel | SetHalts
+"""What a broker's gate is told before the client: a halt must not be confirmed before it holds."""
+
+
 class Durable:
     """What may be said: the records it tells of are committed."""
 
@@ -147,8 +164,8 @@ class Durable:
         self.to_compliance: list[Any] = []
 
     def take(self, desk: Desk) -> bool:
-        """Takes all that waited at the desk; True where an order is to be sent."""
-        is_sending = any(isinstance(message, Dispatch) for _, message in desk.to_connections)
+        """Takes all that waited at the desk; True where something is to go to a broker's gate."""
+        is_sending = any(isinstance(message, AT_ONCE) for _, message in desk.to_connections)
         for name in ("to_edges", "to_all_edges", "to_connections", "to_compliance"):
             getattr(self, name).extend(getattr(desk, name))
             getattr(desk, name).clear()

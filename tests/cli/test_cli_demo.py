@@ -115,6 +115,7 @@ class World:
         accepted = ev.Accepted(at_ns=0, broker_order_id="6", venue_client_id="venue-c-1")
         story.report((order, accepted), (order, story.fill(order)))
         story.close()
+        self.paths = paths
         self.journal = paths.journal
         self.log = ClientLog("orders/o-test")
         self.events = [
@@ -127,7 +128,7 @@ class World:
         for event in self.events:
             self.log.take(event)
         trader: Any = SimpleNamespace(durable=set(durable), acts={}, refused={})
-        return make_report(self.journal, self.log, trader, venue_book(book), 1.0)
+        return make_report(self.paths, self.log, trader, venue_book(book), 1.0)
 
 
 def test_three_books_that_agree_have_no_differences(tmp_path: Path) -> None:

@@ -1,0 +1,204 @@
+"""Any story at all: whatever is ordered, lost, late, killed or repeated, the logs agree at the end.
+
+Orders, cancels and amends meet a venue that loses answers and lands orders late, while router,
+connection and compliance die at any moment. Then everybody is let come to rest, and: nothing is
+lost, nothing is doubled, streams have no holes, the client saw each event once, replay gives the
+same books, and compliance reserves what a fresh start would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from gateway_in_memory import Gateway
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from router_world import PRICES, market_order, new_order
+from virtual_time import VirtualLoop
+
+from domain import commands as c
+from domain.orders import AmendOrder, CancelOrder, NewOrder, Side
+
+SYMBOLS = st.sampled_from(sorted(PRICES))
+SIDES = st.sampled_from([Side.BUY, Side.SELL])
+QUANTITIES = st.integers(1, 5).map(lambda n: Decimal(n * 100))
+FATES = st.lists(
+    st.sampled_from(["ok", "lost", "late", "dropped", "not_sent", "broken"]), max_size=4
+)
+NUMBERS = st.integers(0, 50)
+
+
+class Story(RuleBasedStateMachine):
+    """One deployment in virtual time, and everything that can happen to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="fgt-"))
+        self.loop = VirtualLoop()
+        asyncio.set_event_loop(None)
+        self.placed: list[NewOrder] = []
+        self.gateway = self._make()
+        self._run(self.gateway.start())
+        self._run(asyncio.sleep(0.5))
+
+    def _make(self) -> Gateway:
+        made: list[Gateway] = []
+
+        async def make() -> None:
+            made.append(Gateway(self.folder, asyncio.get_running_loop()))
+
+        self._run(make())
+        return made[0]
+
+    def _run(self, work: Any) -> None:
+        self.loop.run_until_complete(work)
+
+    def _say(self, command: Any) -> None:
+        async def say() -> None:
+            self.gateway.client.say(command, self.gateway.clocks.utc_ns())
+
+        self._run(say())
+
+    def _do(self, deed: Any) -> None:
+        async def do() -> None:
+            deed()
+
+        self._run(do())
+
+    def _some(self, number: int) -> NewOrder | None:
+        return self.placed[number % len(self.placed)] if self.placed else None
+
+    # -- what a client does
+
+    @rule(symbol=SYMBOLS, side=SIDES, quantity=QUANTITIES, at_once=st.booleans())
+    def place(self, symbol: str, side: Side, quantity: Decimal, at_once: bool) -> None:
+        name = f"o-{len(self.placed) + 1}"
+        words: dict[str, Any] = {"instrument": symbol, "side": side, "quantity": quantity}
+        limit = Decimal(PRICES[symbol])
+        order = market_order(name, **words) if at_once else new_order(
+            name, **words, limit_price=limit
+        )  # fmt: skip
+        self.placed.append(order)
+        self._say(c.Place(order=order))
+
+    @rule(number=NUMBERS)
+    def place_the_same_again(self, number: int) -> None:
+        if order := self._some(number):
+            self._say(c.Place(order=order))
+
+    @rule(number=NUMBERS)
+    def cancel(self, number: int) -> None:
+        if order := self._some(number):
+            self._say(c.Cancel(cancel=CancelOrder(client_order_id=order.client_order_id)))
+
+    @rule()
+    def cancel_all(self) -> None:
+        self._say(c.Cancel(cancel=CancelOrder(all=True)))
+
+    @rule(number=NUMBERS, quantity=QUANTITIES)
+    def amend(self, number: int, quantity: Decimal) -> None:
+        if order := self._some(number):
+            amend = AmendOrder(client_order_id=order.client_order_id, quantity=quantity)
+            self._say(c.Amend(amend=amend))
+
+    # -- what the market does
+
+    @rule(number=NUMBERS, part=st.integers(1, 4))
+    def fill(self, number: int, part: int) -> None:
+        working = self.gateway.venue.working()
+        if working:
+            kept = working[number % len(working)]
+            quantity = max(kept.leaves * part // 4, Decimal(1))
+            self._do(lambda: self.gateway.venue.fill(kept.broker_order_id, quantity))
+
+    @rule(symbol=SYMBOLS, side=SIDES, quantity=QUANTITIES)
+    def trade_in_the_broker_s_app(self, symbol: str, side: Side, quantity: Decimal) -> None:
+        order = new_order("foreign", instrument=symbol, side=side, quantity=quantity)
+        self._do(lambda: self.gateway.venue.book(order))
+
+    @rule(number=NUMBERS)
+    def cancel_in_the_broker_s_app(self, number: int) -> None:
+        working = self.gateway.venue.working()
+        if working:
+            name = working[number % len(working)].broker_order_id
+            self._do(lambda: self.gateway.venue.cancel(name))
+
+    # -- what goes wrong
+
+    @rule(fates=FATES)
+    def lose_answers(self, fates: list[str]) -> None:
+        self.gateway.venue.fates.extend(fates)
+
+    @rule(fates=st.lists(st.sampled_from(["ok", "fail"]), max_size=3))
+    def fail_reads(self, fates: list[str]) -> None:
+        self.gateway.venue.read_fates.extend(fates)
+
+    @rule()
+    def cut_the_streams(self) -> None:
+        self._do(self.gateway.venue.cut)
+
+    @rule(down=st.booleans())
+    def take_the_venue_away(self, down: bool) -> None:
+        self.gateway.venue.is_down = down
+
+    @rule(when=st.sampled_from(["before", "after"]))
+    def crash_the_router_at_its_next_commit(self, when: str) -> None:
+        self.gateway.journal.crash = when
+
+    @rule()
+    def kill_the_router(self) -> None:
+        self._do(self.gateway.kill_router)
+
+    @rule()
+    def kill_the_connection(self) -> None:
+        self._do(self.gateway.kill_connection)
+
+    @rule()
+    def kill_compliance(self) -> None:
+        self._do(self.gateway.kill_compliance)
+
+    @rule()
+    def start_what_is_down(self) -> None:
+        self._run(self.gateway.start())
+
+    @rule(ms=st.sampled_from([0, 1, 2, 3, 5, 20, 60, 300, 1_500]))
+    def let_time_pass(self, ms: int) -> None:
+        self._run(asyncio.sleep(ms / 1000))
+
+    @rule()
+    def come_to_rest(self) -> None:
+        self._run(self.gateway.settle())
+        assert self.gateway.differences() == []
+
+    @invariant()
+    def nothing_is_ever_doubled(self) -> None:
+        originals = [k.client_id for k in self.gateway.venue.orders.values() if not k.replaces]
+        ours = [name for name in originals if name]
+        assert len(ours) == len(set(ours))
+
+    def teardown(self) -> None:
+        try:
+            self._run(self.gateway.settle())
+            assert self.gateway.differences() == []
+        finally:
+            self._do(self.gateway.stop)
+            self._run(asyncio.sleep(0.1))
+            self.loop.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+TestAnyStory = Story.TestCase
+TestAnyStory.settings = settings(
+    max_examples=15,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestAnyStory = pytest.mark.filterwarnings("ignore::ResourceWarning")(TestAnyStory)
