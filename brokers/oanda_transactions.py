@@ -194,7 +194,7 @@ class TransactionReader:
             return (Expired(at_ns=at_ns, broker_order_id=order_id, venue_client_id=client_id),)
         error = None
         if word not in words.WANTED_CANCELS:
-            error = error_info(look(words.CANCEL_ERRORS, word, "cancel reason"), word)
+            error = error_info(look(words.ANY_CANCEL_ERROR, word, "cancel reason"), word)
         has_fill = made is not None and made.has_fill
         if error is None or not at_once or has_fill or word in words.NOT_FILLABLE:
             return (
@@ -387,7 +387,7 @@ def error_info(unified: UnifiedError, word: str, message: str | None = None) -> 
 def reject_error(refused: wire.Transaction, message: str | None = None) -> ErrorInfo:
     """Why it was refused. Raises UnknownWord."""
     word = need(refused.reject_reason, "rejectReason")
-    return error_info(look(words.REJECTS, word, "reject reason"), word, message)
+    return error_info(look(words.ANY_REJECT, word, "reject reason"), word, message)
 
 
 def _not_reissued(refused: wire.Transaction, order_id: str | None) -> Canceled:

@@ -169,6 +169,21 @@ CANCEL_ERRORS: dict[str, UnifiedError] = _by_word(
 )
 """OrderCancelReason, those that are not wanted: why a created order did not go on working."""
 
+BEYOND_SPEC: dict[str, UnifiedError] = _by_word(
+    {
+        U.INVALID_ORDER: """
+            FIFO_VIOLATION_SAFEGUARD_VIOLATION FIFO_VIOLATION_SAFEGUARD_PARTIAL_CLOSE_VIOLATION
+            TAKE_PROFIT_ORDER_WOULD_VIOLATE_FIFO_VIOLATION_SAFEGUARD
+            STOP_LOSS_ORDER_WOULD_VIOLATE_FIFO_VIOLATION_SAFEGUARD
+            TRAILING_STOP_LOSS_ORDER_WOULD_VIOLATE_FIFO_VIOLATION_SAFEGUARD
+        """,
+    }
+)
+"""What OANDA Corporation (US) says of its FIFO safeguard since 2019-08-16; not in the spec."""
+
+ANY_REJECT = REJECTS | BEYOND_SPEC
+ANY_CANCEL_ERROR = CANCEL_ERRORS | BEYOND_SPEC
+
 FILL_REASONS = _words(
     """
     LIMIT_ORDER STOP_ORDER MARKET_IF_TOUCHED_ORDER TAKE_PROFIT_ORDER STOP_LOSS_ORDER

@@ -1,15 +1,12 @@
-"""The only I/O towards brokers: pooled HTTP/1.1 that says honestly what may have happened.
+"""The only I/O towards brokers: requests over http1.py, streams over aiohttp.
 
 `NotSent` is raised only on proof: no connection was established, or none was free in time.
 Everything else that goes wrong with an order is `OutcomeUnknown`, a keep-alive connection that
-the server closed included. aiohttp (3.14, `ClientSession._request`) quietly repeats PUT and
-other idempotent methods after such a close; the middleware below turns every connection error
-into one of ours before that loop sees it, so nothing is ever sent twice.
+the server closed included; nothing is ever sent twice.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
@@ -31,6 +28,7 @@ from msgspec import Meta, Struct
 from yarl import URL
 
 from brokers.adapter import Answered, BrokerError, NotSent, OutcomeUnknown, Request, Response
+from brokers.http1 import Pool, PoolSettings
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
 """A longer answer is given up: OutcomeUnknown for an order, BrokerError for a read."""
@@ -41,7 +39,6 @@ CONNECT_SHARE = 0.8
 NEVER_ROUND_S = 86_400.0
 """aiohttp rounds timeouts above this up to whole seconds; ours are exact."""
 
-WARM_UP = Request(method="HEAD", path="/")
 USER_AGENT = "fillgate"
 
 
@@ -99,7 +96,7 @@ class Transport:
         }
         self._rest_url = settings.rest_url.rstrip("/")
         self._stream_url = settings.stream_url.rstrip("/")
-        self._rest: ClientSession | None = None
+        self._rest: Pool | None = None
         self._streams: ClientSession | None = None
 
     def __repr__(self) -> str:
@@ -117,31 +114,35 @@ class Transport:
 
     def open(self) -> None:
         """Makes the pools; must run inside the event loop. Connects nothing yet."""
-        self._rest = self._session(self._settings.connections_max)
+        settings = self._settings
+        self._rest = Pool(
+            PoolSettings(
+                url=self._rest_url,
+                connections_max=settings.connections_max,
+                connect_timeout_s=settings.connect_timeout_ms / 1_000,
+                keepalive_s=settings.keepalive_s,
+                body_bytes_max=BODY_BYTES_MAX,
+            ),
+            self._headers,
+        )
         self._streams = self._session(self._settings.streams_max)
 
     async def close(self) -> None:
         """Closes every connection; streams being read end with a BrokerError."""
-        sessions = (self._rest, self._streams)
+        rest, streams = self._rest, self._streams
         self._rest = self._streams = None
-        for session in sessions:
-            if session is not None:
-                await session.close()
+        if rest is not None:
+            rest.close()
+        if streams is not None:
+            await streams.close()
 
     async def send(self, request: Request, timeout_ms: int) -> Response:
         """The answer to a request that may change something, sent at most once.
 
         Raises NotSent or OutcomeUnknown; an error status is an answer like any other.
         """
-        session, timeout = _opened(self._rest), self._timeout(timeout_ms)
-        try:
-            async with await _ask(session, self._rest_url, request, timeout) as response:
-                body = await _read_whole(response)
-                return Response(status=response.status, body=body, headers=response.headers)
-        except TimeoutError:
-            raise OutcomeUnknown(f"no answer within {timeout_ms} ms") from None
-        except (ClientError, OSError) as error:
-            raise OutcomeUnknown(f"the answer broke off: {type(error).__name__}") from None
+        assert self._rest is not None, "the transport is not open"
+        return await self._rest.send(request, timeout_ms / 1_000)
 
     async def read(self, request: Request, timeout_ms: int) -> Response:
         """The answer to a request that changes nothing. Raises BrokerError."""
@@ -181,14 +182,10 @@ class Transport:
         finally:
             response.close()
 
-    async def warm_up(self, request: Request = WARM_UP) -> None:
-        """Opens connections ahead, so that no order waits for a handshake.
-
-        Sends a harmless request on each; any answer will do. Raises BrokerError.
-        """
-        timeout_ms = self._settings.connect_timeout_ms * 2
-        reads = (self.read(request, timeout_ms) for _ in range(self._settings.warm_connections))
-        await asyncio.gather(*reads)
+    async def warm_up(self) -> None:
+        """Opens connections ahead, so that no order waits for a handshake. Raises BrokerError."""
+        assert self._rest is not None, "the transport is not open"
+        await self._rest.open_ahead(self._settings.warm_connections)
 
     def _session(self, connections_max: int) -> ClientSession:
         """A pool; aiohttp sets TCP_NODELAY on every connection."""
@@ -206,12 +203,6 @@ class Transport:
             trust_env=False,
             middlewares=(_name_the_trouble,),
         )
-
-    def _timeout(self, timeout_ms: int) -> ClientTimeout:
-        """Bounds the whole, and within it the wait for a connection."""
-        total_s = timeout_ms / 1_000
-        connect_s = min(self._settings.connect_timeout_ms / 1_000, total_s * CONNECT_SHARE)
-        return ClientTimeout(total=total_s, connect=connect_s, ceil_threshold=NEVER_ROUND_S)
 
 
 async def _name_the_trouble(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

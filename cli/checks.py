@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
+import tomllib
 from enum import Enum
 from pathlib import Path
 
@@ -26,23 +27,7 @@ COPY_ON_WRITE = frozenset({"btrfs", "zfs", "bcachefs"})
 REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs"})
 VOLATILE = frozenset({"tmpfs", "ramfs"})
 
-PACKAGES = {
-    "aiohttp": "aiohttp",
-    "hvac": "hvac",
-    "msgspec": "msgspec",
-    "orjson": "orjson",
-    "prometheus-client": "prometheus_client",
-    "psutil": "psutil",
-    "pybreaker": "pybreaker",
-    "ray": "ray",
-    "rich": "rich",
-    "structlog": "structlog",
-    "typer": "typer",
-    "uvloop": "uvloop",
-    "websockets": "websockets",
-}
-PINNED = {"ray": "2.60.0"}
-"""Versions whose behavior we rely on and have measured."""
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
 class Level(Enum):
@@ -87,21 +72,29 @@ def check_python() -> list[Check]:
     return [ok("python", version)]
 
 
+def required_packages() -> dict[str, str]:
+    """The packages the project needs, with the one version of those that are pinned."""
+    if PROJECT.is_file():
+        wanted = tomllib.loads(PROJECT.read_text())["project"]["dependencies"]
+    else:
+        wanted = importlib.metadata.requires("fillgate") or []
+    return {name: pin for name, _, pin in (text.partition("==") for text in wanted)}
+
+
 def check_packages() -> list[Check]:
-    """Every package there, and those whose version matters in that version."""
+    """Every package there, and those whose behavior was measured in that very version."""
+    required = required_packages()
     checks = []
-    for name, module in PACKAGES.items():
-        if importlib.util.find_spec(module) is None:
+    for name, pin in required.items():
+        if importlib.util.find_spec(name.replace("-", "_")) is None:
             checks.append(fail(f"package {name}", "not installed", "run `make install`"))
             continue
         version = importlib.metadata.version(name)
-        wanted = PINNED.get(name)
-        if wanted is not None and version != wanted:
-            fix = f"run `make install`: {wanted} is what was measured"
+        if pin and version != pin:
+            fix = f"run `make install`: {pin} is what was measured"
             checks.append(fail(f"package {name}", version, fix))
-    if not checks:
-        checks.append(ok("packages", f"{len(PACKAGES)} installed, ray {PINNED['ray']}"))
-    return checks
+    pins = ", ".join(f"{name} {pin}" for name, pin in required.items() if pin)
+    return checks or [ok("packages", f"{len(required)} installed, {pins} as measured")]
 
 
 def check_disk(directory: Path, segment_bytes: int) -> list[Check]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder, Weigher
@@ -28,22 +27,6 @@ CLOSED_ORDERS_MAX = 100_000
 
 NEVER_TOLD = -1
 """The version of an order that passed the screen and of which no update came yet."""
-
-
-class Intake(Struct, frozen=True, kw_only=True, gc=False):
-    """An order about to reserve: where, how much is at risk, and what it would do to lots."""
-
-    order_id: str
-    order: NewOrder
-    account: str
-    leaves: Decimal
-    now_ns: int
-    fingerprint: Fingerprint
-    is_immediate: bool
-    only_reduces: bool
-    is_amend: bool = False
-    splits: bool = False
-    picks: bool = False
 
 
 class Book:
@@ -73,35 +56,20 @@ class Book:
             recent = self.accounts[loaded.account].recent
             recent.note(Fingerprint.of(order.terms), order.received_ns, order.order_id)
 
-    def reserve(self, intake: Intake) -> None:
-        """Reserves for an order that passed; an amended one keeps the larger of old and new."""
-        order = intake.order
-        known = self.orders.get(intake.order_id)
+    def reserve(self, order: OpenOrder, fingerprint: Fingerprint, now_ns: int) -> None:
+        """Reserves for an order that passed; one known before moves to its new terms."""
+        known = self.orders.get(order.order_id)
         if known is not None:
             self.lift(known)
-        if known is not None and intake.is_amend:
-            self.lay(replace(known, wanted=max(known.wanted or ZERO, order.quantity)))
-            return
-        recent = self.accounts[intake.account].recent
-        recent.note(intake.fingerprint, intake.now_ns, intake.order_id)
-        self.lay(
-            OpenOrder(
-                order_id=intake.order_id,
-                account=intake.account,
-                instrument=order.instrument,
-                sign=order.side.sign,
-                leaves=intake.leaves,
-                filled=known.filled if known is not None else ZERO,
-                version=known.version if known is not None else NEVER_TOLD,
-                only_reduces=intake.only_reduces,
-                is_immediate=intake.is_immediate,
-                has_bracket=order.bracket is not None,
-                closes_lot=order.closes_lot,
-                splits=intake.splits,
-                picks=intake.picks,
-                fingerprint=intake.fingerprint,
-            )
-        )
+            order = replace(order, filled=known.filled, version=known.version)
+        self.accounts[order.account].recent.note(fingerprint, now_ns, order.order_id)
+        self.lay(order)
+
+    def amend(self, order_id: str, total: Decimal) -> None:
+        """Reserves the larger of an open order's quantity and the new total asked for."""
+        known = self.orders[order_id]
+        self.lift(known)
+        self.lay(replace(known, wanted=max(known.wanted or ZERO, total)))
 
     def release(self, order_id: str) -> None:
         """Undoes the last reservation of an order that was not sent, or whose amend was not."""

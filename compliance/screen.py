@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from compliance.exposure import Book, Intake, is_immediate, only_reduces
+from compliance.exposure import NEVER_TOLD, Book, is_immediate, only_reduces
 from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder
 from compliance.magnitude import LOT_MIN, PRICE_MAX, QUANTITY_MAX, is_usable
 from compliance.rates import RateBook
@@ -251,20 +251,25 @@ class Screener:
 
     def _reserve(self, request: ScreenRequest, candidate: Candidate, context: Context) -> None:
         order, at_once = request.order, context.is_immediate
-        intake = Intake(
-            order_id=request.replaces_order_id or request.order_id,
-            order=order,
+        if request.replaces_order_id is not None:
+            self.book.amend(request.replaces_order_id, order.quantity)
+            return
+        made = OpenOrder(
+            order_id=request.order_id,
             account=candidate.account,
+            instrument=order.instrument,
+            sign=context.sign,
             leaves=context.leaves,
-            now_ns=request.now_ns,
-            fingerprint=context.fingerprint,
-            is_immediate=at_once,
+            version=NEVER_TOLD,
             only_reduces=context.only_reduces,
-            is_amend=context.is_amend,
+            is_immediate=at_once,
+            has_bracket=order.bracket is not None,
+            closes_lot=order.closes_lot,
             splits=at_once and splits_lot(order, context),
             picks=at_once and picks_lot(order, context),
+            fingerprint=context.fingerprint,
         )
-        self.book.reserve(intake)
+        self.book.reserve(made, context.fingerprint, request.now_ns)
 
 
 def _by_symbol(instruments: tuple[Instrument, ...]) -> dict[str, Instrument]:

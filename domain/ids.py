@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-from uuid import UUID, uuid5
+from hashlib import blake2b, sha1
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.msgpack import Encoder
 
-_VENUE = UUID("5b1f0a52-41f3-5d0e-9d6c-7a51d3a0c9f4")
-_ORDER = UUID("c3a4c1de-2a94-5a7b-8e43-0e0f6f7f4b11")
+_VENUE = UUID("5b1f0a52-41f3-5d0e-9d6c-7a51d3a0c9f4").bytes
+_ORDER = UUID("c3a4c1de-2a94-5a7b-8e43-0e0f6f7f4b11").bytes
 
 _encode = Encoder().encode
 
 
+def _uuid5(namespace: bytes, name: str) -> str:
+    """RFC 9562 version 5, as `uuid.uuid5` makes it: 1 µs instead of 3.5, thrice an order."""
+    raw = bytearray(sha1(namespace + name.encode(), usedforsecurity=False).digest()[:16])
+    raw[6] = raw[6] & 0x0F | 0x50
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 def order_id(owner: str, client_order_id: str) -> str:
     """Our id for a client's order: 36 characters."""
-    return str(uuid5(_ORDER, f"{owner}\n{client_order_id}"))
+    return _uuid5(_ORDER, f"{owner}\n{client_order_id}")
 
 
 def external_order_id(connection: str, broker_order_id: str) -> str:
     """Our id for an order the broker told us of: 36 characters."""
-    return str(uuid5(_ORDER, f"{connection}\nexternal\n{broker_order_id}"))
+    return _uuid5(_ORDER, f"{connection}\nexternal\n{broker_order_id}")
 
 
 def venue_client_id(owner: str, client_order_id: str, leg: str, attempt: int) -> str:
     """The id we give the broker: a UUID, 36 characters, which fits every limit in BROKERS.md."""
-    return str(uuid5(_VENUE, f"{owner}\n{client_order_id}\n{leg}\n{attempt}"))
+    return _uuid5(_VENUE, f"{owner}\n{client_order_id}\n{leg}\n{attempt}")
 
 
 def execution_id(venue: str, account: str, broker_execution_id: str) -> str:

@@ -131,6 +131,10 @@ class Router:
     def _say_the_rest(self) -> None:
         self._say_to_connections()
         self._say_to_edges()
+        if self._durable.is_compliance_waited_for():
+            self._say_to_compliance()
+
+    def _say_to_compliance(self) -> None:
         messages, self._durable.to_compliance = self._durable.to_compliance, []
         if self._compliance is not None:
             for message in messages:
@@ -139,6 +143,18 @@ class Router:
     def _say_to_connections(self) -> None:
         messages, self._durable.to_connections = self._durable.to_connections, []
         for name, message in messages:
+            link = self._connections.get(name)
+            if link is not None:
+                freed = self._durable.freed.pop(name, None)
+                if freed is not None:
+                    link.send(freed)
+                link.send(message)
+
+    def say_the_news(self) -> None:
+        """Tells what nobody waited for."""
+        self._say_to_compliance()
+        freed, self._durable.freed = self._durable.freed, {}
+        for name, message in freed.items():
             link = self._connections.get(name)
             if link is not None:
                 link.send(message)
@@ -193,6 +209,7 @@ class Router:
             for venue in self.desk.venues.values():
                 self.orders.spend_credits(venue)
             self.flush()
+            self.say_the_news()
             self._stand()
             self._snapshot()
 

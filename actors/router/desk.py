@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from actors.messages import Dispatch, Observe, SendAmend, SendCancel, SetHalts
+from actors.messages import Dispatch, Freed, Observe, SendAmend, SendCancel, SetHalts
 from actors.router.lot_guards import find_shrink
 from actors.settings import ConnectionSettings
 from brokers.adapter import Adapter
@@ -77,6 +77,7 @@ class Desk:
         self.to_all_edges: list[Published] = []
         self.to_connections: list[tuple[str, Any]] = []
         self.to_compliance: list[Any] = []
+        self.freed: dict[str, Freed] = {}
         self.unknown: dict[str, tuple[str | None, str]] = {}
         """Where new risk waits for evidence: (account, instrument) by order id."""
         self._intents: dict[str, int] = {}
@@ -155,9 +156,14 @@ AT_ONCE = Dispatch | SendAmend | SendCancel | SetHalts
 
 
 class Durable:
-    """What may be said: the records it tells of are committed."""
+    """What may be said: the records it tells of are committed.
+
+    What nobody waits for (a `Freed`, an `Observe`) goes with the next message on its link that
+    somebody does, or with the tick: a wake-up costs more than what it would be for.
+    """
 
     def __init__(self) -> None:
+        self.freed: dict[str, Freed] = {}
         self.to_edges: list[tuple[Any, FromRouter]] = []
         self.to_all_edges: list[Published] = []
         self.to_connections: list[tuple[str, Any]] = []
@@ -169,7 +175,13 @@ class Durable:
         for name in ("to_edges", "to_all_edges", "to_connections", "to_compliance"):
             getattr(self, name).extend(getattr(desk, name))
             getattr(desk, name).clear()
+        self.freed.update(desk.freed)
+        desk.freed.clear()
         return is_sending
+
+    def is_compliance_waited_for(self) -> bool:
+        """True where more than news waits for compliance."""
+        return not all(isinstance(message, Observe) for message in self.to_compliance)
 
 
 class Draft:

@@ -136,7 +136,7 @@ class Reports:
 
     def _free(self, message: m.Items, last: int) -> None:
         freed = m.Freed(incarnation=message.incarnation, last=last)
-        self.desk.to_connections.append((message.connection, freed))
+        self.desk.freed[message.connection] = freed
 
     def _item(self, draft: Draft, venue: Venue, item: m.Item, message: m.Items) -> Draft:
         match item:

@@ -460,8 +460,13 @@ class World:
         )
 
     def settle(self) -> None:
-        """Commits, tells, and lets compliance answer until all is quiet."""
+        """Commits, tells, and lets compliance answer until all is quiet; then the news."""
         self.router.flush()
+        self._answer()
+        self.router.say_the_news()
+        self._answer()
+
+    def _answer(self) -> None:
         while self._read < len(self.effects):
             name, message = self.effects[self._read]
             if name == "from-compliance" and self.holds_verdicts:

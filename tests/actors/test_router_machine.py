@@ -183,13 +183,20 @@ class Story(RuleBasedStateMachine):
         ours = [name for name in originals if name]
         assert len(ours) == len(set(ours))
 
+    async def _end(self) -> None:
+        self.gateway.stop()
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        await self.loop.shutdown_asyncgens()
+
     def teardown(self) -> None:
         try:
             self._run(self.gateway.settle())
             assert self.gateway.differences() == []
         finally:
-            self._do(self.gateway.stop)
-            self._run(asyncio.sleep(0.1))
+            self._run(self._end())
             self.loop.close()
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -436,10 +436,9 @@ async def test_small_requests_are_not_held_back_by_nagle():
     async with talking(reply()) as (carrier, _):
         await carrier.send(GET, LONG_MS)
         assert carrier._rest is not None
-        connector = carrier._rest.connector
-        assert connector is not None
-        ((protocol, _),) = next(iter(connector._conns.values()))
-        sock = protocol.transport.get_extra_info("socket")
+        (connection,) = carrier._rest._idle
+        assert connection._transport is not None
+        sock = connection._transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 

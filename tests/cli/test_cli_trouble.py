@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from cli.trouble import Trouble, explain, write_down
 from gateway.tokens import TokenError
 from ledger.faults import JournalLocked
 from tests.cli.cli_world import call, call_json, make_home
+from tests.shared_data import ROOT
 
 KNOWN = [
     (SettingsError(["a is wrong", "b is wrong"]), "b is wrong"),
@@ -134,3 +137,13 @@ def test_the_home_may_be_named_after_the_command(tmp_path: Path) -> None:
     paths = make_home(tmp_path)
     result = call(tmp_path / "elsewhere", "journal", "verify", "--home", str(paths.home))
     assert result.exit_code == 0
+
+
+def test_a_package_that_is_missing_is_a_sentence_too() -> None:
+    code = "import sys; sys.modules['structlog'] = None; import cli.main"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "the package structlog is not installed" in done.stderr
+    assert "Traceback" not in done.stderr
