@@ -50,8 +50,9 @@ def find_faults() -> list[str]:
         if os.environ.get(name) != value
     ]
     niceness = os.getpriority(os.PRIO_PROCESS, 0)
-    if niceness > 0:
-        faults.append(f"niceness is {niceness}, must be 0")
+    parents = os.getpriority(os.PRIO_PROCESS, os.getppid())
+    if niceness > parents:
+        faults.append(f"niceness is {niceness}, must be that of the raylet, {parents}")
     adjusted = int(Path("/proc/self/oom_score_adj").read_text())
     if adjusted > 0:
         faults.append(f"oom_score_adj is {adjusted}, must be 0 or below")

@@ -16,8 +16,9 @@ from actors.link import Link, listen
 from actors.marks import Marks
 from actors.paths import Paths, connection_role
 from actors.prices import Prices
-from actors.router.actor import Place, Router
+from actors.router.actor import Router
 from actors.router.desk import Venue
+from actors.router.place import Place
 from actors.settings import ConnectionSettings, Settings, read_token
 from brokers.adapter import Adapter, AdapterSettings
 from brokers.registry import AUTH_HEADERS, BROKERS, HOSTS

@@ -1,4 +1,4 @@
-"""The only I/O towards brokers: requests over http1.py, streams over aiohttp.
+"""The only I/O towards brokers: requests over transport_http1.py, streams over aiohttp.
 
 `NotSent` is raised only on proof: no connection was established, or none was free in time.
 Everything else that goes wrong with an order is `OutcomeUnknown`, a keep-alive connection that
@@ -28,7 +28,7 @@ from msgspec import Meta, Struct
 from yarl import URL
 
 from brokers.adapter import Answered, BrokerError, NotSent, OutcomeUnknown, Request, Response
-from brokers.http1 import Pool, PoolSettings
+from brokers.transport_http1 import Pool, PoolSettings
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
 """A longer answer is given up: OutcomeUnknown for an order, BrokerError for a read."""

@@ -8,22 +8,20 @@ connections, which know what was under way.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import structlog
-from msgspec import Struct
 from msgspec.msgpack import Decoder
 
 from actors import messages as m
-from actors.beacon import Beacon, Declared
-from actors.clocks import Clocks
-from actors.link import Hello, Link, LinkOwner, dial, listen
+from actors.beacon import Declared
+from actors.link import Link, LinkOwner, dial, listen
 from actors.paths import Paths, connection_role
 from actors.router.changes import Changes
 from actors.router.desk import Desk, Durable, Venue, rate_of
 from actors.router.guards import Guards
 from actors.router.orders import Orders
+from actors.router.place import Place
 from actors.router.reads import Reads
 from actors.router.reports import Reports
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
@@ -40,23 +38,6 @@ SNAPSHOT_RECORDS = 50_000
 PAGE_MAX = 500
 
 log = structlog.get_logger()
-
-
-def _in_the_next_turn(call: Callable[[], None]) -> object:
-    return asyncio.get_running_loop().call_soon(call)
-
-
-class Place(Struct, frozen=True):
-    """Where a router runs: its clocks, how it introduces itself, its sign of life.
-
-    `later` runs what it is given in the next turn of the loop.
-    """
-
-    clocks: Clocks
-    me: Hello
-    boot_id: str
-    beacon: Beacon | None = None
-    later: Callable[[Callable[[], None]], object] = _in_the_next_turn
 
 
 class Router:

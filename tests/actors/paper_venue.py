@@ -508,7 +508,9 @@ class PaperTransport:
     ) -> AsyncGenerator[bytes, None]:
         while True:
             try:
-                line = await asyncio.wait_for(stream.get(), HEARTBEAT_S)
+                # Not `wait_for`: on Python 3.11 it can swallow the end of its task.
+                async with asyncio.timeout(HEARTBEAT_S):
+                    line = await stream.get()
             except TimeoutError:
                 if self.venue.is_silent:
                     raise BrokerError(f"silent for {silence_ms} ms") from None

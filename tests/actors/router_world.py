@@ -16,9 +16,9 @@ from actors import messages as m
 from actors.clocks import Clocks
 from actors.compliance import ComplianceActor
 from actors.link import Hello
-from actors.router.actor import Place as Placement
 from actors.router.actor import Router
 from actors.router.desk import Venue
+from actors.router.place import Place as Placement
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
 from actors.settings import ConnectionSettings
 from compliance.settings import ComplianceSettings

@@ -174,14 +174,18 @@ class Story(RuleBasedStateMachine):
 
     @rule()
     def come_to_rest(self) -> None:
-        self._run(self.gateway.settle())
-        assert self.gateway.differences() == []
+        self._check()
 
     @invariant()
     def nothing_is_ever_doubled(self) -> None:
         originals = [k.client_id for k in self.gateway.venue.orders.values() if not k.replaces]
         ours = [name for name in originals if name]
         assert len(ours) == len(set(ours))
+
+    def _check(self) -> None:
+        self._run(self.gateway.settle())
+        found = self.gateway.differences()
+        assert found == [], "\n".join(found)
 
     async def _end(self) -> None:
         self.gateway.stop()
@@ -193,8 +197,7 @@ class Story(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self._run(self.gateway.settle())
-            assert self.gateway.differences() == []
+            self._check()
         finally:
             self._run(self._end())
             self.loop.close()
