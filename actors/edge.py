@@ -36,6 +36,9 @@ from gateway.metrics import GatewayCollector
 from gateway.server import GatewayServer
 from gateway.tokens import TokenBook
 
+JOURNAL_LINEAGE = 1
+"""Stream numbers go on across router epochs; only another journal would start them anew."""
+
 log = structlog.get_logger()
 
 
@@ -138,7 +141,7 @@ class Edge:
         """The deployment as this edge sees it."""
         settings = self._stage.settings
         return Status(
-            epoch=1,
+            epoch=JOURNAL_LINEAGE,
             deployment=settings.deployment.id,
             venues=tuple(connection.id for connection in settings.connections),
             is_router_up=self._router is not None,

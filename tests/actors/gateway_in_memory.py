@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from paper_venue import PaperAdapter, PaperTransport, PaperVenue
 from router_world import (
     OWNER,
@@ -23,7 +24,6 @@ from router_world import (
 )
 from virtual_time import virtual_clocks
 
-from actors import messages as m
 from actors.compliance import ComplianceActor
 from actors.connection import BrokerConnection, Login
 from actors.link import Hello, LinkOwner
@@ -36,6 +36,7 @@ from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
 from compliance.screen import Screener
 from compliance.settings import ComplianceSettings
 from domain import commands as c
+from domain.errors import Retry
 from domain.portfolio import ZERO
 from domain.streams import NoticeKind, StreamUpdate
 from ledger.agreement import compare_client, compare_venue, stream_of
@@ -43,6 +44,7 @@ from ledger.recovery import restore
 
 ORDERS = f"orders/{OWNER}"
 SETTLED_S = 12.0
+AGAIN_S = 0.3
 RULES = ComplianceSettings(
     duplicate_window_ms=0, max_quantity=Decimal(50_000), max_notional=Decimal(10_000_000)
 )
@@ -120,8 +122,7 @@ class Client(LinkOwner[Any]):
             request_id=f"r-{self._refs}", command=command, received_ns=now_ns,
         )  # fmt: skip
         self.waiting[submit.ref] = submit
-        if self.end is not None:
-            self.end.send(submit)
+        self._send(submit)
 
     def _read_on(self) -> None:
         if self._reading is None and self.end is not None:
@@ -145,11 +146,19 @@ class Client(LinkOwner[Any]):
             self._take(tuple(u for u in message.updates if u.stream == ORDERS))
 
     def _answered(self, answer: c.Answer) -> None:
-        errors = [d.error for d in answer.decided if d.error] + [answer.error]
-        if any(e is not None and e.code == "change_pending" for e in errors):
-            pass  # told: try later; this client does not
-        del self.waiting[answer.ref]
+        """What may be asked again under the same id is asked again, a little later."""
+        submit = self.waiting.pop(answer.ref)
         self.answers[answer.ref] = answer
+        errors = [d.error for d in answer.decided if d.error] + [answer.error]
+        if any(error is not None and error.retry is Retry.SAME_ID for error in errors):
+            self._refs += 1
+            again = replace(submit, ref=self._refs)
+            self.waiting[again.ref] = again
+            asyncio.get_running_loop().call_later(AGAIN_S, self._send, again)
+
+    def _send(self, submit: c.Submit) -> None:
+        if self.end is not None:
+            self.end.send(submit)
 
     def _take(self, updates: tuple[StreamUpdate, ...]) -> None:
         """A gap is filled by reading; what came before is passed over, as a client does."""
@@ -204,7 +213,7 @@ class Gateway:
         self._starts += 1
         return f"{kind}{self._starts}"
 
-    async def start(self) -> None:
+    def start_what_is_down(self) -> None:
         """Brings up whatever is down, and connects it."""
         if self.compliance is None:
             self.compliance = ComplianceActor(RULES, self._next("k"))
@@ -214,7 +223,6 @@ class Gateway:
             self._meet_connection()
         if self.router is None:
             self._start_router()
-        await asyncio.sleep(0)
 
     def _start_router(self) -> None:
         self.journal.reopen()
@@ -314,7 +322,7 @@ class Gateway:
         self.venue.is_silent = False
         self.venue.skips = 0
         self.journal.crash = None
-        await self.start()
+        self.start_what_is_down()
         await asyncio.sleep(SETTLED_S)
 
     def differences(self) -> list[str]:
@@ -380,8 +388,3 @@ def _reserved(screener: Screener) -> dict[str, Any]:
             held = exposure.holding(symbol)
             orders[f"{account} {symbol}"] = (held.quantity, held.opening, held.reducing)
     return orders
-
-
-def messages_seen() -> tuple[type, ...]:
-    """The kinds of items a connection tells, for those who look at a story's end."""
-    return (m.Told, m.GateRefused, m.InDoubt, m.NoTrace, m.SyncedAccount, m.StateChanged)

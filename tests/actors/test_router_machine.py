@@ -33,6 +33,8 @@ FATES = st.lists(
     st.sampled_from(["ok", "lost", "late", "dropped", "not_sent", "broken"]), max_size=4
 )
 NUMBERS = st.integers(0, 50)
+PAUSES = st.sampled_from([0, 1, 2, 3, 5, 20, 60, 300, 1_500])
+ORDERS = st.lists(st.tuples(SYMBOLS, SIDES, QUANTITIES, st.booleans()), min_size=1, max_size=4)
 
 
 class Story(RuleBasedStateMachine):
@@ -45,7 +47,7 @@ class Story(RuleBasedStateMachine):
         asyncio.set_event_loop(None)
         self.placed: list[NewOrder] = []
         self.gateway = self._make()
-        self._run(self.gateway.start())
+        self._do(self._start)
         self._run(asyncio.sleep(0.5))
 
     def _make(self) -> Gateway:
@@ -72,35 +74,40 @@ class Story(RuleBasedStateMachine):
 
         self._run(do())
 
+    def _later(self, ms: int, deed: Any) -> None:
+        self._do(lambda: self.loop.call_later(ms / 1000, deed))
+
+    def _start(self) -> None:
+        self.gateway.start_what_is_down()
+
     def _some(self, number: int) -> NewOrder | None:
         return self.placed[number % len(self.placed)] if self.placed else None
 
     # -- what a client does
 
-    @rule(symbol=SYMBOLS, side=SIDES, quantity=QUANTITIES, at_once=st.booleans())
-    def place(self, symbol: str, side: Side, quantity: Decimal, at_once: bool) -> None:
-        name = f"o-{len(self.placed) + 1}"
-        words: dict[str, Any] = {"instrument": symbol, "side": side, "quantity": quantity}
-        limit = Decimal(PRICES[symbol])
-        order = market_order(name, **words) if at_once else new_order(
-            name, **words, limit_price=limit
-        )  # fmt: skip
-        self.placed.append(order)
-        self._say(c.Place(order=order))
+    @rule(orders=ORDERS, ms=st.sampled_from([0, 1, 3, 20]))
+    def place(self, orders: list[tuple[str, Side, Decimal, bool]], ms: int) -> None:
+        for symbol, side, quantity, at_once in orders:
+            name = f"o-{len(self.placed) + 1}"
+            words: dict[str, Any] = {"instrument": symbol, "side": side, "quantity": quantity}
+            limit = Decimal(PRICES[symbol])
+            resting = new_order(name, **words, limit_price=limit)
+            self.placed.append(market_order(name, **words) if at_once else resting)
+            self._say(c.Place(order=self.placed[-1]))
+        self._run(asyncio.sleep(ms / 1000))
 
     @rule(number=NUMBERS)
     def place_the_same_again(self, number: int) -> None:
         if order := self._some(number):
             self._say(c.Place(order=order))
 
-    @rule(number=NUMBERS)
-    def cancel(self, number: int) -> None:
-        if order := self._some(number):
+    @rule(number=NUMBERS, everything=st.booleans())
+    def cancel(self, number: int, everything: bool) -> None:
+        order = self._some(number)
+        if everything:
+            self._say(c.Cancel(cancel=CancelOrder(all=True)))
+        elif order is not None:
             self._say(c.Cancel(cancel=CancelOrder(client_order_id=order.client_order_id)))
-
-    @rule()
-    def cancel_all(self) -> None:
-        self._say(c.Cancel(cancel=CancelOrder(all=True)))
 
     @rule(number=NUMBERS, quantity=QUANTITIES)
     def amend(self, number: int, quantity: Decimal) -> None:
@@ -118,17 +125,17 @@ class Story(RuleBasedStateMachine):
             quantity = max(kept.leaves * part // 4, Decimal(1))
             self._do(lambda: self.gateway.venue.fill(kept.broker_order_id, quantity))
 
-    @rule(symbol=SYMBOLS, side=SIDES, quantity=QUANTITIES)
-    def trade_in_the_broker_s_app(self, symbol: str, side: Side, quantity: Decimal) -> None:
-        order = new_order("foreign", instrument=symbol, side=side, quantity=quantity)
-        self._do(lambda: self.gateway.venue.book(order))
-
-    @rule(number=NUMBERS)
-    def cancel_in_the_broker_s_app(self, number: int) -> None:
-        working = self.gateway.venue.working()
-        if working:
+    @rule(symbol=SYMBOLS, side=SIDES, quantity=QUANTITIES, number=NUMBERS)
+    def trade_in_the_broker_s_app(
+        self, symbol: str, side: Side, quantity: Decimal, number: int
+    ) -> None:
+        venue, working = self.gateway.venue, self.gateway.venue.working()
+        if number % 3 and working:
             name = working[number % len(working)].broker_order_id
-            self._do(lambda: self.gateway.venue.cancel(name))
+            self._do(lambda: venue.cancel(name))
+        else:
+            order = new_order("foreign", instrument=symbol, side=side, quantity=quantity)
+            self._do(lambda: venue.book(order))
 
     # -- what goes wrong
 
@@ -136,39 +143,30 @@ class Story(RuleBasedStateMachine):
     def lose_answers(self, fates: list[str]) -> None:
         self.gateway.venue.fates.extend(fates)
 
-    @rule(fates=st.lists(st.sampled_from(["ok", "fail"]), max_size=3))
-    def fail_reads(self, fates: list[str]) -> None:
+    @rule(fates=st.lists(st.sampled_from(["ok", "fail"]), max_size=3), cut=st.booleans())
+    def trouble_the_reads(self, fates: list[str], cut: bool) -> None:
         self.gateway.venue.read_fates.extend(fates)
+        if cut:
+            self._do(self.gateway.venue.cut)
 
-    @rule()
-    def cut_the_streams(self) -> None:
-        self._do(self.gateway.venue.cut)
+    @rule(ms=PAUSES)
+    def take_the_venue_away(self, ms: int) -> None:
+        venue = self.gateway.venue
+        venue.is_down = True
+        self._do(venue.cut)
+        self._later(ms, lambda: setattr(venue, "is_down", False))
 
-    @rule(down=st.booleans())
-    def take_the_venue_away(self, down: bool) -> None:
-        self.gateway.venue.is_down = down
-
-    @rule(when=st.sampled_from(["before", "after"]))
-    def crash_the_router_at_its_next_commit(self, when: str) -> None:
+    @rule(when=st.sampled_from(["before", "after"]), ms=PAUSES)
+    def crash_the_router_at_its_next_commit(self, when: str, ms: int) -> None:
         self.gateway.journal.crash = when
+        self._later(ms, self._start)
 
-    @rule()
-    def kill_the_router(self) -> None:
-        self._do(self.gateway.kill_router)
+    @rule(role=st.sampled_from(["router", "connection", "compliance"]), ms=PAUSES)
+    def kill(self, role: str, ms: int) -> None:
+        self._do(getattr(self.gateway, f"kill_{role}"))
+        self._later(ms, self._start)
 
-    @rule()
-    def kill_the_connection(self) -> None:
-        self._do(self.gateway.kill_connection)
-
-    @rule()
-    def kill_compliance(self) -> None:
-        self._do(self.gateway.kill_compliance)
-
-    @rule()
-    def start_what_is_down(self) -> None:
-        self._run(self.gateway.start())
-
-    @rule(ms=st.sampled_from([0, 1, 2, 3, 5, 20, 60, 300, 1_500]))
+    @rule(ms=PAUSES)
     def let_time_pass(self, ms: int) -> None:
         self._run(asyncio.sleep(ms / 1000))
 

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 
 from brokers.oanda import CAPABILITIES
 from tests.shared_data import ROOT, SHARED, requires_shared
@@ -37,10 +39,15 @@ def leftovers(folder: Path) -> list[str]:
     return found
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where the demo makes its own; short, for paths of sockets must be."""
+    with tempfile.TemporaryDirectory(prefix="fgd-") as name:
+        yield Path(name)
+
+
 @requires_shared
-def test_the_demo_trades_every_type_and_its_three_books_agree(tmp_path: Path) -> None:
-    # Paths of sockets must be short, so the demo's own folder lies in the system's.
-    folder = Path(tempfile.mkdtemp(prefix="fgd-"))
+def test_the_demo_trades_every_type_and_its_three_books_agree(tmp_path: Path, folder: Path) -> None:
     command = demo("--orders", "60", "--json", "--ticks", str(SHARED / "ticks"), folder=tmp_path)
     done = subprocess.run(
         command,
@@ -62,11 +69,9 @@ def test_the_demo_trades_every_type_and_its_three_books_agree(tmp_path: Path) ->
     assert leftovers(folder) == []
     assert list(folder.glob("fillgate-demo-*")) == []
     assert list(folder.glob("fg-*")) == []
-    folder.rmdir()
 
 
-def test_a_demo_that_is_told_to_end_leaves_nothing_behind(tmp_path: Path) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="fgd-"))
+def test_a_demo_that_is_told_to_end_leaves_nothing_behind(tmp_path: Path, folder: Path) -> None:
     process = subprocess.Popen(
         demo("--orders", "100000", "--json", folder=tmp_path),
         cwd=ROOT,
@@ -87,4 +92,3 @@ def test_a_demo_that_is_told_to_end_leaves_nothing_behind(tmp_path: Path) -> Non
     assert errors == b""
     assert leftovers(folder) == []
     assert list(folder.iterdir()) == []
-    folder.rmdir()
