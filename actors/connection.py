@@ -311,8 +311,8 @@ class BrokerConnection(LinkOwner[Any]):
             async for line in lines:
                 report = self.adapter.parse_event_line(line, self.clocks.utc_ns())
                 self._take(report)
-                if self.outbox.is_full:
-                    raise BrokerError("too much waits for the router; the stream is read again")
+                if report.unread or self.outbox.is_full:
+                    raise BrokerError("words unknown, or too much to tell: it is read again")
 
     def _take(self, report: Report) -> None:
         if report.is_heartbeat:
@@ -323,6 +323,8 @@ class BrokerConnection(LinkOwner[Any]):
         if report.cursor is not None:
             self.cursor = report.cursor
         self._tell_events(now)
+        for what in report.unread:
+            self.tell(m.Unread(what=what))
 
     def _compare_head(self, head: str | None) -> None:
         """A broker that stays ahead of us over a whole period told us something we missed."""

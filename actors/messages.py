@@ -156,6 +156,12 @@ class NoTrace(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="no_tra
     evidence: tuple[str, ...]
 
 
+class Unread(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="unread"):
+    """The broker said something in words we do not know: a break, to be reconciled."""
+
+    what: str
+
+
 class SyncedAccount(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="synced"):
     """The account at one moment, every earlier event told before."""
 
@@ -169,7 +175,7 @@ class StateChanged(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="s
     state: ConnectionState
 
 
-Item = Told | GateRefused | InDoubt | NoTrace | SyncedAccount | StateChanged
+Item = Told | GateRefused | InDoubt | NoTrace | Unread | SyncedAccount | StateChanged
 
 
 class Items(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="items"):

@@ -113,12 +113,15 @@ class Report(Struct, frozen=True, kw_only=True):
 
     `head` is the broker's newest transaction as a heartbeat tells it. It is no cursor, for its
     events may still be on their way: beyond ours for longer than that, the stream has a gap.
+    `unread` names what the broker said in words that are not known: a break each, passed over
+    so that the same words do not stop us again at every start.
     """
 
     events: tuple[VenueEvent, ...] = ()
     cursor: str | None = None
     is_heartbeat: bool = False
     head: str | None = None
+    unread: tuple[str, ...] = ()
 
 
 class PriceReport(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ Beside this file: `oanda_words` (tables), `oanda_messages` (structs), `oanda_tra
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from urllib.parse import quote
@@ -333,13 +333,10 @@ class OandaAdapter:
         with _reading("transactions"):
             answer = wire.decode_since(response.body)
             self._reader.learn(answer.transactions)
-            events: list[VenueEvent] = []
-            for transaction in answer.transactions:
-                events += self._reader.read(transaction)
             cursor = answer.last_transaction_id
             if answer.transactions:
                 cursor = answer.transactions[-1].id
-            return Report(events=tuple(events), cursor=cursor)
+            return self._read_each(answer.transactions, cursor)
 
     def parse_instruments(self, response: Response) -> tuple[Instrument, ...]:
         """What the account can trade. Raises Answered."""
@@ -364,7 +361,18 @@ class OandaAdapter:
             transaction = wire.decode_transaction(line)
             if transaction.type == "HEARTBEAT":
                 return Report(is_heartbeat=True, head=transaction.last_transaction_id)
-            return Report(events=self._reader.read(transaction), cursor=transaction.id)
+            return self._read_each((transaction,), transaction.id)
+
+    def _read_each(self, transactions: Iterable[wire.Transaction], cursor: str | None) -> Report:
+        """What each says; one in unknown words is named and passed over."""
+        events: list[VenueEvent] = []
+        unread: list[str] = []
+        for transaction in transactions:
+            try:
+                events += self._reader.read(transaction)
+            except UnknownWord as trouble:
+                unread.append(f"transaction {transaction.id}: {trouble}")
+        return Report(events=tuple(events), cursor=cursor, unread=tuple(unread))
 
     def parse_price_line(self, line: bytes, connection: str, now_ns: int) -> PriceReport:
         """The best bid and ask; no quote where the broker shows no price."""

@@ -151,6 +151,9 @@ class Reports:
                 if order is not None and order.status is Status.UNKNOWN:
                     evidence = ev.NotPlaced(at_ns=self.desk.now_ns, evidence=item.evidence)
                     draft.event(order, evidence)
+            case m.Unread():
+                scope = f"account/{venue.settings.account}"
+                draft.notice(NoticeKind.BREAK, scope, item.what, None)
             case m.SyncedAccount():
                 return self._synced(draft, venue, item, message)
             case m.StateChanged():

@@ -65,6 +65,10 @@ class End:
             heard = over_the_wire(message, self.other._inbox)
             asyncio.get_running_loop().call_soon(self.other._hear, heard)
 
+    def _begin(self) -> None:
+        if self.is_up:
+            self.owner.link_up(self)  # type: ignore[arg-type]
+
     def _hear(self, message: Any) -> None:
         if self.is_up:
             self.owner.received(self, message)  # type: ignore[arg-type]
@@ -90,8 +94,9 @@ def connect(one: tuple[LinkOwner[Any], str, str], two: tuple[LinkOwner[Any], str
     """Links two owners, each given with its inbox and role; the first one's end."""
     first, second = End(one[0], one[1], two[2]), End(two[0], two[1], one[2])
     first.other, second.other = second, first
-    second.owner.link_up(second)  # type: ignore[arg-type]
-    first.owner.link_up(first)  # type: ignore[arg-type]
+    for end in (second, first):
+        # After all that an older link still had to say.
+        asyncio.get_running_loop().call_soon(end._begin)
     return first
 
 

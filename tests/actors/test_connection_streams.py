@@ -16,7 +16,7 @@ from virtual_time import in_virtual_time
 from actors import connection as connection_module
 from actors import messages as m
 from actors import outbox as outbox_module
-from brokers.adapter import Response, VenueOrder
+from brokers.adapter import Report, Response, VenueOrder
 from domain import events as ev
 from domain.accounts import SessionState
 
@@ -319,6 +319,29 @@ async def test_an_unreadable_stream_line_is_a_broken_stream_not_a_dead_actor(
     name = foreign(wired)
     await asyncio.sleep(1)
     assert [e.broker_order_id for e in wired.events()] == [name]
+    assert wired.connection.is_ready()
+    await wired.stop()
+
+
+@in_virtual_time
+async def test_unknown_words_are_told_passed_over_and_the_account_is_read_again(
+    tmp_path: Path,
+) -> None:
+    wired = Wired(tmp_path)
+    await wired.up()
+    parse = wired.connection.adapter.parse_event_line
+
+    def parse_once(line: bytes, now_ns: int) -> Report:
+        wired.connection.adapter.parse_event_line = parse  # type: ignore[method-assign]
+        cursor = parse(line, now_ns).cursor
+        return Report(cursor=cursor, unread=("transaction 7: GIFT",))
+
+    wired.connection.adapter.parse_event_line = parse_once  # type: ignore[method-assign]
+    foreign(wired)
+    await asyncio.sleep(1)
+    items = [item for _, item, _ in wired.connection.outbox.held]
+    at = items.index(m.Unread(what="transaction 7: GIFT"))
+    assert any(isinstance(item, m.SyncedAccount) for item in items[at:])
     assert wired.connection.is_ready()
     await wired.stop()
 

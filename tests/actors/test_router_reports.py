@@ -677,3 +677,11 @@ def test_time_does_not_make_a_settled_order_doubtful(world: World) -> None:
     assert world.status() == "live"
     assert world.boot_ns % MS == 0
     assert world.say(c.Cancel(cancel=c.CancelOrder(all=True))) is not None
+
+
+def test_words_of_the_broker_that_nobody_knows_are_a_break_for_people(world: World) -> None:
+    world.tell(m.Unread(what="transaction 7: transaction type 'GIFT'"))
+
+    (notice,) = world.notices()
+    assert (notice.kind, notice.scope) == (NoticeKind.BREAK, f"account/{ACCOUNT}")
+    assert "GIFT" in notice.message

@@ -480,9 +480,12 @@ def test_nothing_since_leaves_the_cursor_at_the_brokers_newest():
         creation(kind="LIMIT_ORDER_REJECT", rejectReason="BECAUSE"),
     ],
 )
-def test_an_unknown_word_in_the_stream_is_an_error(message: dict[str, Any]):
-    with pytest.raises(UnknownWord):
-        read(adapter(), message)
+def test_an_unknown_word_in_the_stream_is_named_and_passed_over(message: dict[str, Any]):
+    report = adapter().parse_event_line(line(message), NOW_NS)
+    assert report.events == ()
+    assert report.cursor == message["id"]
+    (what,) = report.unread
+    assert f"transaction {message['id']}" in what
     assert issubclass(UnknownWord, ValueError)
 
 
