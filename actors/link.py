@@ -136,12 +136,17 @@ class Link(asyncio.Protocol, Generic[M]):
         """Sends, or drops where the link is down; a peer that stops reading is cut off."""
         self._write(message)
 
-    def _write(self, message: object) -> None:
+    def send_all(self, messages: list[Any]) -> None:
+        """Sends several in one write: one system call here, one wake-up there."""
+        if messages:
+            self._write(*messages)
+
+    def _write(self, *messages: object) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        body = self._encode(message)
-        transport.write(_LENGTH.pack(len(body)) + body)
+        bodies = [self._encode(message) for message in messages]
+        transport.write(b"".join(_LENGTH.pack(len(body)) + body for body in bodies))
         if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
             transport.abort()
 

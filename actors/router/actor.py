@@ -51,7 +51,6 @@ class Router:
         self.me = place.me
         self._beacon = place.beacon
         self._boot_id = place.boot_id
-        self._later = place.later
         self.desk = Desk(books, books.epoch + 1, venues)
         self.orders = Orders(self.desk)
         self.changes = Changes(self.desk, self.orders)
@@ -61,7 +60,6 @@ class Router:
         self._edges: set[Link[Any]] = set()
         self._connections: dict[str, Link[Any]] = {}
         self._compliance: Link[Any] | None = None
-        self._is_flushing = False
         self._durable = Durable()
         self._is_trading = False
         self._snapshot_at = books.number
@@ -83,33 +81,14 @@ class Router:
 
     # -- flushing
 
-    def flush_soon(self) -> None:
-        """Commits once all that is ready to be read in this turn of the loop was decided."""
-        if not self._is_flushing:
-            self._is_flushing = True
-            self._later(self.flush)
-
     def flush(self) -> None:
-        """Commits the batch, then says what waited for it: first what someone waits for.
+        """Commits the batch, then says what waited for it: an order to its broker first.
 
-        The loop writes to sockets when its turn ends, so what is said in this turn leaves
-        only when all of it is encoded. An order on its way to its broker, or its outcome on
-        the way to the client, goes now; the rest goes in the next turn.
+        A write reaches its socket at once, so the order of saying is the order of leaving.
         """
-        self._is_flushing = False
         if self.desk.records:
             self._commit()
-        is_sending = self._durable.take(self.desk)
-        if is_sending:
-            self._say_to_connections()
-        elif self._durable.to_edges or self._durable.to_all_edges:
-            self._say_to_edges()
-        else:
-            self._say_the_rest()
-            return
-        self._later(self._say_the_rest)
-
-    def _say_the_rest(self) -> None:
+        self._durable.take(self.desk)
         self._say_to_connections()
         self._say_to_edges()
         if self._durable.is_compliance_waited_for():
@@ -143,11 +122,8 @@ class Router:
     def _say_to_edges(self) -> None:
         answers, self._durable.to_edges = self._durable.to_edges, []
         published, self._durable.to_all_edges = self._durable.to_all_edges, []
-        for edge, answer in answers:
-            edge.send(answer)
-        for publication in published:
-            for edge in self._edges:
-                edge.send(publication)
+        for edge in self._edges:
+            edge.send_all([answer for to, answer in answers if to is edge] + published)
 
     def _commit(self) -> None:
         records, self.desk.records = self.desk.records, []

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from actors.messages import Dispatch, Freed, Observe, SendAmend, SendCancel, SetHalts
+from actors.messages import Freed, Observe
 from actors.router.lot_guards import find_shrink
 from actors.settings import ConnectionSettings
 from brokers.adapter import Adapter
@@ -151,10 +151,6 @@ def rate_of(quote: Quote) -> Rate:
     )
 
 
-AT_ONCE = Dispatch | SendAmend | SendCancel | SetHalts
-"""What a broker's gate is told before the client: a halt must not be confirmed before it holds."""
-
-
 class Durable:
     """What may be said: the records it tells of are committed.
 
@@ -169,15 +165,13 @@ class Durable:
         self.to_connections: list[tuple[str, Any]] = []
         self.to_compliance: list[Any] = []
 
-    def take(self, desk: Desk) -> bool:
-        """Takes all that waited at the desk; True where something is to go to a broker's gate."""
-        is_sending = any(isinstance(message, AT_ONCE) for _, message in desk.to_connections)
+    def take(self, desk: Desk) -> None:
+        """Takes all that waited at the desk."""
         for name in ("to_edges", "to_all_edges", "to_connections", "to_compliance"):
             getattr(self, name).extend(getattr(desk, name))
             getattr(desk, name).clear()
         self.freed.update(desk.freed)
         desk.freed.clear()
-        return is_sending
 
     def is_compliance_waited_for(self) -> bool:
         """True where more than news waits for compliance."""

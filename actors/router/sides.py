@@ -17,8 +17,8 @@ class _Side(LinkOwner[Any]):
         self.router = router
 
     def batch_ended(self) -> None:
-        """Decided: commit and tell at the end of this turn."""
-        self.router.flush_soon()
+        """Decided: commit and tell."""
+        self.router.flush()
 
 
 class EdgeSide(_Side):

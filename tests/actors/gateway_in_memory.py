@@ -156,10 +156,12 @@ class Client(LinkOwner[Any]):
         self.answers[answer.ref] = answer
         errors = [d.error for d in answer.decided if d.error] + [answer.error]
         if any(error is not None and error.retry is Retry.SAME_ID for error in errors):
-            self._refs += 1
-            again = replace(submit, ref=self._refs)
-            self.waiting[again.ref] = again
-            asyncio.get_running_loop().call_later(AGAIN_S, self._send, again)
+            asyncio.get_running_loop().call_later(AGAIN_S, self._ask_again, submit)
+
+    def _ask_again(self, submit: c.Submit) -> None:
+        self._refs += 1
+        again = self.waiting[self._refs] = replace(submit, ref=self._refs)
+        self._send(again)
 
     def _send(self, submit: c.Submit) -> None:
         if self.end is not None:

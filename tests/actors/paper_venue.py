@@ -38,7 +38,7 @@ from domain.accounts import AccountBalances, AccountSnapshot
 from domain.events import VenueEvent
 from domain.instruments import Instrument
 from domain.orders import NewOrder, OrderType
-from domain.portfolio import Position, apply_net
+from domain.portfolio import LotClosed, LotOpened, Position, apply_lots
 from domain.quotes import Quote
 from ledger.agreement import VenueBook, VenueFill
 from ledger.agreement import VenueOrder as BookOrder
@@ -62,7 +62,7 @@ CAPABILITIES = Capabilities(
     heartbeat_ms=int(HEARTBEAT_S * 1000),
     amends=True,
     brackets=True,
-    shows_lots=False,
+    shows_lots=True,
 )
 
 
@@ -194,29 +194,41 @@ class PaperVenue:
         kept.leaves -= done
         kept.is_working = kept.leaves > 0
         execution = f"x{len(self.fills) + 1}"
+        at_ns, symbol = self.now_ns(), kept.order.instrument
+        opened, closed = self._net(symbol, done * kept.order.side.sign, execution)
+        before = self.positions.get(symbol) or Position(
+            account=self.settings.account, instrument=symbol, quantity=Decimal(0)
+        )
+        self.positions[symbol] = apply_lots(before, opened, closed, at_ns)
         fill = ev.Fill(
-            at_ns=self.now_ns(),
+            at_ns=at_ns,
             execution_id=ids.execution_id("paper", self.settings.account, execution),
             broker_execution_id=execution,
             broker_order_id=name,
-            instrument=kept.order.instrument,
+            instrument=symbol,
             side=kept.order.side,
             quantity=done,
             price=PRICE,
             venue_client_id=kept.client_id or None,
+            lots_opened=opened,
+            lots_closed=closed,
         )
         self.fills.append(fill)
-        self._move(fill)
         return self.say(fill)
 
-    def _move(self, fill: ev.Fill) -> None:
-        empty = Position(
-            account=self.settings.account, instrument=fill.instrument, quantity=Decimal(0)
-        )
-        before = self.positions.get(fill.instrument, empty)
-        signed = fill.quantity * fill.side.sign
-        after = apply_net(before, signed, fill.price, fill.at_ns, fill.execution_id)
-        self.positions[fill.instrument] = after
+    def _net(
+        self, symbol: str, left: Decimal, execution: str
+    ) -> tuple[tuple[LotOpened, ...], tuple[LotClosed, ...]]:
+        """What a fill does to the lots: first in, first out, and the rest is a lot of its own."""
+        closed = []
+        held = self.positions.get(symbol)
+        for lot in held.lots if held else ():
+            if left and (left > 0) != (lot.quantity > 0):
+                used = min(abs(left), abs(lot.quantity)) * (1 if left > 0 else -1)
+                closed.append(LotClosed(lot_id=lot.lot_id, quantity=used, price=PRICE))
+                left -= used
+        opened = LotOpened(lot_id=f"lot-{execution}", quantity=left, price=PRICE)
+        return ((opened,) if left else ()), tuple(closed)
 
     def cancel(self, name: str, client_id: str = "") -> tuple[VenueEvent, ...]:
         kept = self._find(name, client_id)

@@ -241,6 +241,10 @@ class FakeLink:
         self._inbox = inbox
         self._effects = effects
 
+    def send_all(self, messages: list[Any]) -> None:
+        for message in messages:
+            self.send(message)
+
     def send(self, message: Any) -> None:
         self._effects.append((self.name, over_the_wire(message, self._inbox)))
 
@@ -288,7 +292,7 @@ class World:
             self.journal,
             restored.books,
             venues,
-            Placement(clocks, me, "boot", later=lambda call: call()),
+            Placement(clocks, me, "boot"),
         )
         self.links: dict[str, FakeLink] = {}
         self.compliance: ComplianceActor | None = None
