@@ -65,6 +65,10 @@ class End:
             heard = over_the_wire(message, self.other._inbox)
             asyncio.get_running_loop().call_soon(self.other._hear, heard)
 
+    def send_all(self, messages: list[Any]) -> None:
+        for message in messages:
+            self.send(message)
+
     def _begin(self) -> None:
         if self.is_up:
             self.owner.link_up(self)  # type: ignore[arg-type]
