@@ -39,6 +39,8 @@ RESTART_PAUSES_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 STOP_S = 2.0
 READY_S = 60.0
 POLL_S = 0.05
+PARTS = frozenset({"actors.edge", "actors.watchdog", "actors.deploy", "brokers.simulators.oanda"})
+RAY_PARTS = ("gcs_server", "raylet", "dashboard.py", "monitor.py", "log_monitor.py")
 
 log = structlog.get_logger()
 
@@ -67,7 +69,8 @@ class Supervisor:
     """Keeps one deployment up on this node until told to stop."""
 
     def __init__(self, paths: Paths, settings: Settings, say: Say) -> None:
-        self._paths = paths
+        # Whole paths in every command line: by them a later supervisor knows its own.
+        self._paths = Paths(paths.home.resolve())
         self._settings = settings
         self._say = say
         self._stopping = asyncio.Event()
@@ -87,6 +90,7 @@ class Supervisor:
             self._paths.logs / "supervisor.log", self._settings.deployment.log_level, "supervisor"
         )
         _become_subreaper()
+        await self._end_remains()
         self._paths.ready.unlink(missing_ok=True)
         self._catch_signals()
         try:
@@ -95,6 +99,13 @@ class Supervisor:
         finally:
             self._say("stopping")
             await self._stop()
+
+    async def _end_remains(self) -> None:
+        """Ends what a supervisor that was killed left trading: this one starts its own."""
+        remains = find_remains(self._paths)
+        if remains:
+            self._say(f"ending {len(remains)} processes that an earlier supervisor left")
+            await asyncio.to_thread(_end, remains)
 
     def stop(self) -> None:
         """Asks for the end."""
@@ -224,13 +235,8 @@ class Supervisor:
         self._stopping.set()
         self._paths.ready.unlink(missing_ok=True)
         below = psutil.Process().children(recursive=True)
-        for process in below:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.terminate()
-        await asyncio.to_thread(psutil.wait_procs, below, STOP_S)
-        for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        await asyncio.to_thread(_end, below)
+        await asyncio.to_thread(_end, psutil.Process().children(recursive=True))
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
@@ -254,6 +260,35 @@ async def _until(is_true: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(POLL_S)
     raise TimeoutError
+
+
+def find_remains(paths: Paths) -> list[psutil.Process]:
+    """Processes of this deployment that nobody keeps: by its folders in their command lines."""
+    own = {psutil.Process().pid, *(parent.pid for parent in psutil.Process().parents())}
+    names = {str(paths.runtime), str(paths.home)}
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            line = process.cmdline()
+            is_part = any(word in PARTS or word.endswith(RAY_PARTS) for word in line)
+            if process.pid in own or not is_part:
+                continue
+            if any(name in word for name in names for word in line):
+                for one in (process, *process.children(recursive=True)):
+                    found[one.pid] = one
+    return list(found.values())
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    """Ends them politely, then for good."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, stubborn = psutil.wait_procs(processes, STOP_S)
+    for process in stubborn:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(stubborn, STOP_S)
 
 
 def _become_subreaper() -> None:

@@ -59,11 +59,14 @@ class End:
         self.other: End = self
         self.is_up = True
         self._inbox = inbox
+        self._unread: list[Any] = []
 
     def send(self, message: Any) -> None:
         if self.is_up:
-            heard = over_the_wire(message, self.other._inbox)
-            asyncio.get_running_loop().call_soon(self.other._hear, heard)
+            other = self.other
+            other._unread.append(over_the_wire(message, other._inbox))
+            if len(other._unread) == 1:
+                asyncio.get_running_loop().call_soon(other._hear)
 
     def send_all(self, messages: list[Any]) -> None:
         for message in messages:
@@ -73,9 +76,13 @@ class End:
         if self.is_up:
             self.owner.link_up(self)  # type: ignore[arg-type]
 
-    def _hear(self, message: Any) -> None:
+    def _hear(self) -> None:
+        """Reads all that came in this turn, as one batch."""
+        batch, self._unread = self._unread, []
+        for message in batch:
+            if self.is_up:
+                self.owner.received(self, message)  # type: ignore[arg-type]
         if self.is_up:
-            self.owner.received(self, message)  # type: ignore[arg-type]
             self.owner.batch_ended()
 
     def close(self) -> None:

@@ -111,9 +111,12 @@ class Story(RuleBasedStateMachine):
 
     @rule(number=NUMBERS, quantity=QUANTITIES)
     def amend(self, number: int, quantity: Decimal) -> None:
-        if order := self._some(number):
-            amend = AmendOrder(client_order_id=order.client_order_id, quantity=quantity)
-            self._say(c.Amend(amend=amend))
+        router = self.gateway.router
+        orders = router.desk.books.orders.open.values() if router is not None else ()
+        working = [o.client_order_id for o in orders if o.client_order_id and o.legs]
+        if working:
+            name = working[number % len(working)]
+            self._say(c.Amend(amend=AmendOrder(client_order_id=name, quantity=quantity)))
 
     # -- what the market does
 
