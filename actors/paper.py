@@ -14,6 +14,9 @@ from brokers.simulators.engine import EngineSettings
 from brokers.simulators.feed import FeedSettings
 from brokers.simulators.oanda import Login, OandaSettings
 
+STATE_EVERY_MS = 30_000
+"""A paper book is kept at every clean end; between, seldom: writing it stalls the paper broker."""
+
 
 def paper_settings(simulator: SimulatorSettings, settings: Settings, paths: Paths) -> bytes:
     """What the simulator's process reads, as JSON; its port is fixed here and stays."""
@@ -40,5 +43,6 @@ def paper_settings(simulator: SimulatorSettings, settings: Settings, paths: Path
         logins=(Login(token=PAPER_TOKEN),),
         feed=feed,
         state=str(paths.book(simulator.id)),
+        state_every_ms=STATE_EVERY_MS,
     )
     return msgspec.json.encode(wanted)

@@ -265,18 +265,24 @@ async def _until(is_true: Callable[[], bool]) -> None:
 def find_remains(paths: Paths) -> list[psutil.Process]:
     """Processes of this deployment that nobody keeps: by its folders in their command lines."""
     own = {psutil.Process().pid, *(parent.pid for parent in psutil.Process().parents())}
-    names = {str(paths.runtime), str(paths.home)}
+    folders = (str(paths.runtime), str(paths.home))
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            line = process.cmdline()
-            is_part = any(word in PARTS or word.endswith(RAY_PARTS) for word in line)
-            if process.pid in own or not is_part:
-                continue
-            if any(name in word for name in names for word in line):
-                for one in (process, *process.children(recursive=True)):
-                    found[one.pid] = one
+        if process.pid in own or not _is_part(process, folders):
+            continue
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = (process, *process.children(recursive=True))
+            found.update({one.pid: one for one in family})
     return list(found.values())
+
+
+def _is_part(process: psutil.Process, folders: tuple[str, ...]) -> bool:
+    try:
+        line = process.cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+    is_ours = any(folder in word for folder in folders for word in line)
+    return is_ours and any(word in PARTS or word.endswith(RAY_PARTS) for word in line)
 
 
 def _end(processes: list[psutil.Process]) -> None:

@@ -46,6 +46,7 @@ from ledger.agreement import VenueOrder as BookOrder
 HEARTBEAT_S = 1.0
 LATENCY_S = 0.002
 LATE_S = 0.25
+SLOW_S = 0.4
 MONEY = Decimal(1_000_000)
 PRICE = Decimal("1.10000")
 
@@ -454,7 +455,7 @@ class PaperAdapter:
 
 
 class PaperTransport:
-    """The line to the venue. Fates: ok, lost, late, dropped, not_sent, broken (a 502)."""
+    """The line to the venue. Fates: ok, slow, hung, lost, late, dropped, not_sent, broken."""
 
     def __init__(self, venue: PaperVenue) -> None:
         self.venue = venue
@@ -482,10 +483,10 @@ class PaperTransport:
             asyncio.get_running_loop().call_later(LATE_S, venue.answer, asked)
         elif fate != "dropped":
             told = venue.answer(asked)
-        await asyncio.sleep(LATENCY_S)
+        await asyncio.sleep(SLOW_S if fate in ("slow", "hung") else LATENCY_S)
         if fate == "broken":
             return Response(status=502, body=b"")
-        if told is None or fate == "lost":
+        if told is None or fate in ("lost", "hung"):
             raise OutcomeUnknown("no answer")
         return Response(status=200, body=_encode(told))
 

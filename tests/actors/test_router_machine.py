@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
-import pytest
 from gateway_in_memory import Gateway
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -30,7 +29,8 @@ SYMBOLS = st.sampled_from(sorted(PRICES))
 SIDES = st.sampled_from([Side.BUY, Side.SELL])
 QUANTITIES = st.integers(1, 5).map(lambda n: Decimal(n * 100))
 FATES = st.lists(
-    st.sampled_from(["ok", "lost", "late", "dropped", "not_sent", "broken"]), max_size=4
+    st.sampled_from(["ok", "slow", "hung", "lost", "late", "dropped", "not_sent", "broken"]),
+    max_size=4,
 )
 NUMBERS = st.integers(0, 50)
 PAUSES = st.sampled_from([0, 1, 2, 3, 5, 20, 60, 300, 1_500])
@@ -207,9 +207,10 @@ class Story(RuleBasedStateMachine):
 
 TestAnyStory = Story.TestCase
 TestAnyStory.settings = settings(
-    max_examples=15,
-    stateful_step_count=30,
+    max_examples=30,
+    stateful_step_count=40,
     deadline=None,
+    derandomize=True,
+    database=None,
     suppress_health_check=list(HealthCheck),
 )
-TestAnyStory = pytest.mark.filterwarnings("ignore::ResourceWarning")(TestAnyStory)
