@@ -341,13 +341,17 @@ class BrokerConnection(LinkOwner[Any]):
             if self.cursor is not None:
                 async for page in self._evidence.pages(self.cursor):
                     self._take(page)
+            told = self.outbox.next
             answer = await self.transport.read(self.adapter.account(), timeout)
             now = self.clocks.utc_ns()
             snapshot = self.adapter.parse_account(answer, now)
-            if self.cursor is None or self.cursor == snapshot.cursor:
+            # An order's answer that came meanwhile may tell of more than the account does.
+            if told == self.outbox.next and self.cursor in (None, snapshot.cursor):
                 self.cursor = snapshot.cursor
                 working = self.adapter.parse_open_orders(answer, now)
                 orders = tuple(e for e in working.events if isinstance(e, ev.External))
+                # What the account counts already must be told before it, awaited or not.
+                self._tell_events(self._waiting.release())
                 self.tell(m.SyncedAccount(snapshot=snapshot, open_orders=orders))
                 return
         log.warning("the account moved during every try to read it at rest")

@@ -93,6 +93,11 @@ class Waiting:
         _, events = self._held.pop(venue_client_id, (None, []))
         return tuple(events)
 
+    def release(self) -> tuple[ev.VenueEvent, ...]:
+        """All that is held, though the answers are still awaited."""
+        held, self._held = self._held, {}
+        return tuple(event for _, events in held.values() for event in events)
+
     def cursor(self, cursor: str | None) -> str | None:
         """The broker's cursor before anything held; `cursor` where nothing is."""
         if self._held:

@@ -277,6 +277,7 @@ class Router:
         if self._connections.get(name) is link:
             del self._connections[name]
             self.reports.lost(name)
+            self.changes.halts.lost(name)
 
     def from_connection(self, name: str, message: Any) -> None:
         """Facts, or quotes."""
@@ -294,7 +295,7 @@ class Router:
             case m.Quotes():
                 self._quoted(name, message)
             case m.HaltsSet():
-                log.info("halts in force", connection=name, number=message.number)
+                self.changes.halts.confirmed(name, message.number)
 
     def _quoted(self, name: str, message: m.Quotes) -> None:
         for quote in message.quotes:

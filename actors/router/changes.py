@@ -12,6 +12,7 @@ from typing import Any
 from actors import messages as m
 from actors.router import refusals
 from actors.router.desk import Desk, Draft
+from actors.router.halts import Halts
 from actors.router.orders import Orders
 from actors.router.screening import Asked, Screening, describe
 from domain import events as ev
@@ -40,9 +41,8 @@ from domain.orders import (
     Side,
     TimeInForce,
 )
-from domain.records import Changed, Guard, Halted, Resumed, Settled
+from domain.records import Changed, Guard, Settled
 from domain.screening import Candidate, Verdict
-from domain.streams import NoticeKind
 from ledger.projection import change_digest
 
 SEND_BY_NS_MAX = 500_000_000
@@ -54,6 +54,7 @@ class Changes:
     def __init__(self, desk: Desk, orders: Orders) -> None:
         self.desk = desk
         self.orders = orders
+        self.halts = Halts(desk)
         orders.send_amend = self.send_amend
 
     def submit(self, edge: Any, submit: Submit) -> None:
@@ -73,7 +74,7 @@ class Changes:
             case SetGuard():
                 self.set_guard(edge, submit, command)
             case Halt() | Resume():
-                self.halt(edge, submit, command)
+                self.halts.change(edge, submit, command)
 
     def amend(self, edge: Any, submit: Submit, command: Amend) -> None:
         """Screens the new total, then asks the broker; the overlay is durable before that."""
@@ -303,27 +304,6 @@ class Changes:
             account=command.account,
         )
         self.desk.draft(guard, submit.owner).close()
-        self.orders.answer(edge, submit.ref, (Decided(),))
-
-    def halt(self, edge: Any, submit: Submit, command: Halt | Resume) -> None:
-        """Writes a halt (or its end) down and hands it to every gate."""
-        by = submit.owner
-        if isinstance(command, Halt):
-            cause: Halted | Resumed = Halted(
-                scope=command.scope, subject=command.subject, by=by, reason=command.reason
-            )
-            kind, message = NoticeKind.HALTED, command.reason
-        else:
-            cause = Resumed(scope=command.scope, subject=command.subject, by=by)
-            kind, message = NoticeKind.RESUMED, "resumed"
-        draft = self.desk.draft(cause)
-        draft.notice(kind, f"{command.scope.value}/{command.subject}", message, None)
-        number = draft.close().number
-        halts = self.desk.halts()
-        told = m.SetHalts(epoch=self.desk.epoch, number=number, halts=halts)
-        for name in self.desk.venues:
-            self.desk.to_connections.append((name, told))
-        self.desk.to_compliance.append(told)
         self.orders.answer(edge, submit.ref, (Decided(),))
 
 

@@ -274,6 +274,7 @@ class World:
         self._refs = 0
         self._compliances = 0
         self._starts = 0
+        self.gates_confirm = True
         self.start()
 
     # -- life
@@ -480,6 +481,11 @@ class World:
                 self.compliance.received(self._reply, message)  # type: ignore[arg-type]
             elif name == "from-compliance" and self.compliance is not None:
                 ComplianceSide(self.router).received(self._reply, message)  # type: ignore[arg-type]
+                self.router.flush()
+            elif isinstance(message, m.SetHalts) and name in self.settings and self.gates_confirm:
+                self.router.from_connection(
+                    name, m.HaltsSet(connection=name, number=message.number)
+                )
                 self.router.flush()
 
     def pass_ms(self, ms: int, *, quotes: bool = True) -> None:

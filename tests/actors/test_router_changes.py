@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from router_world import (
     ACCOUNT,
@@ -536,6 +537,31 @@ def test_a_halt_survives_a_restart_and_comes_with_the_attach(world: World) -> No
     refused = world.place()
     assert refused.error is not None
     assert refused.error.code == "halted"
+
+
+def test_a_halt_is_answered_when_every_gate_has_confirmed_and_names_them() -> None:
+    second = connection_settings(id="paper-2", account="acc-2")
+    world = World(connection_settings(), second).open()
+    world.gates_confirm = False
+    assert world.say(c.Halt(scope=HaltScope.ALL, reason="stop")) is None
+    number = world.last(PAPER, m.SetHalts).number
+    world.hear(PAPER, m.HaltsSet(connection=PAPER, number=number))
+    assert world.sent("edge-0", c.Answer) == []
+    world.hear("paper-2", m.HaltsSet(connection="paper-2", number=number))
+    (answer,) = world.sent("edge-0", c.Answer)
+    assert msgspec.msgpack.decode(answer.body) == {"confirmed": [PAPER, "paper-2"]}
+
+
+def test_a_gate_that_dies_is_not_waited_for_and_not_named() -> None:
+    second = connection_settings(id="paper-2", account="acc-2")
+    world = World(connection_settings(), second).open()
+    world.gates_confirm = False
+    assert world.say(c.Halt(scope=HaltScope.ALL, reason="stop")) is None
+    world.hear(PAPER, m.HaltsSet(connection=PAPER, number=world.last(PAPER, m.SetHalts).number))
+    world.lose_connection("paper-2")
+    world.settle()
+    (answer,) = world.sent("edge-0", c.Answer)
+    assert msgspec.msgpack.decode(answer.body) == {"confirmed": [PAPER]}
 
 
 def test_the_gates_word_that_it_halts_is_only_noted(world: World) -> None:
