@@ -27,12 +27,12 @@ from actors.router.refusals import unanswered
 from actors.settings import ConnectionSettings
 from brokers.adapter import (
     Adapter,
-    AmendTerms,
     BrokerError,
     NotSent,
     OutcomeUnknown,
     Report,
     VenueOrder,
+    whole_terms,
 )
 from brokers.transport import Transport
 from domain import events as ev
@@ -248,7 +248,7 @@ class BrokerConnection(LinkOwner[Any]):
             return
         order = self._venue_order(message.order, message.venue_client_id, message.broker_order_id)
         try:
-            request = self.adapter.amend(order, _terms(message.terms))
+            request = self.adapter.amend(order, whole_terms(message.terms))
             answer = await self.transport.send(request, self.settings.answer_timeout_ms)
             report = self.adapter.parse_amended(order, answer, self.clocks.utc_ns())
             self._tell_events(report.events)
@@ -392,13 +392,3 @@ class BrokerConnection(LinkOwner[Any]):
             task.cancel()
         with contextlib.suppress(BrokerError):
             await self.transport.close()
-
-
-def _terms(order: NewOrder) -> AmendTerms:
-    return AmendTerms(
-        quantity=order.quantity,
-        limit_price=order.limit_price,
-        stop_price=order.stop_price,
-        trailing=order.trailing,
-        expire_at_ns=order.expire_at_ns,
-    )

@@ -108,6 +108,17 @@ class AmendTerms(Struct, frozen=True, kw_only=True):
     expire_at_ns: int | None = None
 
 
+def whole_terms(order: NewOrder) -> AmendTerms:
+    """All the terms of an order that an amend can change."""
+    return AmendTerms(
+        quantity=order.quantity,
+        limit_price=order.limit_price,
+        stop_price=order.stop_price,
+        trailing=order.trailing,
+        expire_at_ns=order.expire_at_ns,
+    )
+
+
 class Report(Struct, frozen=True, kw_only=True):
     """What a stream line or a list said: events in the broker's order, and its cursor after.
 
