@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -90,4 +92,12 @@ def state_of(ctx: typer.Context, home: Path | None, is_json: bool) -> State:
 def command_of(state: State) -> str:
     """How to call us for this deployment."""
     is_default = state.home == DEFAULT_HOME or os.environ.get("FILLGATE_HOME") == str(state.home)
-    return "fillgate" if is_default else f"fillgate --home {state.home}"
+    return program() if is_default else f"{program()} --home {state.home}"
+
+
+def program() -> str:
+    """What to type: the bare name where the shell finds it, else the way to it from here."""
+    beside = Path(sys.executable).parent / "fillgate"
+    if shutil.which("fillgate") is not None or not beside.exists():
+        return "fillgate"
+    return os.path.relpath(beside)

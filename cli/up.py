@@ -10,7 +10,7 @@ import typer
 from actors.paths import Paths
 from actors.settings import load
 from actors.supervisor import Running, Supervisor
-from cli.app import HomeOption, JsonOption, State, app, command_of, state_of
+from cli.app import HomeOption, JsonOption, State, app, command_of, program, state_of
 from cli.init import make_deployment
 from cli.output import console, print_json, say
 from cli.trouble import Trouble
@@ -91,7 +91,7 @@ def next_commands(state: State) -> tuple[str, ...]:
     return (
         f"{start} order place EUR/USD buy 1000",
         f"{start} quotes EUR/USD USD/JPY",
-        "fillgate demo --orders 500",
+        f"{program()} demo --orders 500",
     )
 
 

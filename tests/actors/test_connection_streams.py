@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from connection_world import Wired
 from paper_venue import PaperVenue
-from router_world import connection_settings, new_order
+from router_world import connection_settings, market_order, new_order
 from virtual_time import in_virtual_time
 
 from actors import connection as connection_module
@@ -180,6 +180,53 @@ async def test_what_waited_for_an_answer_that_never_comes_is_told_with_the_doubt
     await asyncio.sleep(SOON_S)
     kinds = [type(item).__name__ for item in wired.items()][-2:]
     assert kinds == ["InDoubt", "Told"]
+    await wired.stop()
+
+
+@in_virtual_time
+async def test_what_the_account_counts_is_told_before_it_though_its_answer_is_awaited(
+    tmp_path: Path,
+) -> None:
+    """Else its fill would be counted twice: in the account's position, and on top of it."""
+    wired = Wired(tmp_path)
+    link = await wired.up()
+    wired.venue.fates.append("slow")
+    wired.hear(link, wired.dispatch(1, market_order("o-1")))
+    await asyncio.sleep(0.01)
+    wired.venue.cut()
+    await asyncio.sleep(2)
+    kinds = [type(item).__name__ for item in wired.items()]
+    synced = len(kinds) - 1 - kinds[::-1].index("SyncedAccount")
+    before = [e for item in wired.items()[:synced] if isinstance(item, m.Told) for e in item.events]
+    assert any(isinstance(event, ev.Fill) for event in before)
+    assert len([e for e in wired.events() if isinstance(e, ev.Fill)]) == 1
+    await wired.stop()
+
+
+@in_virtual_time
+async def test_an_answer_that_comes_while_the_account_is_read_makes_it_read_again(
+    tmp_path: Path,
+) -> None:
+    wired = Wired(tmp_path)
+    link = await wired.up()
+    read = wired.transport.read
+    held = asyncio.Event()
+
+    async def slow(request: Any, timeout_ms: int) -> Response:
+        answer = await read(request, timeout_ms)
+        if request.path == "account":
+            held.set()
+            await asyncio.sleep(0.5)
+        return answer
+
+    wired.transport.read = slow  # type: ignore[method-assign]
+    wired.venue.fates.append("slow")
+    wired.hear(link, wired.dispatch(1, market_order("o-1")))
+    wired.venue.cut()
+    await held.wait()
+    await asyncio.sleep(3)
+    assert counts(wired, "account") == 3  # at first, and twice after the cut
+    assert wired.items(m.SyncedAccount)[-1].snapshot.positions[0].quantity == 1000
     await wired.stop()
 
 

@@ -266,3 +266,13 @@ def test_events_of_an_order_wait_for_its_answer_and_others_do_not() -> None:
     assert waiting.answered("v-1") == ()
     assert waiting.cursor("12") == "12"
     assert waiting.hold((fill("x-3"),), "12") == (fill("x-3"),)
+
+
+def test_what_waits_can_be_told_though_the_answer_is_still_awaited() -> None:
+    waiting = Waiting()
+    waiting.expect("v-1")
+    waiting.hold((creation(), fill("x-1")), "10")
+    assert waiting.release() == (creation(), fill("x-1"))
+    assert waiting.cursor("12") == "12"
+    assert waiting.hold((fill("x-2"),), "12") == ()
+    assert waiting.answered("v-1") == (fill("x-2"),)
