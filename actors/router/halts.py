@@ -51,7 +51,8 @@ class Halts:
         number = draft.close().number
         told = m.SetHalts(epoch=desk.epoch, number=number, halts=desk.halts())
         waiting = [name for name, venue in desk.venues.items() if venue.is_attached]
-        desk.to_connections += [(name, told) for name in waiting]
+        # Also to one whose Attach, with the halts of before, is just on its way.
+        desk.to_connections += [(name, told) for name in desk.venues]
         desk.to_compliance.append(told)
         confirming = Confirming(edge=edge, ref=submit.ref, waiting=set(waiting), confirmed=[])
         self._confirming[number] = confirming

@@ -12,6 +12,7 @@ from router_world import (
     OWNER,
     PAPER,
     REFUSED,
+    FakeLink,
     World,
     connection_settings,
     market_order,
@@ -20,6 +21,7 @@ from router_world import (
 )
 
 from actors import messages as m
+from actors.router.sides import ConnectionSide
 from compliance.settings import ComplianceSettings
 from domain import commands as c
 from domain import events as ev
@@ -562,6 +564,17 @@ def test_a_gate_that_dies_is_not_waited_for_and_not_named() -> None:
     world.settle()
     (answer,) = world.sent("edge-0", c.Answer)
     assert msgspec.msgpack.decode(answer.body) == {"confirmed": [PAPER]}
+
+
+def test_a_gate_that_is_just_being_attached_is_told_too() -> None:
+    world = World()
+    world.bring_edge()
+    link = world.links[PAPER] = FakeLink(PAPER, "connection", world.effects)
+    ConnectionSide(world.router, PAPER).link_up(link)  # type: ignore[arg-type]
+    world.settle()
+    assert world.last(PAPER, m.Attach).halts == ()
+    assert world.say(c.Halt(scope=HaltScope.ALL, reason="stop")) is not None
+    assert [h.reason for h in world.last(PAPER, m.SetHalts).halts] == ["stop"]
 
 
 def test_the_gates_word_that_it_halts_is_only_noted(world: World) -> None:

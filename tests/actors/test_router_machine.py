@@ -146,14 +146,9 @@ class Story(RuleBasedStateMachine):
     def lose_answers(self, fates: list[str]) -> None:
         self.gateway.venue.fates.extend(fates)
 
-    @rule(
-        fates=st.lists(st.sampled_from(["ok", "fail"]), max_size=3),
-        cut=st.booleans(),
-        skips=st.integers(0, 2),
-    )
-    def trouble_the_reads(self, fates: list[str], cut: bool, skips: int) -> None:
+    @rule(fates=st.lists(st.sampled_from(["ok", "fail"]), max_size=3), cut=st.booleans())
+    def trouble_the_reads(self, fates: list[str], cut: bool) -> None:
         self.gateway.venue.read_fates.extend(fates)
-        self.gateway.venue.skips = skips
         if cut:
             self._do(self.gateway.venue.cut)
 
