@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,14 @@ import psutil
 from msgspec import Struct
 
 from actors.beacon import read_beacon
+from actors.paper import venue_book
 from actors.paths import Paths, connection_role
 from actors.settings import load
 from domain.records import Record
 from gateway.tokens import TokenStore, TokenTerms
 from gateway.wire import Scope
 from ledger import journal
-from ledger.agreement import VenueBook, VenueFill, VenueOrder
+from ledger.agreement import VenueBook
 from ledger.reader import JournalReader
 
 READY_S = 90.0
@@ -176,32 +176,7 @@ class World:
 
     async def book(self) -> VenueBook:
         """The simulator's own book."""
-        return venue_book(await self.simulate("/sim/book"))
-
-
-def venue_book(raw: Any) -> VenueBook:
-    """Our account in the simulator's book, in the words of the agreement."""
-    return VenueBook(
-        orders=tuple(
-            VenueOrder(
-                broker_order_id=str(order["id"]),
-                client_id=order["client_order_id"],
-                is_working=order["state"] == "working",
-            )
-            for order in raw["orders"]
-            if order["account"] == BROKER_ACCOUNT
-        ),
-        fills=tuple(
-            VenueFill(
-                broker_execution_id=str(fill["transaction_id"]),
-                broker_order_id=str(fill["order_id"]),
-                quantity=abs(Decimal(fill["units"])),
-                price=Decimal(fill["price"]),
-            )
-            for fill in raw["fills"]
-            if fill["account"] == BROKER_ACCOUNT
-        ),
-    )
+        return venue_book(await self.simulate("/sim/book"), BROKER_ACCOUNT)
 
 
 def make_home(home: Path, options: WorldOptions) -> str:

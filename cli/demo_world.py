@@ -12,20 +12,20 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from msgspec import Struct
 
+from actors.paper import venue_book
 from actors.paths import Paths
 from actors.supervisor import Running
 from brokers.simulators.ticks import BadTicks, Tick, read_ticks, tick_files
 from cli.init import make_deployment
 from cli.trouble import Trouble
 from cli.up import read_running
-from ledger.agreement import VenueBook, VenueFill, VenueOrder
+from ledger.agreement import VenueBook
 
 START_S = 90.0
 STOP_S = 20.0
@@ -203,26 +203,3 @@ def _row(tick: Tick) -> dict[str, str]:
     if tick.bid_size is not None and tick.ask_size is not None:
         row |= {"bid_size": str(tick.bid_size), "ask_size": str(tick.ask_size)}
     return row
-
-
-def venue_book(raw: Any) -> VenueBook:
-    """The simulator's book in the words of the agreement."""
-    return VenueBook(
-        orders=tuple(
-            VenueOrder(
-                broker_order_id=str(order["id"]),
-                client_id=order["client_order_id"],
-                is_working=order["state"] == "working",
-            )
-            for order in raw["orders"]
-        ),
-        fills=tuple(
-            VenueFill(
-                broker_execution_id=str(fill["transaction_id"]),
-                broker_order_id=str(fill["order_id"]),
-                quantity=abs(Decimal(fill["units"])),
-                price=Decimal(fill["price"]),
-            )
-            for fill in raw["fills"]
-        ),
-    )

@@ -22,6 +22,7 @@ from actors import messages as m
 from actors import roles
 from actors.host import Stage
 from actors.link import Hello, Link, LinkOwner, dial
+from actors.paper import venue_book
 from actors.paths import Paths, connection_role
 from actors.router.actor import Router
 from actors.settings import PAPER_TOKEN
@@ -30,7 +31,6 @@ from brokers.simulators.engine import EngineSettings
 from brokers.simulators.oanda import Login, OandaSettings, OandaSimulator
 from brokers.simulators.ticks import Tick
 from brokers.transport import Transport
-from cli.demo_world import venue_book
 from domain import commands as c
 from domain.lifecycle import Status
 from domain.streams import StreamUpdate

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from actors.paper import venue_book
 from actors.settings import load
 from actors.supervisor import Running
 from cli.demo import refuse_live
@@ -24,7 +25,7 @@ from cli.demo_report import (
     types_of,
 )
 from cli.demo_trade import ClientLog
-from cli.demo_world import SETTINGS, load_ticks, paper_broker, venue_book
+from cli.demo_world import SETTINGS, load_ticks, paper_broker
 from cli.trouble import Trouble
 from domain import events as ev
 from domain.accounts import Environment
