@@ -204,6 +204,11 @@ class Adapter(Protocol):
     def price_stream(self, symbols: tuple[str, ...]) -> Request:
         """Opens the stream of prices for canonical symbols, one line each."""
 
+    def change_prices(
+        self, added: tuple[str, ...], removed: tuple[str, ...]
+    ) -> tuple[bytes, ...] | None:
+        """What to say on the open price stream, or None where it must be opened anew."""
+
     def parse_price_line(self, line: bytes, connection: str, now_ns: int) -> PriceReport:
         """What one line of the price stream said."""
 

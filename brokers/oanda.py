@@ -210,6 +210,12 @@ class OandaAdapter:
         names = quote(",".join(symbol.replace("/", "_") for symbol in symbols), safe="")
         return self._call("GET", f"/pricing/stream?instruments={names}")
 
+    def change_prices(
+        self, added: tuple[str, ...], removed: tuple[str, ...]
+    ) -> tuple[bytes, ...] | None:
+        """None: a v20 stream has the instruments it was opened with."""
+        return None
+
     def _call(self, method: str, path: str, body: bytes | None = None) -> Request:
         return Request(method=method, path=self._path + path, body=body, headers=HEADERS)
 

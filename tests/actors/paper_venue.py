@@ -409,6 +409,11 @@ class PaperAdapter:
     def price_stream(self, symbols: tuple[str, ...]) -> Request:
         return self._ask("prices", name=",".join(symbols))
 
+    def change_prices(
+        self, added: tuple[str, ...], removed: tuple[str, ...]
+    ) -> tuple[bytes, ...] | None:
+        return None
+
     def _events(self, response: Response) -> Report:
         if response.status != 200:
             raise OutcomeUnknown(f"HTTP {response.status}")
