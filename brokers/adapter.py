@@ -201,8 +201,11 @@ class Adapter(Protocol):
     def parse_event_line(self, line: bytes, now_ns: int) -> Report:
         """What one line of the event stream said."""
 
+    def price_feed(self, symbol: str) -> str:
+        """The feed that prices a canonical symbol; each feed has a stream of its own."""
+
     def price_stream(self, symbols: tuple[str, ...]) -> Request:
-        """Opens the stream of prices for canonical symbols, one line each."""
+        """Opens the stream of prices for canonical symbols of one feed, one line each."""
 
     def change_prices(
         self, added: tuple[str, ...], removed: tuple[str, ...]

@@ -205,6 +205,10 @@ class OandaAdapter:
         """GET /transactions/stream, on the stream host."""
         return self._call("GET", "/transactions/stream")
 
+    def price_feed(self, symbol: str) -> str:
+        """One stream prices everything."""
+        return "pricing"
+
     def price_stream(self, symbols: tuple[str, ...]) -> Request:
         """GET /pricing/stream, on the stream host."""
         names = quote(",".join(symbol.replace("/", "_") for symbol in symbols), safe="")

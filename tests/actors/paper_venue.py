@@ -406,6 +406,9 @@ class PaperAdapter:
     def event_stream(self) -> Request:
         return self._ask("events")
 
+    def price_feed(self, symbol: str) -> str:
+        return "prices"
+
     def price_stream(self, symbols: tuple[str, ...]) -> Request:
         return self._ask("prices", name=",".join(symbols))
 

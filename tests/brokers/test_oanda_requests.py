@@ -175,6 +175,8 @@ def test_reads_name_their_paths():
     assert speaker.event_stream().path == f"{BASE}/transactions/stream"
     prices = speaker.price_stream(("EUR/USD", "USD/JPY"))
     assert prices.path == f"{BASE}/pricing/stream?instruments=EUR_USD%2CUSD_JPY"
+    assert speaker.price_feed("EUR/USD") == speaker.price_feed("USD/JPY")
+    assert speaker.change_prices(("EUR/USD",), ()) is None
 
 
 def test_text_from_outside_cannot_leave_its_place_in_the_path():
