@@ -1,0 +1,150 @@
+"""Credit in use: what owners hold and have under way, gross, by owner and over all.
+
+An order takes its price (the worst it allows, or the market's where that is more) times its
+quantity from the moment it passes until it fills or ends; what it filled is held from then on.
+In one instrument the two directions do not add up: the dearer counts. Amounts are kept in the
+currency of the price, so that nothing is rounded before it is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from compliance.holding import Holding, OpenOrder
+from compliance.rates import RateBook
+from domain.portfolio import ZERO
+
+_ONE = Decimal(1)
+_BOTH = (1, -1)
+
+Quoter = Callable[[str], tuple[str, Decimal]]
+"""For an instrument: the currency of its price, and its multiplier."""
+
+
+class CreditLine:
+    """One holding's use of credit, in the currency of its price.
+
+    `opening` sums what may open by value, `resting` that part of it which does not fill on
+    arrival; quantities without a price of their own are `unpriced` and take the holding's.
+    """
+
+    __slots__ = ("amount", "currency", "held", "multiplier", "opening", "price", "resting",
+                 "unpriced")  # fmt: skip
+
+    def __init__(self, currency: str, multiplier: Decimal) -> None:
+        self.currency = currency
+        self.multiplier = multiplier
+        self.price: Decimal | None = None
+        self.held = ZERO
+        self.opening = {1: ZERO, -1: ZERO}
+        self.resting = {1: ZERO, -1: ZERO}
+        self.unpriced = {1: ZERO, -1: ZERO}
+        self.amount = ZERO
+
+    @property
+    def is_unvalued(self) -> bool:
+        """True where something is held or under way of which no price is known."""
+        return self.price is None and bool(self.held or self.unpriced[1] or self.unpriced[-1])
+
+    def shift(self, order: OpenOrder, step: int) -> None:
+        """Adds (1) or takes away (-1) an order; one that only reduces takes no credit."""
+        if order.only_reduces:
+            return
+        quantity = order.reserved * step
+        price = order.credit_price
+        for sign in _BOTH if order.sign == 0 else (order.sign,):
+            if price is None:
+                self.unpriced[sign] += quantity
+                continue
+            value = quantity * price * self.multiplier
+            self.opening[sign] += value
+            if not order.is_immediate:
+                self.resting[sign] += value
+
+    def worst(self) -> Decimal:
+        """The largest value that any order of fills can lead to (as `Holding.worst`)."""
+        price = (self.price or ZERO) * self.multiplier
+        held = self.held * price
+        buys = self.opening[1] + self.unpriced[1] * price
+        sells = self.opening[-1] + self.unpriced[-1] * price
+        rests = self.resting[-1] if held >= 0 else self.resting[1]
+        return max(held + buys, sells - held, rests)
+
+    def worst_with(self, sign: int, value: Decimal, *, is_immediate: bool) -> Decimal:
+        """The same with that much more under way."""
+        was, rested = self.opening[sign], self.resting[sign]
+        self.opening[sign] = was + value
+        if not is_immediate:
+            self.resting[sign] = rested + value
+        worst = self.worst()
+        self.opening[sign], self.resting[sign] = was, rested
+        return worst
+
+
+class CreditBook:
+    """Credit in use by owner and over all, by currency; `budget` is the firm's for this shard."""
+
+    def __init__(self, currency: str, quoter: Quoter) -> None:
+        self.currency = currency
+        self.quoter = quoter
+        self.owners: dict[str, dict[str, Decimal]] = {}
+        self.firm: dict[str, Decimal] = {}
+        self.unvalued: dict[str, int] = {}
+
+    def line(self, holding: Holding) -> CreditLine:
+        """The holding's line."""
+        if holding.credit is None:
+            holding.credit = CreditLine(*self.quoter(holding.instrument))
+        return holding.credit
+
+    def shift(self, owner: str, holding: Holding, order: OpenOrder, step: int) -> None:
+        """Adds (1) or takes away (-1) an order's credit."""
+        line = self.line(holding)
+        was = line.is_unvalued
+        line.shift(order, step)
+        self._count(owner, line, was)
+
+    def hold(self, owner: str, holding: Holding, cost: Decimal | None) -> None:
+        """The position is another; its cost values it until a price is known."""
+        line = self.line(holding)
+        was = line.is_unvalued
+        line.held = holding.quantity
+        if line.price is None and cost is not None and cost.is_finite() and cost > 0:
+            line.price = cost
+        self._count(owner, line, was)
+
+    def value(self, owner: str, holding: Holding, price: Decimal) -> None:
+        """A newer price of the instrument."""
+        line = self.line(holding)
+        if line.price == price:
+            return
+        was = line.is_unvalued
+        line.price = price
+        self._count(owner, line, was)
+
+    def total(
+        self, used: dict[str, Decimal], rates: RateBook, since_ns: int, extra: tuple[str, Decimal]
+    ) -> Decimal | None:
+        """What is used in the credit's own currency with that much more; None without a rate."""
+        sums = used
+        if extra[1]:
+            sums = {**used, extra[0]: used.get(extra[0], ZERO) + extra[1]}
+        total = ZERO
+        for currency, amount in sums.items():
+            if not amount:
+                continue
+            found = rates.convert(currency, self.currency, since_ns)
+            if found is None:
+                return None
+            total += amount * found.rate
+        return total
+
+    def _count(self, owner: str, line: CreditLine, was_unvalued: bool) -> None:
+        amount = line.worst()
+        change, line.amount = amount - line.amount, amount
+        if change:
+            for sums in (self.owners.setdefault(owner, {}), self.firm):
+                sums[line.currency] = sums.get(line.currency, ZERO) + change
+        if was_unvalued != line.is_unvalued:
+            self.unvalued[owner] = self.unvalued.get(owner, 0) + (-1 if was_unvalued else 1)
