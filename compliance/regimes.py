@@ -1,8 +1,4 @@
-"""Which rules an account is under on a date, and the plan made of them: what to ask, until when.
-
-Rows are data. The first that covers the account wins, so a broker's own row stands above the
-general one. An account no row covers may only reduce positions.
-"""
+"""The plan an account is under: which rules of the book (rulebook.py) to ask, until when."""
 
 from __future__ import annotations
 
@@ -16,67 +12,16 @@ from msgspec import Struct
 from compliance.deposits import in_force, pair_rate
 from compliance.holding import Weigher
 from compliance.magnitude import ceil_amount
-from compliance.rule import ALWAYS, Check, Rule, RuleCard, find_lapse, refuse_lapsed
+from compliance.rule import Check, Rule, RuleCard, find_lapse, refuse_lapsed
+from compliance.rulebook import HOME_ZONE, HOUSE_RULES, REGIMES, Regime
 from compliance.rules import RULES
 from compliance.settings import ComplianceSettings
-from domain.accounts import AccountType, BrokerAccount, Environment, Region
+from domain.accounts import BrokerAccount
 from domain.instruments import AssetClass, Instrument
 from domain.portfolio import ZERO
 
 _NS_PER_S = 1_000_000_000
 _ONE = Decimal(1)
-HOME_ZONE = "America/New_York"
-HOUSE_RULES = (
-    "halt",
-    "restricted_list",
-    "duplicate_guard",
-    "max_quantity",
-    "max_notional",
-    "price_collar",
-    "unknown_outcome",
-)
-
-
-class Regime(Struct, frozen=True, kw_only=True):
-    """Rule ids for the accounts a row covers; None covers all. `deposits` names a table series."""
-
-    name: str
-    rules: tuple[str, ...]
-    region: Region | None = None
-    account_types: frozenset[AccountType] | None = None
-    brokers: frozenset[str] | None = None
-    environment: Environment | None = None
-    effective_from: date = ALWAYS
-    effective_to: date | None = None
-    deposits: str | None = None
-    zone: str = HOME_ZONE
-
-
-_US_FX = (*HOUSE_RULES, "us_fx_leverage", "us_fx_fifo")
-_OANDA_US = (*_US_FX, "oanda_unique_size", "pending_unique_size", "cross_account_offset")
-REGIMES: tuple[Regime, ...] = (
-    Regime(
-        name="us_forex",
-        region=Region.US,
-        brokers=frozenset({"oanda"}),
-        rules=_OANDA_US,
-        deposits="nfa",
-    ),
-    Regime(
-        name="us_forex",
-        region=Region.US,
-        rules=(*_US_FX, "cross_account_offset"),
-        deposits="nfa",
-    ),
-    Regime(
-        name="us_forex_simple",
-        region=Region.US,
-        rules=(*HOUSE_RULES, "us_fx_leverage_simple", "us_fx_fifo", "cross_account_offset"),
-        deposits="simple",
-    ),
-    # No law binds play money: for simulators of markets whose rules are not built yet.
-    Regime(name="house", environment=Environment.PAPER, rules=HOUSE_RULES),
-)
 NO_REGIME = RuleCard(
     id="no_regime", citation="house: no rules, no risk", jurisdiction="none", opens_only=True
 )
