@@ -50,14 +50,13 @@ class Window:
 class Activity:
     """One account's windows."""
 
-    __slots__ = ("_messages", "_orders", "_repeats", "_shorts", "loss_sales")
+    __slots__ = ("_messages", "_orders", "_repeats", "_shorts")
 
     def __init__(self) -> None:
         self._messages: deque[int] = deque(maxlen=KEPT_MAX)
         self._orders: dict[tuple[str, int], Window] = {}
         self._repeats: dict[tuple[str | None, str, int], deque[int]] = {}
         self._shorts: dict[str, Window] = {}
-        self.loss_sales: dict[str, int] = {}
 
     def message(self, at_ns: int) -> None:
         """A new order, an amend or a cancel leaves."""

@@ -52,7 +52,7 @@ class CreditLine:
         if order.only_reduces:
             return
         quantity = order.reserved * step
-        price = order.credit_price
+        price = order.credit_unit
         for sign in _BOTH if order.sign == 0 else (order.sign,):
             if price is None:
                 self.unpriced[sign] += quantity
@@ -91,6 +91,7 @@ class CreditBook:
         self.owners: dict[str, dict[str, Decimal]] = {}
         self.firm: dict[str, Decimal] = {}
         self.unvalued: dict[str, int] = {}
+        self.budget: Decimal | None = None
 
     def line(self, holding: Holding) -> CreditLine:
         """The holding's line."""
@@ -124,7 +125,11 @@ class CreditBook:
         self._count(owner, line, was)
 
     def total(
-        self, used: dict[str, Decimal], rates: RateBook, since_ns: int, extra: tuple[str, Decimal]
+        self,
+        used: dict[str, Decimal],
+        rates: RateBook,
+        since_ns: int,
+        extra: tuple[str, Decimal] = ("", ZERO),
     ) -> Decimal | None:
         """What is used in the credit's own currency with that much more; None without a rate."""
         sums = used

@@ -89,6 +89,14 @@ class OpenOrder(Struct, frozen=True, kw_only=True, gc=False):
     limit_price: Decimal | None = None
     wanted_price: Decimal | None = None
     credit_price: Decimal | None = None
+    wanted_credit: Decimal | None = None
+
+    @property
+    def credit_unit(self) -> Decimal | None:
+        """What values one unit; the dearer while an amend is under way."""
+        if self.credit_price is None or self.wanted_credit is None:
+            return self.credit_price
+        return max(self.credit_price, self.wanted_credit)
 
     @property
     def meets_at(self) -> Decimal | None:

@@ -48,13 +48,29 @@ def in_force(editions: tuple[Edition[Values], ...], today: date) -> Edition[Valu
 HOME_ZONE = "America/New_York"
 HOUSE_RULES = (
     "halt",
+    "authorised_person",
     "restricted_list",
     "duplicate_guard",
+    "message_rate",
     "max_quantity",
     "max_notional",
+    "window_limits",
     "price_collar",
+    "self_trade",
     "unknown_outcome",
+    "credit_limit",
+    "loss_limit",
 )
+US_STOCK_RULES = (
+    *HOUSE_RULES[: HOUSE_RULES.index("self_trade")],
+    "sub_penny",
+    "luld_band",
+    "short_marking",
+    "short_locate",
+    "short_price_test",
+    *HOUSE_RULES[HOUSE_RULES.index("self_trade") :],
+)
+"""What a US stock order is asked beside the rules of the account's margin or cash."""
 
 
 class Regime(Struct, frozen=True, kw_only=True):
@@ -93,6 +109,23 @@ REGIMES: tuple[Regime, ...] = (
         region=Region.US,
         rules=(*HOUSE_RULES, "us_fx_leverage_simple", "us_fx_fifo", "cross_account_offset"),
         deposits="simple",
+    ),
+    Regime(
+        name="us_stocks_market",
+        region=Region.US,
+        environment=Environment.PAPER,
+        rules=(*US_STOCK_RULES, "replacement_buy"),
+    ),
+    *(
+        Regime(name=name, region=region, rules=(*HOUSE_RULES, rule), deposits=series, zone=zone)
+        for name, region, rule, series, zone in (
+            ("eu_cfd", Region.EU, "eu_cfd_leverage", "esma", "Europe/Paris"),
+            ("uk_cfd", Region.UK, "uk_cfd_leverage", "fca", "Europe/London"),
+            ("au_cfd", Region.AU, "au_cfd_leverage", "asic", "Australia/Sydney"),
+            ("jp_forex", Region.JP, "jp_fx_leverage", "jfsa", "Asia/Tokyo"),
+            ("sg_forex", Region.SG, "sg_fx_leverage", "mas", "Asia/Singapore"),
+            ("ca_forex", Region.CA, "ca_fx_leverage", "ciro", "America/Toronto"),
+        )
     ),
     # No law binds play money: for simulators of markets whose rules are not built yet.
     Regime(name="house", environment=Environment.PAPER, rules=HOUSE_RULES),

@@ -7,6 +7,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from compliance.deposits import find_deposit_faults
+from compliance.limits import MarketSettings, find_market_faults
 from compliance.magnitude import QUANTITY_MAX, VALUE_MAX
 from domain.records import Halted
 
@@ -53,6 +54,7 @@ class ComplianceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     exits_pass_halts: bool = False
     blocks_on_unknown: bool = True
     lot_close_is_instructed: bool = True
+    market: MarketSettings = MarketSettings()
 
 
 def find_faults(settings: ComplianceSettings) -> tuple[str, ...]:
@@ -72,4 +74,8 @@ def find_faults(settings: ComplianceSettings) -> tuple[str, ...]:
         for name, value, low, high in bounds
         if not (Decimal(value).is_finite() and low <= value <= high)
     ]
-    return (*faults, *find_deposit_faults(settings.security_deposits))
+    return (
+        *faults,
+        *find_deposit_faults(settings.security_deposits),
+        *find_market_faults(settings.market),
+    )

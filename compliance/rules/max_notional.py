@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from compliance.magnitude import ceil_cent, plain, whole_lots
-from compliance.rule import HOUSE, REDUCING, Check, Context, RuleCard, price_of
+from compliance.rule import HOUSE, REDUCING, Check, Context, Measure, RuleCard, price_of
 from compliance.settings import ComplianceSettings
 from domain.orders import NewOrder, OrderType
 from domain.screening import Violation
@@ -20,7 +20,7 @@ def max_notional(settings: ComplianceSettings) -> Check:
     limit = settings.max_notional
 
     def check(order: NewOrder, context: Context) -> Violation | None:
-        unit = _unit_value(order, context)
+        unit = unit_value(order, context)
         if unit is None:
             return _unpriced(context)
         notional = order.quantity * unit
@@ -40,7 +40,7 @@ def max_notional(settings: ComplianceSettings) -> Check:
     return check
 
 
-def _unit_value(order: NewOrder, context: Context) -> Decimal | None:
+def unit_value(order: NewOrder, context: Context) -> Decimal | None:
     """What one unit may cost: a limit sells at the touch where that is better."""
     price = price_of(order)
     if context.quote is not None:
@@ -66,3 +66,16 @@ def _unpriced(context: Context) -> Violation | None:
         f"in {context.account.base_currency}",
         would_pass=REDUCING,
     )
+
+
+def measure(settings: ComplianceSettings) -> Measure:
+    """What was compared, where it has a value."""
+    limit = plain(settings.max_notional)
+
+    def numbers(order: NewOrder, context: Context) -> dict[str, str]:
+        unit = unit_value(order, context)
+        if unit is None:
+            return {"limit": limit}
+        return {"notional": plain(ceil_cent(order.quantity * unit)), "limit": limit}
+
+    return numbers

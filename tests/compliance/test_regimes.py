@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from compliance import deposits, regimes
+from compliance.ladders import LADDERS
 from compliance.regimes import REGIMES, make_plan
 from compliance.rule import HOUSE, RuleCard, find_lapse
 from compliance.rules import RULES
@@ -63,7 +64,7 @@ def test_a_regime_asks_in_the_order_of_the_list() -> None:
 def test_a_regime_with_a_leverage_rule_has_a_table_to_weigh_by() -> None:
     for regime in REGIMES:
         has_leverage = any("leverage" in rule for rule in regime.rules)
-        assert has_leverage == (regime.deposits in deposits.TABLES)
+        assert has_leverage == (regime.deposits in {*deposits.TABLES, *LADDERS, "ciro"})
 
 
 def test_every_card_cites_its_source_and_a_legal_one_says_when_it_was_read() -> None:
