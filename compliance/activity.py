@@ -12,7 +12,7 @@ from decimal import Decimal
 from domain.portfolio import ZERO
 
 KEPT_MAX = 100_000
-"""Entries of one window; beyond it the oldest are forgotten, which only a limit above it notices."""
+"""Entries of one window; beyond it the oldest are forgotten."""
 
 _NS_PER_S = 1_000_000_000
 

@@ -44,7 +44,8 @@ class Ladder(Struct, frozen=True, kw_only=True):
     """The most leverage by class for retail clients; 0 bans the class.
 
     `majors` are currencies any two of which make a major pair. `others` has the classes of a
-    category with its own numbers, `exempt` those without any. `includes_half` says whether funds of exactly half the margin call for a close-out.
+    category with its own numbers, `exempt` those without any. `includes_half` says whether funds
+    of exactly half the margin call for a close-out.
     """
 
     majors: frozenset[str]

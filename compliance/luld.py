@@ -21,6 +21,9 @@ OPENS_S, CLOSES_S = 34_200, 57_600
 
 LIMIT_STATE_S_MAX = 15
 PAUSE_MINUTES = 5
+NOT_COVERED = frozenset({"right", "warrant"})
+"""Kinds of security the plan leaves out."""
+
 _HUNDRED = Decimal(100)
 _CENTS_15 = Decimal("0.15")
 

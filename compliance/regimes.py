@@ -41,7 +41,8 @@ class Asked(Struct, frozen=True):
 class Plan(Struct, frozen=True, kw_only=True):
     """What an account's orders are asked, valid from `from_ns` until before `until_ns` (UTC).
 
-    `day_from_ns` and `day_until_ns` bound the business date in its zone. Checks by asset class and by whether the order opens, so that an order is asked no more than
+    `day_from_ns` and `day_until_ns` bound the business date in its zone. Checks go by asset class
+    and by whether the order opens, so that an order is asked no more than
     concerns it.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Protocol
 
 CITATION = "17 CFR 242.200, 242.201, 242.203, 242.204"
@@ -27,6 +28,14 @@ def close_out_by(trade_date: date, *, is_short: bool, sessions: Sessions) -> dat
     """The day by whose regular open a fail to deliver must be closed out."""
     days = SHORT_FAIL_DAYS if is_short else LONG_FAIL_DAYS
     return sessions.after(trade_date, SETTLEMENT_DAYS + days)
+
+
+def passes_price_test(price: Decimal | None, bid: Decimal, exempt_basis: str | None) -> bool:
+    """True above the bid, or where the sale is exempt on a stated ground (201(c), (d)).
+
+    A price of None is a market order's.
+    """
+    return bool(exempt_basis) or (price is not None and price > bid)
 
 
 def previous_weekday(day: date) -> date:

@@ -77,5 +77,5 @@ RULES: dict[str, Rule] = {
         Rule(card=replacement_buy.CARD, make=replacement_buy.replacement_buy),
     )
 }
-"""In check order (COMPLIANCE.md 7): session and kill, persons, restricted, duplicate and rate, size,
+"""In check order (COMPLIANCE.md 7): session and kill, persons, restricted, duplicates, rate, size,
 value, price, short sales, own orders, uncertainty, credit, margin, the regime's own; warnings."""

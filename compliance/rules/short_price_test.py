@@ -9,7 +9,7 @@ from compliance.magnitude import plain
 from compliance.rule import Check, Context, RuleCard
 from compliance.rules.short_marking import STOCKS
 from compliance.settings import ComplianceSettings
-from compliance.short_sales import previous_weekday
+from compliance.short_sales import passes_price_test, previous_weekday
 from domain.orders import NewOrder, Side
 from domain.screening import Violation
 
@@ -35,7 +35,7 @@ def short_price_test(_settings: ComplianceSettings) -> Check:
         if context.quote is None:
             return _refuse(f"no fresh bid of {order.instrument} to compare with", {}, None)
         bid, price = context.quote.bid, order.limit_price
-        if price is not None and price > bid:
+        if passes_price_test(price, bid, exempt_basis=None):
             return None
         said = "a market order" if price is None else f"limit_price {plain(price)}"
         numbers = {
