@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from compliance.lots import LotIndex
 from compliance.magnitude import ceil_amount
 from compliance.rates import RateBook
-from domain.accounts import BrokerAccount
+from domain.accounts import AccountBalances, BrokerAccount
 from domain.orders import NewOrder
 from domain.portfolio import ZERO, Position
 
@@ -21,6 +22,9 @@ RECENT_ORDERS_MAX = 10_000
 Weigher = Callable[[str], tuple[str, Decimal]]
 """For an instrument: its base currency, and the margin of one unit in that currency."""
 
+
+if TYPE_CHECKING:
+    from compliance.trading import Trading
 
 _BOTH = (1, -1)
 
@@ -234,6 +238,8 @@ class AccountExposure:
         self.buckets: dict[str, Bucket] = {}
         self.required = ZERO
         self.recent = RecentOrders()
+        self.balances: AccountBalances | None = None
+        self.trading: Trading | None = None
         self._weigher = weigher
         self._oldest_ns = -1
 
@@ -308,6 +314,8 @@ class AccountExposure:
         weight = ceil_amount(holding.worst() * holding.unit_weight)
         bucket.weight += weight - holding.weight
         holding.weight = weight
+        if self.trading is not None:
+            self.trading.margin.weigh(holding)
         self._oldest_ns = min(self._oldest_ns, bucket.at_ns)
         self._revalue(bucket)
 

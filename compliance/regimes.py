@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from compliance.deposits import in_force, pair_rate
+from compliance.finra_4210 import DayTrading
 from compliance.holding import Weigher
 from compliance.magnitude import ceil_amount
 from compliance.rule import Check, Rule, RuleCard, find_lapse, refuse_lapsed
@@ -43,6 +44,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     checks: Mapping[tuple[AssetClass, bool], Asked]
     deposits: str | None
+    day_trading: DayTrading | None
     business_date: date
     from_ns: int
     until_ns: int
@@ -70,6 +72,7 @@ def make_plan(account: BrokerAccount, settings: ComplianceSettings, now_ns: int)
     return Plan(
         checks=_by_concern(asked),
         deposits=regime.deposits if regime is not None else None,
+        day_trading=regime.day_trading if regime is not None else None,
         business_date=days[0][0],
         from_ns=max(start_ns for _, start_ns, _ in days),
         until_ns=min(end_ns for _, _, end_ns in days),

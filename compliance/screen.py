@@ -8,10 +8,12 @@ give equal answers, so that replay is exact.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from msgspec import Struct
 
+from compliance.calendar import BusinessCalendar
 from compliance.exposure import NEVER_TOLD, Book, is_immediate, only_reduces
 from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder
 from compliance.magnitude import LOT_MIN, PRICE_MAX, QUANTITY_MAX, is_usable
@@ -20,7 +22,10 @@ from compliance.regimes import Plan, make_plan, make_weigher
 from compliance.rule import Context
 from compliance.rules.us_fx_fifo import picks_lot, splits_lot
 from compliance.settings import ComplianceSettings
+from compliance.trading_desk import TradingDesk
 from domain.accounts import AccountSnapshot
+from domain.findings import Finding
+from domain.history import AccountHistory, account_of
 from domain.instruments import Instrument
 from domain.lifecycle import Order
 from domain.portfolio import ZERO
@@ -43,8 +48,14 @@ class _Finding(Struct, frozen=True, gc=False):
 class Screener:
     """The exposure of one shard of owners, and the rules over it. One caller at a time."""
 
-    def __init__(self, settings: ComplianceSettings, incarnation: str) -> None:
+    def __init__(
+        self,
+        settings: ComplianceSettings,
+        incarnation: str,
+        calendars: Mapping[str, BusinessCalendar] | None = None,
+    ) -> None:
         self.incarnation = incarnation
+        self._trading = TradingDesk(settings, calendars or {})
         self.book = Book()
         self._settings = settings
         self._rates = RateBook()
@@ -60,9 +71,11 @@ class Screener:
         orders: tuple[Order, ...],
         halts: tuple[Halted, ...],
         instruments: tuple[Instrument, ...],
+        histories: tuple[AccountHistory, ...] = (),
     ) -> None:
         """Replaces everything known by what the router lists."""
         self.book = Book()
+        self._trading.load(histories)
         self._plans = {}
         self._instruments = _by_symbol(instruments)
         self.set_halts(halts)
@@ -81,6 +94,11 @@ class Screener:
             self.book.set_position(body.position, update.seq)
         elif isinstance(body, BalancesUpdate):
             self.book.set_balances(body.balances, update.seq)
+        self._remember(update)
+
+    def take_findings(self) -> tuple[Finding, ...]:
+        """What was found since the last call: the router writes it down."""
+        return self._trading.take_findings()
 
     def observe_rates(self, rates: tuple[Rate, ...]) -> None:
         """Takes prices outside a request: what values holdings in other instruments."""
@@ -189,6 +207,7 @@ class Screener:
         plan = self._plan(exposure, now_ns)
         holding = exposure.holding(order.instrument)
         self._value(exposure, holding, request.rates)
+        self._trading.price(exposure, order.instrument, self._rates)
         fresh_since_ns = now_ns - self._settings.quote_age_ms_max * _NS_PER_MS
         leaves = order.quantity
         reduces = only_reduces(order)
@@ -229,8 +248,16 @@ class Screener:
         if plan is None or not plan.from_ns <= now_ns < plan.until_ns:
             plan = make_plan(account, self._settings, now_ns)
             self._plans[account.account] = plan
+            self._trading.start(exposure, plan, self._instruments, self._rates)
             exposure.weigh_all(make_weigher(account, self._instruments, plan, self._settings))
         return plan
+
+    def _remember(self, update: StreamUpdate) -> None:
+        """Goes on with the trading of the account that the update is of."""
+        exposure = self.book.accounts.get(account_of(update) or "")
+        if exposure is not None and self._trading.is_asked_for(exposure.account):
+            self._plan(exposure, update.at_ns)
+            self._trading.follow(exposure, update, self._rates)
 
     def _value(self, exposure: AccountExposure, holding: Holding, rates: tuple[Rate, ...]) -> None:
         exposure.value(holding.base, self._rates)
