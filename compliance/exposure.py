@@ -153,10 +153,12 @@ class Book:
             return
         if seq >= account.balances_seq:
             account.balances_seq = seq
-            is_sane = balances.equity.is_finite() and abs(balances.equity) < VALUE_MAX
+            amounts = (balances.equity, balances.cash)
+            is_sane = all(each.is_finite() and abs(each) < VALUE_MAX for each in amounts)
             account.equity = balances.equity if is_sane else None
             if is_sane:
                 account.losses.told(balances.equity, balances.day_pnl, at_ns)
+            account.balances = balances if is_sane else None
 
     def has_opposite_elsewhere(self, owner: str, holding: Holding, sign: int) -> bool:
         """True where another account of the owner holds the instrument the other way round."""

@@ -14,7 +14,7 @@ from compliance.losses import LossMeter
 from compliance.lots import LotIndex
 from compliance.magnitude import ceil_amount
 from compliance.rates import RateBook
-from domain.accounts import BrokerAccount
+from domain.accounts import AccountBalances, BrokerAccount
 from domain.orders import NewOrder
 from domain.portfolio import ZERO, Position
 
@@ -27,6 +27,9 @@ RECENT_ORDERS_MAX = 10_000
 Weigher = Callable[[str], tuple[str, Decimal]]
 """For an instrument: its base currency, and the margin of one unit in that currency."""
 
+
+if TYPE_CHECKING:
+    from compliance.trading import Trading
 
 _BOTH = (1, -1)
 
@@ -270,6 +273,8 @@ class AccountExposure:
         self.recent = RecentOrders()
         self.activity = Activity()
         self.losses = LossMeter()
+        self.balances: AccountBalances | None = None
+        self.trading: Trading | None = None
         self._weigher = weigher
         self._oldest_ns = -1
 
@@ -346,6 +351,8 @@ class AccountExposure:
         weight = ceil_amount(holding.worst() * holding.unit_weight)
         bucket.weight += weight - holding.weight
         holding.weight = weight
+        if self.trading is not None:
+            self.trading.margin.weigh(holding)
         self._oldest_ns = min(self._oldest_ns, bucket.at_ns)
         self._revalue(bucket)
 

@@ -15,8 +15,8 @@ from enum import Enum
 
 from msgspec import Struct
 
+from compliance.editions import Edition, in_force
 from compliance.limits import ClientCategory
-from compliance.rulebook import Edition, in_force
 from domain.instruments import AssetClass, Instrument
 
 _ONE = Decimal(1)

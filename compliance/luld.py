@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from compliance.rulebook import Edition, in_force
+from compliance.editions import Edition, in_force
 
 CITATION = "LULD Plan (SEC Release 34-67091 and amendments 10, 18)"
 OVERNIGHT_CITATION = "LULD Plan Amendment 27 (SEC Release 34-106042, 91 FR 51515)"

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from compliance.rulebook import Edition, in_force
+from compliance.editions import Edition, in_force
 
 _ONE = Decimal(1)
 

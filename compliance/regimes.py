@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from compliance.deposits import in_force, pair_rate
+from compliance.finra_4210 import DayTrading
 from compliance.holding import Weigher
 from compliance.ladders import LADDERS, ciro_fraction, margin_fraction
 from compliance.limits import ClientCategory
@@ -48,6 +49,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     checks: Mapping[tuple[AssetClass, bool], Asked]
     deposits: str | None
+    day_trading: DayTrading | None
     business_date: date
     day_from_ns: int
     day_until_ns: int
@@ -78,6 +80,7 @@ def make_plan(account: BrokerAccount, settings: ComplianceSettings, now_ns: int)
     return Plan(
         checks=_by_concern(asked),
         deposits=regime.deposits if regime is not None else None,
+        day_trading=regime.day_trading if regime is not None else None,
         business_date=days[0][0],
         day_from_ns=days[0][1],
         day_until_ns=days[0][2],

@@ -7,9 +7,9 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from compliance.editions import in_force
 from compliance.ladders import LADDERS, Ladder
 from compliance.limits import ClientCategory
-from compliance.rulebook import in_force
 from domain.portfolio import ZERO
 
 _TWO = Decimal(2)

@@ -8,10 +8,12 @@ give equal answers, so that replay is exact.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from msgspec import Struct
 
+from compliance.calendar import BusinessCalendar
 from compliance.credit import CreditBook
 from compliance.exposure import NEVER_TOLD, Book, is_immediate, only_reduces, rests
 from compliance.halts import Halts
@@ -27,7 +29,10 @@ from compliance.rules.credit_limit import credit_price
 from compliance.rules.max_notional import unit_value
 from compliance.rules.us_fx_fifo import picks_lot, splits_lot
 from compliance.settings import ComplianceSettings
+from compliance.trading_desk import TradingDesk
 from domain.accounts import AccountSnapshot
+from domain.findings import Finding
+from domain.history import AccountHistory, account_of
 from domain.instruments import Instrument
 from domain.lifecycle import Order
 from domain.orders import NewOrder, Side
@@ -60,8 +65,14 @@ class _Finding(Struct, frozen=True, gc=False):
 class Screener:
     """The exposure of one shard of owners, and the rules over it. One caller at a time."""
 
-    def __init__(self, settings: ComplianceSettings, incarnation: str) -> None:
+    def __init__(
+        self,
+        settings: ComplianceSettings,
+        incarnation: str,
+        calendars: Mapping[str, BusinessCalendar] | None = None,
+    ) -> None:
         self.incarnation = incarnation
+        self._trading = TradingDesk(settings, calendars or {})
         self._settings = settings
         self._market = settings.market
         self._counts_window = (
@@ -85,9 +96,11 @@ class Screener:
         orders: tuple[Order, ...],
         halts: tuple[Halted, ...],
         instruments: tuple[Instrument, ...],
+        histories: tuple[AccountHistory, ...] = (),
     ) -> None:
         """Replaces everything known by what the router lists."""
         self.book = self._make_book()
+        self._trading.load(histories)
         self._plans = {}
         self._instruments = by_symbol(instruments)
         self.set_halts(halts)
@@ -109,6 +122,11 @@ class Screener:
             self.book.set_position(body.position, update.seq)
         elif isinstance(body, BalancesUpdate):
             self.book.set_balances(body.balances, update.seq, update.at_ns)
+        self._remember(update)
+
+    def take_findings(self) -> tuple[Finding, ...]:
+        """What was found since the last call: the router writes it down."""
+        return self._trading.take_findings()
 
     def observe_rates(self, rates: tuple[Rate, ...]) -> None:
         """Takes prices outside a request: what values holdings in other instruments."""
@@ -239,6 +257,7 @@ class Screener:
         plan = self._plan(exposure, now_ns)
         holding = exposure.holding(order.instrument)
         self._value(exposure, holding, request.rates)
+        self._trading.price(exposure, order.instrument, self._rates)
         fresh_since_ns = now_ns - self._settings.quote_age_ms_max * _NS_PER_MS
         leaves = order.quantity
         reduces = only_reduces(order)
@@ -284,9 +303,17 @@ class Screener:
         if plan is None or not plan.from_ns <= now_ns < plan.until_ns:
             plan = make_plan(account, self._settings, now_ns)
             self._plans[account.account] = plan
+            self._trading.start(exposure, plan, self._instruments, self._rates)
             exposure.weigh_all(make_weigher(account, self._instruments, plan, self._settings))
             exposure.losses.turn(plan.business_date, plan.day_until_ns)
         return plan
+
+    def _remember(self, update: StreamUpdate) -> None:
+        """Goes on with the trading of the account that the update is of."""
+        exposure = self.book.accounts.get(account_of(update) or "")
+        if exposure is not None and self._trading.is_asked_for(exposure.account):
+            self._plan(exposure, update.at_ns)
+            self._trading.follow(exposure, update, self._rates)
 
     def _value(self, exposure: AccountExposure, holding: Holding, rates: tuple[Rate, ...]) -> None:
         exposure.value(holding.base, self._rates)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 from compliance.magnitude import plain
@@ -30,7 +30,7 @@ def short_price_test(_settings: ComplianceSettings) -> Check:
         if order.side is not Side.SELL_SHORT or context.security is None:
             return None
         today = context.business_date
-        if not context.security.is_restricted(today, previous_weekday(today)):
+        if not context.security.is_restricted(today, _previous_session(context)):
             return None
         if context.quote is None:
             return _refuse(f"no fresh bid of {order.instrument} to compare with", {}, None)
@@ -49,6 +49,14 @@ def short_price_test(_settings: ComplianceSettings) -> Check:
         )
 
     return check
+
+
+def _previous_session(context: Context) -> date:
+    """By the account's calendar; without one the last weekday."""
+    trading, today = context.exposure.trading, context.business_date
+    if trading is None:
+        return previous_weekday(today)
+    return trading.terms.calendar.window(today - timedelta(days=1), 1)[0]
 
 
 def _refuse(message: str, numbers: dict[str, str], lowest: Decimal | None) -> Violation:

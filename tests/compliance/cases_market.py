@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 
 from compliance import luld, nms
+from compliance.calendar import BusinessCalendar
 from compliance.ladders import (
     ciro_percents,
     is_contract_for_difference,
@@ -473,23 +474,26 @@ DAYS = {"Mon": 16, "Tue": 17, "Wed": 18, "Thu": 19, "Fri": 20}
 """Days of the week of 2026-11-16, which has no holiday."""
 
 
-class Weekdays:
-    """Business days of a week without holidays."""
-
-    def after(self, day: date, days: int) -> date:
-        while days:
-            day += timedelta(days=1)
-            days -= day.weekday() < 5
-        return day
+WEEKDAYS = BusinessCalendar(
+    "XNYS",
+    "America/New_York",
+    tuple(
+        day
+        for number in range(2_000)
+        if (day := date(2024, 1, 1) + timedelta(days=number)).weekday() < 5
+    ),
+)
+"""A calendar without holidays."""
 
 
 def stock_desk(market: MarketSettings, held: int = 0) -> Desk:
-    account = broker_account(regime="us_stocks_market", broker="sim")
+    account = broker_account(regime="us_stocks_intraday", broker="sim")
     mine = position(*lots(held, instrument="ABC"), instrument="ABC") if held else None
     return Desk(
         snapshot(*([mine] if mine else []), account=account),
         settings=replace(LOOSE, market=market),
-        instruments=(stock("ABC", tick=Decimal("0.01")),),
+        instruments=(stock("ABC", tick=Decimal("0.01"), calendar="XNYS"),),
+        calendars={"XNYS": WEEKDAYS},
     )
 
 
@@ -509,7 +513,7 @@ def run_short(given: Facts, when: Facts, expect: Facts) -> None:
     elif "fail_from" in given:
         assert not when
         what, day = read(given, "fail_from", "trade_date")
-        due = close_out_by(date.fromisoformat(day), is_short="short" in what, sessions=Weekdays())
+        due = close_out_by(date.fromisoformat(day), is_short="short" in what, sessions=WEEKDAYS)
         assert expect == {"close_out_by": f"beginning of RTH {due}"}
     else:
         run_short_order(given, when, expect)
