@@ -46,8 +46,6 @@ def credit_limit(settings: ComplianceSettings) -> Check:
         book = context.credit
         assert book is not None
         price = credit_price(order, context, settings)
-        if context.only_reduces:
-            return None
         if price is None or book.unvalued.get(context.owner):
             return _unvalued(context)
         line = book.line(context.holding)
@@ -75,8 +73,7 @@ def measure(settings: ComplianceSettings) -> Measure:
 
     def numbers(_order: NewOrder, context: Context) -> dict[str, str]:
         book = context.credit
-        if book is None:
-            return {}
+        assert book is not None
         used = book.owners.get(context.owner, {})
         total = book.total(used, context.rates, context.valued_since_ns)
         found = {} if total is None else {"used": plain(ceil_cent(total))}

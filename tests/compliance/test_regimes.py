@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from compliance import deposits, regimes
 from compliance.ladders import LADDERS
 from compliance.regimes import REGIMES, make_plan
-from compliance.rule import HOUSE, RuleCard, find_lapse
+from compliance.rule import HOUSE, RuleCard, find_lapse, passes
 from compliance.rules import RULES
 from compliance.settings import ComplianceSettings, find_faults
 from domain.accounts import AccountType, Environment, Region
@@ -213,3 +213,11 @@ def test_the_defaults_are_within_bounds_and_every_fault_is_named() -> None:
 
 def test_a_limit_that_is_no_number_is_a_fault() -> None:
     assert find_faults(ComplianceSettings(max_notional=Decimal("NaN")))
+
+
+def test_a_rule_that_settings_turn_off_would_refuse_nothing_and_is_not_asked() -> None:
+    plan = make_plan(broker_account(), LOOSE, NOW)
+    off = [card.id for card, check in plan.checks[AssetClass.FOREX, True].every if check is passes]
+    assert off == []
+    context: Any = None
+    assert passes(new_order(), context) is None
