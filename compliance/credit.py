@@ -26,11 +26,13 @@ class CreditLine:
     """One holding's use of credit, in the currency of its price.
 
     `opening` sums what may open by value, `resting` that part of it which does not fill on
-    arrival; quantities without a price of their own are `unpriced` and take the holding's.
+    arrival; quantities without a price of their own are `unpriced` and take the holding's, as do
+    those of orders that only reduce (`reducing`): they take no credit, but let others reach
+    further.
     """
 
-    __slots__ = ("amount", "currency", "held", "multiplier", "opening", "price", "resting",
-                 "unpriced")  # fmt: skip
+    __slots__ = ("amount", "currency", "held", "multiplier", "opening", "price", "reducing",
+                 "resting", "unpriced")  # fmt: skip
 
     def __init__(self, currency: str, multiplier: Decimal) -> None:
         self.currency = currency
@@ -40,6 +42,7 @@ class CreditLine:
         self.opening = {1: ZERO, -1: ZERO}
         self.resting = {1: ZERO, -1: ZERO}
         self.unpriced = {1: ZERO, -1: ZERO}
+        self.reducing = {1: ZERO, -1: ZERO}
         self.amount = ZERO
 
     @property
@@ -48,28 +51,32 @@ class CreditLine:
         return self.price is None and bool(self.held or self.unpriced[1] or self.unpriced[-1])
 
     def shift(self, order: OpenOrder, step: int) -> None:
-        """Adds (1) or takes away (-1) an order; one that only reduces takes no credit."""
-        if order.only_reduces:
-            return
+        """Adds (1) or takes away (-1) an order."""
         quantity = order.reserved * step
         price = order.credit_unit
         for sign in _BOTH if order.sign == 0 else (order.sign,):
-            if price is None:
+            if order.only_reduces:
+                self.reducing[sign] += quantity
+            elif price is None:
                 self.unpriced[sign] += quantity
-                continue
-            value = quantity * price * self.multiplier
-            self.opening[sign] += value
-            if not order.is_immediate:
-                self.resting[sign] += value
+            else:
+                value = quantity * price * self.multiplier
+                self.opening[sign] += value
+                if not order.is_immediate:
+                    self.resting[sign] += value
 
     def worst(self) -> Decimal:
         """The largest value that any order of fills can lead to (as `Holding.worst`)."""
         price = (self.price or ZERO) * self.multiplier
-        held = self.held * price
-        buys = self.opening[1] + self.unpriced[1] * price
-        sells = self.opening[-1] + self.unpriced[-1] * price
-        rests = self.resting[-1] if held >= 0 else self.resting[1]
-        return max(held + buys, sells - held, rests)
+        held = self.held
+        bought, sold = self.unpriced[1] * price, self.unpriced[-1] * price
+        high = held * price + bought + self.opening[1]
+        low = sold - held * price + self.opening[-1]
+        if held < 0:
+            high += min(self.reducing[1], -held) * price
+            return max(high, low, self.resting[1] + bought)
+        low += min(self.reducing[-1], held) * price
+        return max(high, low, self.resting[-1] + sold)
 
     def worst_with(self, sign: int, value: Decimal, *, is_immediate: bool) -> Decimal:
         """The same with that much more under way."""
