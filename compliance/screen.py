@@ -104,6 +104,8 @@ class Screener:
         """Takes prices outside a request: what values holdings in other instruments."""
         for rate in rates:
             self._rates.put(rate)
+        if rates:
+            self._trading.mark(rates[-1].received_ns, self._rates)
 
     def set_halts(self, halts: tuple[Halted, ...]) -> None:
         """The halts in force from now on, beside those of the settings."""

@@ -113,8 +113,8 @@ class StockMargin:
 
     def price(self, symbol: str, rate: Rate) -> None:
         """Values a holding at a new price."""
-        row = self._rows.get(symbol)
-        if row is None or rate.received_ns <= row.at_ns:
+        row = self.row(symbol)
+        if rate.received_ns <= row.at_ns:
             return
         mid = (rate.bid + rate.ask) / _TWO
         row.at_ns = rate.received_ns
