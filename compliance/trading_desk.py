@@ -75,7 +75,7 @@ class TradingDesk:
             self._turns.append((-MARK_EVERY_NS, exposure))
         else:
             before.margin.reprice(rates)
-            trading.margin.gain = before.margin.gain
+            trading.margin.take_over(before.margin)
         exposure.trading = trading
         self._collect(trading)
 

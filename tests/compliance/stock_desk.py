@@ -66,7 +66,7 @@ class StockDesk:
             words.pop("settings", LOOSE),
             account_facts={ACCOUNT: words.pop("facts", AccountFacts())},
             leveraged_funds=words.pop("leveraged", {}),
-            collar_percent=Decimal(0),
+            collar_percent=Decimal(words.pop("collar", 0)),
         )
         terms: dict[str, Any] = {"calendar": "XNYS"}
         if "margin_rate" in words:
@@ -78,7 +78,7 @@ class StockDesk:
         history = words.pop("history", None)
         if history is None:
             history = AccountHistory(account=ACCOUNT, executions=list(executions))
-        positions = net_of(executions)
+        positions = words.pop("positions", None) or net_of(executions)
         held = words.pop("held", None)
         if held is not None:
             positions[self.symbol] = Decimal(held)
@@ -98,7 +98,7 @@ class StockDesk:
             instruments=instruments,
             histories=(history,),
         )
-        self.set_prices({name: Decimal(1) for name in positions})
+        self.set_prices(dict.fromkeys(positions, self.price))
         self.set_price(self.price)
         assert not words, words
         self.measure()

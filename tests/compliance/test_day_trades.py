@@ -129,8 +129,8 @@ def test_taken_one_by_one_they_count_as_each_day_does_alone(steps: list[tuple[An
     executions = [
         Execution(
             at_ns=noon_ns(MONDAY + timedelta(days=day)) + number, id=f"e{number}",
-            order_id=f"o{day}-{order}-{symbol}", instrument=symbol, sign=sign, quantity=Decimal(size),
-            price=Decimal(size),
+            order_id=f"o{day}-{order}-{symbol}", instrument=symbol, sign=sign,
+            quantity=Decimal(size), price=Decimal(size),
         )
         for number, (day, symbol, sign, size, order) in enumerate(steps)
     ]  # fmt: skip
