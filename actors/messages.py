@@ -14,6 +14,8 @@ from actors.link import Hello, Ping, Pong
 from domain.accounts import AccountSnapshot, ConnectionState, SessionState
 from domain.commands import FromRouter, ToRouter
 from domain.events import External, VenueEvent
+from domain.findings import Finding
+from domain.history import AccountHistory
 from domain.instruments import Instrument
 from domain.lifecycle import Order
 from domain.orders import NewOrder
@@ -217,6 +219,7 @@ class LoadBook(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="load_
     orders: tuple[Order, ...]
     halts: tuple[Halted, ...]
     instruments: tuple[Instrument, ...]
+    histories: tuple[AccountHistory, ...] = ()
 
 
 class Loaded(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="loaded"):
@@ -243,8 +246,14 @@ class Release(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="releas
     order_id: str
 
 
+class Found(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="found"):
+    """What compliance found after the trade; the router writes down what it does not know yet."""
+
+    findings: tuple[Finding, ...]
+
+
 ToCompliance = LoadBook | Observe | ScreenRequest | SeeRates | Release | SetHalts
-FromCompliance = Loaded | ScreenAnswer
+FromCompliance = Loaded | ScreenAnswer | Found
 
 _Greeting = Hello | Ping | Pong
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from actors import messages as m
 from actors.beacon import Declared
+from actors.calendars import build_calendars
 from actors.compliance import ComplianceActor
 from actors.connection import BrokerConnection, Login
 from actors.host import Stage
@@ -79,7 +81,11 @@ async def _open_journal(stage: Stage) -> LocalJournal:
 
 async def start_compliance(stage: Stage) -> None:
     """Waits for a router and screens for it."""
-    actor = ComplianceActor(stage.settings.compliance, stage.incarnation)
+    settings = stage.settings
+    named = {c.regime for c in settings.connections} | set(settings.compliance.regimes.values())
+    today = datetime.fromtimestamp(stage.clocks.utc_ns() // 10**9, UTC).date()
+    calendars = build_calendars(named, today)
+    actor = ComplianceActor(settings.compliance, stage.incarnation, calendars)
     server, _lock = await listen(
         stage.paths.socket("compliance"), lambda: Link(stage.hello, m.compliance_inbox, actor)
     )

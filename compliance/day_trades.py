@@ -198,14 +198,12 @@ class DayTrades:
     def in_window(self, as_of: date, days: int) -> DayCount:
         """What was counted on a business day and those before it, so many in all."""
         if self._before is None or self._before[:2] != (as_of, days) or as_of != self.today:
-            window = self._calendar.window(as_of, days)
             total = NO_DAY_TRADES
-            for day in window:
-                if day != self.today:
+            for day in self._calendar.window(as_of, days):
+                if day != as_of:
                     total = total.plus(self.on(day))
             self._before = as_of, days, total
-        total = self._before[2]
-        return total.plus(self.on(as_of)) if as_of == self.today else total
+        return self._before[2].plus(self.on(as_of))
 
 
 def count_day_trades(overnight: dict[str, Decimal], executions: list[Execution]) -> DayCount:

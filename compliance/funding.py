@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 
@@ -24,8 +23,7 @@ from domain.findings import FindingKind
 from domain.history import Execution
 from domain.portfolio import ZERO
 
-Settles = Callable[[str, date], date]
-"""For an instrument and a trade date: when it settles."""
+CASH_CITATION = "12 CFR 220.8(a), (c)"
 
 
 class Tranche(Struct, order=True):

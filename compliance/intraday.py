@@ -51,6 +51,37 @@ class Freeze(Struct, frozen=True, gc=False):
     until: date
 
 
+class DayLevel:
+    """The intraday margin level through one day, and its low after what reduced it."""
+
+    def __init__(self, *, has_reduced: bool, at_once: bool) -> None:
+        self.level: Decimal | None = None
+        self.low = ZERO
+        self._has_reduced = has_reduced
+        self._at_once = at_once
+        self._at_ns = -1
+        self._adverse = ZERO
+
+    def transact(self, level: Decimal, at_ns: int) -> None:
+        """A transaction led to this level. What happened at one moment counts adversely."""
+        before = level if self.level is None else self.level
+        is_first = self.level is None
+        if at_ns != self._at_ns:
+            self._at_ns, self._adverse = at_ns, before
+        change = level - before
+        if change < 0 or is_first:
+            self._adverse += change
+            self._has_reduced = True
+            self.low = min(self.low, self._adverse, level)
+        self.level = level
+
+    def mark(self, level: Decimal) -> None:
+        """Prices, or money, led to this level."""
+        if self._has_reduced and not self._at_once:
+            self.low = min(self.low, level)
+        self.level = level
+
+
 def deficit_of_day(start: Decimal, activities: list[Activity], *, at_once: bool = False) -> Decimal:
     """The deficit of a day that began with an IML of `start`; zero for none."""
     level, low, has_reduced = start, ZERO, False

@@ -132,6 +132,8 @@ class Screener:
         """Takes prices outside a request: what values holdings in other instruments."""
         for rate in rates:
             self._rates.put(rate)
+        if rates:
+            self._trading.mark(rates[-1].received_ns, self._rates)
 
     def observe_market(self, securities: tuple[Security, ...]) -> None:
         """Takes what became known of listed securities."""

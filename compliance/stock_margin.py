@@ -13,7 +13,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from compliance.holding import Holding
-from compliance.magnitude import STEP, ceil_amount, whole_lots
+from compliance.magnitude import ceil_amount, whole_lots
 from compliance.rates import RateBook
 from domain.portfolio import ZERO
 from domain.screening import Rate
@@ -40,7 +40,7 @@ class Row:
     """One holding: what it can come to, its price, and what it adds to each sum."""
 
     __slots__ = ("at_ns", "buys", "held", "held_required", "high", "low", "opening", "price",
-                 "required", "terms")  # fmt: skip
+                 "required", "terms", "unmarked", "unmarked_cost")  # fmt: skip
 
     def __init__(self, terms: MarginTerms) -> None:
         self.terms = terms
@@ -48,6 +48,7 @@ class Row:
         self.at_ns = -1
         self.held = self.high = self.low = ZERO
         self.required = self.held_required = self.opening = self.buys = ZERO
+        self.unmarked = self.unmarked_cost = ZERO
 
     def requirement(self, high: Decimal, low: Decimal) -> Decimal:
         """What that long side, or that short side, must have as maintenance."""
@@ -103,25 +104,41 @@ class StockMargin:
         row = self.row(symbol)
         multiplier = row.terms.multiplier
         self.spent += signed * price * multiplier + fees
-        worth = price if row.price is None else row.price
-        self.gain += signed * (worth - price) * multiplier - fees
+        self.gain -= fees
+        if row.price is None:
+            # What it gained or lost shows with the first price.
+            row.unmarked += signed
+            row.unmarked_cost += signed * price
+        else:
+            self.gain += signed * (row.price - price) * multiplier
 
-    def settle(self, spent: Decimal = ZERO) -> None:
-        """The broker told balances: changes count from here, but for what they do not know."""
-        self.gain = ZERO
-        self.spent = spent
+    def settle(self) -> None:
+        """The broker told balances: changes count from here."""
+        self.gain = self.spent = ZERO
+        for row in self._rows.values():
+            row.unmarked = row.unmarked_cost = ZERO
+
+    def take_over(self, before: StockMargin) -> None:
+        """A new day begins with what prices and fills did before it."""
+        self.gain = before.gain
+        for symbol, old in before._rows.items():
+            row = self.row(symbol)
+            row.unmarked, row.unmarked_cost = old.unmarked, old.unmarked_cost
 
     def price(self, symbol: str, rate: Rate) -> None:
         """Values a holding at a new price."""
-        row = self._rows.get(symbol)
-        if row is None or rate.received_ns <= row.at_ns:
+        row = self.row(symbol)
+        if rate.received_ns <= row.at_ns:
             return
         mid = (rate.bid + rate.ask) / _TWO
         row.at_ns = rate.received_ns
         if mid == row.price:
             return
-        if row.price is not None and row.held:
+        if row.price is not None:
             self.gain += row.held * (mid - row.price) * row.terms.multiplier
+        elif row.unmarked or row.unmarked_cost:
+            self.gain += (row.unmarked * mid - row.unmarked_cost) * row.terms.multiplier
+            row.unmarked = row.unmarked_cost = ZERO
         bought = row.high - row.held
         row.price = mid
         self._sum(row, bought)
@@ -163,7 +180,7 @@ class StockMargin:
             return ZERO
         at = row.price
         share = at * terms.long if sign > 0 else max(at * terms.short, terms.short_share)
-        allowed = row.required + room * at / max(price, at) - STEP
+        allowed = row.required + room * at / max(price, at)
         side = row.high if sign > 0 else row.low
         found = whole_lots(max(allowed / (share * terms.multiplier) - side, ZERO), lot)
         return max(found - lot, ZERO) if self.added(symbol, sign, found, price) > room else found

@@ -15,10 +15,11 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from compliance.day_trades import DayTrades
-from compliance.finra_4210 import INTRADAY_CITATION, LEGACY_CITATION, DayTrading
-from compliance.funding import Funding, Misstep
+from compliance.finra_4210 import DayTrading
+from compliance.found import call_found, deficit_found, misstep_found, pattern_found
+from compliance.funding import Funding
 from compliance.holding import Holding
-from compliance.magnitude import plain
+from compliance.intraday import DayLevel
 from compliance.rates import RateBook
 from compliance.standing import (
     buying_power,
@@ -39,40 +40,9 @@ from domain.history import AccountHistory, Change, Close, Execution, Movement, e
 from domain.portfolio import ZERO
 from domain.streams import BalancesUpdate, OrderUpdate, PositionUpdate, StreamUpdate
 
-CASH_CITATION = "12 CFR 220.8(a), (c)"
 INTRADAY_MODES = (DayTrading.INTRADAY, DayTrading.BOTH)
 LEGACY_MODES = (DayTrading.LEGACY, DayTrading.BOTH)
-
-
-class DayLevel:
-    """The intraday margin level through one day, and its low after what reduced it."""
-
-    def __init__(self, *, has_reduced: bool, at_once: bool) -> None:
-        self.level: Decimal | None = None
-        self.low = ZERO
-        self._has_reduced = has_reduced
-        self._at_once = at_once
-        self._at_ns = -1
-        self._adverse = ZERO
-
-    def transact(self, level: Decimal, at_ns: int) -> None:
-        """A transaction led to this level. What happened at one moment counts adversely."""
-        before = level if self.level is None else self.level
-        is_first = self.level is None
-        if at_ns != self._at_ns:
-            self._at_ns, self._adverse = at_ns, before
-        change = level - before
-        if change < 0 or is_first:
-            self._adverse += change
-            self._has_reduced = True
-            self.low = min(self.low, self._adverse, level)
-        self.level = level
-
-    def mark(self, level: Decimal) -> None:
-        """Prices, or money, led to this level."""
-        if self._has_reduced and not self._at_once:
-            self.low = min(self.low, level)
-        self.level = level
+MISSTEPS = frozenset({FindingKind.GOOD_FAITH, FindingKind.LIQUIDATION, FindingKind.FREE_RIDE})
 
 
 class Trading:
@@ -108,7 +78,7 @@ class Trading:
         )
         for holding in holdings.values():
             self.margin.weigh(holding)
-        self.margin.settle(self._spent_since_told())
+        self._fill_since_told()
         self._rebuild()
 
     @property
@@ -130,7 +100,7 @@ class Trading:
     def tell(self, balances: AccountBalances | None) -> None:
         """The broker told balances: fills it cannot know of yet still count."""
         self.balances = balances
-        self.margin.settle(self._spent_since_told())
+        self._fill_since_told()
         self.buying_power = self._find_buying_power()
         self._is_stale = self._is_stale or self._cash_base() != self._base_cash
 
@@ -145,6 +115,7 @@ class Trading:
         body = update.body
         if isinstance(body, OrderUpdate) and isinstance(body.event, Fill):
             if change is not Change.NONE:
+                self._price(body.event.instrument, rates)
                 self._fill(execution_of(body.order_id, body.event), change)
             return  # its position comes with the next update
         if isinstance(body, BalancesUpdate) and body.balances.currency == self.history.currency:
@@ -175,14 +146,21 @@ class Trading:
             self._level.mark(level)
         self._judge_level(level, equity)
 
+    def _price(self, symbol: str, rates: RateBook) -> None:
+        rate = rates.find(symbol, 0)
+        if rate is not None:
+            self.margin.price(symbol, rate)
+
     def _fill(self, execution: Execution, change: Change) -> None:
         symbol = execution.instrument
         signed = execution.sign * execution.quantity
-        self.margin.fill(symbol, signed, execution.price, execution.fees)
+        if execution.at_ns > self._told_ns():
+            self._fill_margin(execution)
         self._net[symbol] = self._net.get(symbol, ZERO) + signed
         self._filled_ns = execution.at_ns
         self._flows += self._flow(execution)
-        if change is Change.LATE:
+        today = self.day_trades.today
+        if change is Change.LATE or (today is not None and self._day(execution.at_ns) < today):
             self._is_stale = True
             return
         self._advance(execution)
@@ -250,15 +228,18 @@ class Trading:
         funding.expect(terms.settles("", terms.today), base - withdrawable)
         return funding
 
-    def _spent_since_told(self) -> Decimal:
-        """What executions took out of cash that the broker's last balances cannot know of."""
-        told_ns = self.history.closes[-1].at_ns if self.history.closes else -1
-        spent = ZERO
+    def _fill_since_told(self) -> None:
+        """What executions changed that the broker's last balances cannot know of."""
+        told_ns = self._told_ns()
+        self.margin.settle()
         for execution in reversed(self.history.executions):
             if execution.at_ns <= told_ns:
                 break
-            spent += self._flow(execution)
-        return spent
+            self._fill_margin(execution)
+
+    def _fill_margin(self, execution: Execution) -> None:
+        signed = execution.sign * execution.quantity
+        self.margin.fill(execution.instrument, signed, execution.price, execution.fees)
 
     def _find_buying_power(self) -> Decimal | None:
         """By the prior close, or the broker's own figure; None where neither is known."""
@@ -279,11 +260,20 @@ class Trading:
             self._judge_power()
         if self.funding is not None:
             for misstep in self.funding.missteps.values():
-                self._find(_of_misstep(terms.account, misstep))
-        findings = history.findings.values()
+                self._find(misstep_found(terms.account, misstep))
+        findings = self._findings_that_hold()
         self.frozen_until = frozen_until(history.findings, terms)
         self.settled_only_until = settled_only_until(findings, terms)
         self.missteps = count_missteps(findings, terms)
+
+    def _findings_that_hold(self) -> list[Finding]:
+        """Those found, less violations that a late execution showed to be none."""
+        findings, executions = self.history.findings.values(), self.history.executions
+        if self.funding is None or not executions:
+            return list(findings)
+        since_ns, account = executions[0].at_ns, self.terms.account
+        held = [f for f in findings if f.kind not in MISSTEPS or f.at_ns < since_ns]
+        return [*held, *(misstep_found(account, m) for m in self.funding.missteps.values())]
 
     def _judge_pattern(self) -> None:
         terms, table = self.terms, self.terms.pattern
@@ -291,57 +281,22 @@ class Trading:
         count = self.day_trades.in_window(today, table.window_days)
         trades = count.by(terms.method)
         if is_pattern(trades, count.orders - trades, table):
-            self._find(
-                Finding(
-                    id=f"pattern_day_trader:{terms.account}",
-                    kind=FindingKind.PATTERN_DAY_TRADER,
-                    account=terms.account,
-                    day=today.isoformat(),
-                    at_ns=self.history.executions[-1].at_ns,
-                    rule="legacy_pdt",
-                    citation=LEGACY_CITATION,
-                    message=f"{trades} day trades in {table.window_days} business days",
-                )
-            )
+            self._find(pattern_found(terms.account, today, trades, self._last_ns()))
 
     def _judge_power(self) -> None:
         terms, table, power = self.terms, self.terms.pattern, self.buying_power
         today = self.day_trades.today or terms.today
         if power is not None and self.is_designated and self.day_trades.open_cost > power:
-            amount = (self.day_trades.open_cost - power) / table.buying_power
-            self._find(
-                Finding(
-                    id=f"day_trade_call:{terms.account}:{today}",
-                    kind=FindingKind.DAY_TRADE_CALL,
-                    account=terms.account,
-                    day=today.isoformat(),
-                    at_ns=self.history.executions[-1].at_ns,
-                    rule="day_trading_buying_power",
-                    citation=LEGACY_CITATION,
-                    message=f"day trades exceeded buying power of {plain(power)}",
-                    amount=amount,
-                )
-            )
+            excess = (self.day_trades.open_cost - power) / table.buying_power
+            self._find(call_found(terms.account, today, excess, self._last_ns()))
+            self.buying_power = self._find_buying_power()
 
     def _judge_level(self, level: Decimal, equity: Decimal) -> None:
         terms = self.terms
-        key = f"intraday_deficit:{terms.account}:{terms.today}"
-        is_news = False
-        if self._level.low < 0:
-            is_news = self._find(
-                Finding(
-                    id=key,
-                    kind=FindingKind.INTRADAY_DEFICIT,
-                    account=terms.account,
-                    day=terms.today.isoformat(),
-                    at_ns=self.history.executions[-1].at_ns if self.history.executions else 0,
-                    rule="intraday_margin",
-                    citation=INTRADAY_CITATION,
-                    message=f"intraday margin level fell to {plain(self._level.low)}",
-                    amount=-self._level.low,
-                    equity=equity,
-                )
-            )
+        low, is_news = self._level.low, False
+        if low < 0:
+            found = deficit_found(terms.account, terms.today, -low, self._last_ns())
+            is_news = self._find(replace(found, equity=equity))
         if level >= 0:
             for found in list(self.history.findings.values()):
                 if found.kind is FindingKind.INTRADAY_DEFICIT and deficit_of(found).owed > 0:
@@ -375,20 +330,13 @@ class Trading:
         value = execution.quantity * execution.price * multiplier
         return execution.sign * value + execution.fees
 
+    def _told_ns(self) -> int:
+        """When the broker last told balances: what was executed until then is in them."""
+        return self.history.closes[-1].at_ns if self.history.closes else -1
+
+    def _last_ns(self) -> int:
+        """When the newest execution was; 0 where none is kept."""
+        return self.history.executions[-1].at_ns if self.history.executions else 0
+
     def _day(self, at_ns: int) -> date:
         return self.terms.calendar.trade_date(at_ns)
-
-
-def _of_misstep(account: str, misstep: Misstep) -> Finding:
-    return Finding(
-        id=f"{misstep.kind.value}:{account}:{misstep.order_id}",
-        kind=misstep.kind,
-        account=account,
-        day=misstep.day.isoformat(),
-        at_ns=misstep.at_ns,
-        rule="cash_settlement",
-        citation=CASH_CITATION,
-        message=f"{misstep.instrument} sold before {plain(misstep.amount)} of its cost was good",
-        amount=misstep.amount,
-        met=misstep.met,
-    )

@@ -40,7 +40,7 @@ def gather(
         names = ", ".join(unpriced[:3])
         return refuse(card, "no_rate", f"no fresh price to value {names} in the account")
     price = worst_price(order, context, collar_percent)
-    if price is None:
+    if price is None or trading.margin.row(order.instrument).price is None:
         return refuse(card, "no_reference_price", f"no fresh price of {order.instrument}")
     return Facts(trading, equity, cash, price)
 

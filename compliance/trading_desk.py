@@ -1,7 +1,8 @@
-"""Who is remembered, and what was found of them: the trading of every account that rules ask it of."""
+"""Whose trading is remembered, from which histories, and what was found of it."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 
 from compliance.calendar import BusinessCalendar
@@ -18,6 +19,9 @@ from domain.history import AccountHistory, fold
 from domain.instruments import Instrument
 from domain.streams import StreamUpdate
 
+MARK_EVERY_NS = 1_000_000_000
+"""How often prices alone make an account be looked at; every order and update does too."""
+
 
 class TradingDesk:
     """Histories as the router keeps them, and the `Trading` of each account made of them."""
@@ -29,11 +33,13 @@ class TradingDesk:
         self._calendars = calendars
         self._histories: dict[str, AccountHistory] = {}
         self._findings: list[Finding] = []
+        self._turns: deque[tuple[int, AccountExposure]] = deque()
 
     def load(self, histories: tuple[AccountHistory, ...]) -> None:
         """Replaces what is remembered by what the router remembers."""
         self._histories = {history.account: history for history in histories}
         self._findings = []
+        self._turns.clear()
 
     def take_findings(self) -> tuple[Finding, ...]:
         """What was found since the last call."""
@@ -65,9 +71,11 @@ class TradingDesk:
         if history is None:
             history = self._histories[account.account] = AccountHistory(account=account.account)
         trading = Trading(terms, history, exposure.holdings, exposure.balances)
-        if before is not None:
+        if before is None:
+            self._turns.append((-MARK_EVERY_NS, exposure))
+        else:
             before.margin.reprice(rates)
-            trading.margin.gain = before.margin.gain
+            trading.margin.take_over(before.margin)
         exposure.trading = trading
         self._collect(trading)
 
@@ -89,6 +97,18 @@ class TradingDesk:
             trading.margin.price(symbol, rate)
         trading.measure(rates)
         self._collect(trading)
+
+    def mark(self, now_ns: int, rates: RateBook) -> None:
+        """Judges one account by new prices, each in its turn and at most once in a while."""
+        if not self._turns or now_ns - self._turns[0][0] < MARK_EVERY_NS:
+            return
+        _, exposure = self._turns.popleft()
+        self._turns.append((now_ns, exposure))
+        trading = exposure.trading
+        if trading is not None:
+            trading.margin.reprice(rates)
+            trading.measure(rates)
+            self._collect(trading)
 
     def _collect(self, trading: Trading) -> None:
         if trading.news:

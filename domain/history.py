@@ -105,7 +105,8 @@ class AccountHistory(Struct, kw_only=True):
             if not isinstance(body.event, ev.Fill):
                 return Change.NONE
             change = self._add(execution_of(body.order_id, body.event))
-            return Change.LATE if self._prune(update.at_ns) else change
+            is_cut = change is not Change.NONE and self._prune(update.at_ns)
+            return Change.LATE if is_cut else change
         if isinstance(body, TransactionUpdate):
             return self._move(body.transaction)
         if isinstance(body, BalancesUpdate):

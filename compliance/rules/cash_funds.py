@@ -10,10 +10,10 @@ from datetime import date
 from decimal import Decimal
 
 from compliance.finra_4210 import CONFIRMED_ON
+from compliance.funding import CASH_CITATION
 from compliance.magnitude import ceil_cent, plain, whole_lots
 from compliance.rule import REDUCING, Check, Context, RuleCard
 from compliance.settings import ComplianceSettings
-from compliance.trading import CASH_CITATION
 from compliance.trading_checks import Facts, gather, refuse
 from domain.accounts import AccountType
 from domain.orders import NewOrder

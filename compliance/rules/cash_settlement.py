@@ -8,11 +8,11 @@ from __future__ import annotations
 from datetime import date
 
 from compliance.finra_4210 import CONFIRMED_ON
+from compliance.funding import CASH_CITATION
 from compliance.rule import Check, Context, RuleCard
 from compliance.rules.cash_funds import CASH_TYPES
 from compliance.settings import ComplianceSettings
 from compliance.settlement_checks import find_early_sale, is_last_allowed
-from compliance.trading import CASH_CITATION
 from domain.findings import FindingKind
 from domain.orders import NewOrder
 from domain.screening import Violation

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from compliance import deposits, regimes
 from compliance.ladders import LADDERS
-from compliance.regimes import REGIMES, make_plan
+from compliance.regimes import make_plan
 from compliance.rule import HOUSE, RuleCard, find_lapse, passes
+from compliance.rulebook import REGIMES
 from compliance.rules import RULES
 from compliance.settings import ComplianceSettings, find_faults
 from domain.accounts import AccountType, Environment, Region
