@@ -30,6 +30,11 @@ class Halts:
         self._name()
         return ended
 
+    @property
+    def untold(self) -> list[Halted]:
+        """Tripped halts that the router has not told: it may not have written them down."""
+        return [halt for key, halt in self._tripped.items() if key not in self._told]
+
     def trip(self, halts: list[Halted]) -> list[Halted]:
         """Puts halts in force; returns those that are news."""
         fresh = [halt for halt in halts if _key(halt) not in self._tripped]

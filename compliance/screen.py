@@ -104,6 +104,7 @@ class Screener:
         self._plans = {}
         self._instruments = by_symbol(instruments)
         self.set_halts(halts)
+        self._trips = self._halts.untold
         for snapshot in accounts:
             # Weighed by the plan of the first screen: until then no date is known.
             self.book.open_account(snapshot, _weighs_nothing)

@@ -239,6 +239,17 @@ def test_a_strategy_that_repeats_itself_is_halted_until_a_person_lifts_it() -> N
     assert len(desk.screener.take_trips()) == 1
 
 
+def test_a_halt_that_no_router_has_written_down_is_said_again_to_the_next_one() -> None:
+    desk = share_desk(REPEATS)
+    fill_whole(desk, "o-1", "grid", 1)
+    fill_whole(desk, "o-2", "grid", 2)
+    (halt,) = desk.screener.take_trips()
+    desk.screener.load(accounts=(), orders=(), halts=(), instruments=())
+    assert desk.screener.take_trips() == (halt,)
+    desk.screener.load(accounts=(), orders=(), halts=(halt,), instruments=())
+    assert desk.screener.take_trips() == ()
+
+
 def test_an_order_without_a_tag_halts_its_account() -> None:
     desk = share_desk(REPEATS)
     fill_whole(desk, "o-1", None, 1)
