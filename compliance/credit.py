@@ -12,10 +12,12 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from compliance.holding import Holding, OpenOrder
-from compliance.rates import RateBook
+from compliance.magnitude import ceil_amount
+from compliance.rates import Conversion, RateBook
 from domain.portfolio import ZERO
 
-_ONE = Decimal(1)
+_ALWAYS_NS = 2**63 - 1
+_NEVER_NS = -1
 _BOTH = (1, -1)
 
 Quoter = Callable[[str], tuple[str, Decimal]]
@@ -89,14 +91,58 @@ class CreditLine:
         return worst
 
 
-class CreditBook:
-    """Credit in use by owner and over all, by currency; `budget` is the firm's for this shard."""
+class Tally:
+    """One sum of credit, by currency and valued: an owner's, or all owners'.
 
-    def __init__(self, currency: str, quoter: Quoter) -> None:
+    The total follows every change of an amount; of a rate only when told. Values are rounded up
+    to a millionth, so that adding and taking away never drifts.
+    """
+
+    __slots__ = ("_oldest_ns", "_times", "_values", "amounts", "total")
+
+    def __init__(self) -> None:
+        self.amounts: dict[str, Decimal] = {}
+        self.total = ZERO
+        self._values: dict[str, Decimal] = {}
+        self._times: dict[str, int] = {}
+        self._oldest_ns = _ALWAYS_NS
+
+    def add(self, currency: str, change: Decimal, found: Conversion | None) -> None:
+        """Adds an amount, at the rate that is known."""
+        self.amounts[currency] = self.amounts.get(currency, ZERO) + change
+        self.value(currency, found)
+
+    def value(self, currency: str, found: Conversion | None) -> None:
+        """Values one currency's amount anew; without a rate it counts as never valued."""
+        amount = self.amounts.get(currency)
+        if amount is None:
+            return
+        value = ceil_amount(amount * found.rate) if found is not None else ZERO
+        self.total += value - self._values.get(currency, ZERO)
+        self._values[currency] = value
+        at_ns = found.at_ns if found is not None else _NEVER_NS
+        self._times[currency] = at_ns if amount else _ALWAYS_NS
+        self._oldest_ns = min(self._oldest_ns, self._times[currency])
+
+    def is_valued(self, since_ns: int, convert: Callable[[str], Conversion | None]) -> bool:
+        """True where every rate used is from then or newer; values all anew where one is not."""
+        if self._oldest_ns >= since_ns:
+            return True
+        self._oldest_ns = _ALWAYS_NS
+        for currency in self.amounts:
+            self.value(currency, convert(currency))
+        return self._oldest_ns >= since_ns
+
+
+class CreditBook:
+    """Credit in use by owner and over all; `budget` is the firm's limit for this shard."""
+
+    def __init__(self, currency: str, quoter: Quoter, rates: RateBook) -> None:
         self.currency = currency
         self.quoter = quoter
-        self.owners: dict[str, dict[str, Decimal]] = {}
-        self.firm: dict[str, Decimal] = {}
+        self.rates = rates
+        self.owners: dict[str, Tally] = {}
+        self.firm = Tally()
         self.unvalued: dict[str, int] = {}
         self.budget: Decimal | None = None
 
@@ -105,6 +151,13 @@ class CreditBook:
         if holding.credit is None:
             holding.credit = CreditLine(*self.quoter(holding.instrument))
         return holding.credit
+
+    def tally(self, owner: str) -> Tally:
+        """The owner's sum."""
+        tally = self.owners.get(owner)
+        if tally is None:
+            tally = self.owners[owner] = Tally()
+        return tally
 
     def shift(self, owner: str, holding: Holding, order: OpenOrder, step: int) -> None:
         """Adds (1) or takes away (-1) an order's credit."""
@@ -131,32 +184,25 @@ class CreditBook:
         line.price = price
         self._count(owner, line, was)
 
-    def total(
-        self,
-        used: dict[str, Decimal],
-        rates: RateBook,
-        since_ns: int,
-        extra: tuple[str, Decimal] = ("", ZERO),
-    ) -> Decimal | None:
-        """What is used in the credit's own currency with that much more; None without a rate."""
-        sums = used
-        if extra[1]:
-            sums = {**used, extra[0]: used.get(extra[0], ZERO) + extra[1]}
-        total = ZERO
-        for currency, amount in sums.items():
-            if not amount:
-                continue
-            found = rates.convert(currency, self.currency, since_ns)
-            if found is None:
-                return None
-            total += amount * found.rate
-        return total
+    def revalue(self, owner: str, currency: str) -> None:
+        """A newer rate of a currency."""
+        found = self._convert(currency)
+        self.tally(owner).value(currency, found)
+        self.firm.value(currency, found)
+
+    def total(self, tally: Tally, since_ns: int) -> Decimal | None:
+        """What is used; None where a rate is missing, or older."""
+        return tally.total if tally.is_valued(since_ns, self._convert) else None
+
+    def _convert(self, currency: str) -> Conversion | None:
+        return self.rates.convert(currency, self.currency)
 
     def _count(self, owner: str, line: CreditLine, was_unvalued: bool) -> None:
         amount = line.worst()
         change, line.amount = amount - line.amount, amount
         if change:
-            for sums in (self.owners.setdefault(owner, {}), self.firm):
-                sums[line.currency] = sums.get(line.currency, ZERO) + change
+            found = self._convert(line.currency)
+            self.tally(owner).add(line.currency, change, found)
+            self.firm.add(line.currency, change, found)
         if was_unvalued != line.is_unvalued:
             self.unvalued[owner] = self.unvalued.get(owner, 0) + (-1 if was_unvalued else 1)

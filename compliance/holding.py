@@ -347,6 +347,8 @@ class AccountExposure:
         return bucket
 
     def _weigh(self, holding: Holding) -> None:
+        if not holding.unit_weight and not holding.weight:
+            return
         bucket = self._bucket(holding.base)
         weight = ceil_amount(holding.worst() * holding.unit_weight)
         bucket.weight += weight - holding.weight

@@ -11,12 +11,12 @@ from msgspec import Struct
 from compliance.credit import CreditBook
 from compliance.holding import AccountExposure, Fingerprint, Holding
 from compliance.market import MarketState
-from compliance.rates import RateBook
+from compliance.rates import Conversion, RateBook
 from compliance.resting import RestingPrices
 from compliance.settings import ComplianceSettings
 from domain.accounts import AccountType, BrokerAccount
 from domain.instruments import AssetClass, Instrument
-from domain.orders import NewOrder
+from domain.orders import NewOrder, OrderType
 from domain.records import Halted, HaltScope
 from domain.screening import Rate, Violation
 
@@ -58,7 +58,8 @@ class Context(Struct, frozen=True, kw_only=True, gc=False):
     instrument's price where it is fresh, `fresh_since_ns` how old a price may be,
     `valued_since_ns` one that values other holdings. `day_from_ns` is when the business date
     began. `security` is what is known of a listed instrument, `resting`, `credit` and
-    `loss_sales` concern all of the owner's accounts.
+    `loss_sales` concern all of the owner's accounts. `unit_worth` is what one unit may cost in
+    the account's currency, where that can be known.
     """
 
     owner: str
@@ -88,6 +89,7 @@ class Context(Struct, frozen=True, kw_only=True, gc=False):
     resting: RestingPrices = NOTHING_RESTS
     credit: CreditBook | None = None
     loss_sales: Mapping[tuple[str, str], int] = {}
+    unit_worth: Decimal | None = None
 
 
 Check = Callable[[NewOrder, Context], Violation | None]
@@ -152,3 +154,17 @@ def touch_of(context: Context) -> Decimal | None:
     if context.quote is None:
         return None
     return context.quote.ask if context.sign > 0 else context.quote.bid
+
+
+def unit_worth(
+    order: NewOrder, quote: Rate | None, found: Conversion | None, multiplier: Decimal
+) -> Decimal | None:
+    """What one unit may cost: a limit sells at the touch where that is better."""
+    price, sells = price_of(order), not order.side.is_buy
+    if quote is not None:
+        touch = quote.bid if sells else quote.ask
+        if price is None or (order.type is OrderType.LIMIT and sells):
+            price = touch if price is None else max(price, touch)
+    if price is None or found is None:
+        return None
+    return price * found.rate * multiplier

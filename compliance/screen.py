@@ -24,9 +24,8 @@ from compliance.market import MarketBook
 from compliance.preview import ask_all, make_measures
 from compliance.rates import RateBook
 from compliance.regimes import Asked, Plan, make_plan, make_weigher
-from compliance.rule import Context
+from compliance.rule import Context, unit_worth
 from compliance.rules.credit_limit import credit_price
-from compliance.rules.max_notional import unit_value
 from compliance.rules.us_fx_fifo import picks_lot, splits_lot
 from compliance.settings import ComplianceSettings
 from compliance.trading_desk import TradingDesk
@@ -82,8 +81,8 @@ class Screener:
         self._measures = make_measures(settings)
         self._budget = self._market.firm_credit_max
         self.market = MarketBook(self._market.securities)
-        self.book = self._make_book()
         self._rates = RateBook()
+        self.book = self._make_book()
         self._halts = Halts(settings.halts)
         self._trips: list[Halted] = []
         self._instruments: dict[str, Instrument] = {}
@@ -206,7 +205,7 @@ class Screener:
     def _make_book(self) -> Book:
         if not self._market.counts_credit:
             return Book(self._market)
-        credit = CreditBook(self._market.credit_currency, self._find_quoting)
+        credit = CreditBook(self._market.credit_currency, self._find_quoting, self._rates)
         credit.budget = self._budget
         return Book(self._market, credit)
 
@@ -270,16 +269,19 @@ class Screener:
             leaves = max(order.quantity - known.filled, ZERO)
             is_opening = is_opening and not (is_amend and leaves <= known.leaves)
         sign = order.side.sign
+        instrument, home = self._instruments[order.instrument], exposure.account.base_currency
+        quote = self._rates.find(order.instrument, fresh_since_ns)
+        worth = self._rates.convert(instrument.quote_currency, home, fresh_since_ns)
         return Context(
             owner=request.owner,
             order_id=request.order_id,
             connection=candidate.connection,
             account=exposure.account,
-            instrument=self._instruments[order.instrument],
+            instrument=instrument,
             exposure=exposure,
             holding=holding,
             rates=self._rates,
-            quote=self._rates.find(order.instrument, fresh_since_ns),
+            quote=quote,
             halts=self._halts.in_force,
             now_ns=now_ns,
             business_date=plan.business_date,
@@ -298,6 +300,7 @@ class Screener:
             resting=self.book.resting,
             credit=self.book.credit,
             loss_sales=self.book.loss_sales,
+            unit_worth=unit_worth(order, quote, worth, instrument.multiplier),
         )
 
     def _plan(self, exposure: AccountExposure, now_ns: int) -> Plan:
@@ -324,13 +327,19 @@ class Screener:
             for currency in self._rates.legs(rate.instrument):
                 if currency != holding.base and currency in exposure.buckets:
                     exposure.value(currency, self._rates)
-        credit = self.book.credit
-        if credit is not None:
-            for rate in rates:
-                held = exposure.holdings.get(rate.instrument)
-                if held is not None:
-                    mid = (rate.bid + rate.ask) / 2
-                    credit.value(exposure.account.owner, held, mid)
+        if self.book.credit is not None:
+            self._value_credit(self.book.credit, exposure, rates)
+
+    def _value_credit(
+        self, credit: CreditBook, exposure: AccountExposure, rates: tuple[Rate, ...]
+    ) -> None:
+        owner = exposure.account.owner
+        for rate in rates:
+            held = exposure.holdings.get(rate.instrument)
+            if held is not None:
+                credit.value(owner, held, (rate.bid + rate.ask) / 2)
+            for currency in self._rates.legs(rate.instrument):
+                credit.revalue(owner, currency)
 
     def _verdict(self, candidate: Candidate, finding: _Finding) -> Verdict:
         self._verdicts += 1
@@ -352,7 +361,7 @@ class Screener:
             self.book.amend(request.replaces_order_id, order, worth)
             return
         if self._counts_window:
-            value = context.leaves * (unit_value(order, context) or ZERO)
+            value = context.leaves * (context.unit_worth or ZERO)
             window = activity.orders(order.instrument, context.sign)
             window.note(request.now_ns, context.leaves, value)
         made = OpenOrder(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from compliance.credit import CreditBook
+from compliance.credit import CreditBook, Tally
 from compliance.magnitude import ceil_cent, plain, whole_lots
 from compliance.rule import (
     HOUSE,
@@ -56,10 +56,12 @@ def credit_limit(settings: ComplianceSettings) -> Check:
         more = worst - line.amount
         if more <= 0:
             return None
-        for code, used, limit in _limits(context, book, market.customer_credit_max):
-            total = book.total(used, context.rates, context.valued_since_ns, (line.currency, more))
-            if total is None:
+        found = context.rates.convert(line.currency, book.currency, context.valued_since_ns)
+        for code, tally, limit in _limits(context, book, market.customer_credit_max):
+            used = book.total(tally, context.valued_since_ns)
+            if used is None or found is None:
                 return _unvalued(context)
+            total = used + more * found.rate
             if total > limit:
                 return _too_much(context, code, total, limit, unit)
         return None
@@ -74,8 +76,7 @@ def measure(settings: ComplianceSettings) -> Measure:
     def numbers(_order: NewOrder, context: Context) -> dict[str, str]:
         book = context.credit
         assert book is not None
-        used = book.owners.get(context.owner, {})
-        total = book.total(used, context.rates, context.valued_since_ns)
+        total = book.total(book.tally(context.owner), context.valued_since_ns)
         found = {} if total is None else {"used": plain(ceil_cent(total))}
         return found if most is None else {**found, "limit": plain(most)}
 
@@ -107,9 +108,9 @@ def _unvalued(context: Context) -> Violation:
 
 def _limits(
     context: Context, book: CreditBook, most: Decimal | None
-) -> Iterator[tuple[str, dict[str, Decimal], Decimal]]:
+) -> Iterator[tuple[str, Tally, Decimal]]:
     if most is not None:
-        yield "customer_credit", book.owners.get(context.owner, {}), most
+        yield "customer_credit", book.tally(context.owner), most
     if book.budget is not None:
         yield "firm_credit", book.firm, book.budget
 

@@ -10,7 +10,6 @@ from decimal import Decimal
 
 from compliance.magnitude import ceil_cent, plain, whole_lots
 from compliance.rule import HOUSE, Check, Context, RuleCard, passes
-from compliance.rules.max_notional import unit_value
 from compliance.settings import ComplianceSettings
 from domain.orders import NewOrder
 from domain.portfolio import ZERO
@@ -42,7 +41,7 @@ def window_limits(settings: ComplianceSettings) -> Check:
         most = market.window_notional_max
         if most is None:
             return None
-        unit = unit_value(order, context) or ZERO
+        unit = context.unit_worth or ZERO
         if window.value + context.leaves * unit > most:
             fits = (most - window.value) / unit
             return _refuse(context, "window_notional", window.value, most, fits)

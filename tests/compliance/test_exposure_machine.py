@@ -46,6 +46,7 @@ CREDIT = MarketSettings(customer_credit_max=Decimal(15_000), firm_credit_max=Dec
                         messages_per_s_max=0)  # fmt: skip
 RULES_OF_HOUSE = replace(LOOSE, blocks_on_unknown=False, market=CREDIT)
 MIDS = {"EUR/USD": Decimal("1.1"), "EUR/JPY": Decimal(165)}
+DOLLARS = {"USD": Decimal(1), "JPY": 1 / Decimal(150)}
 COLLAR = Decimal("1.5")
 ERROR = ErrorInfo(
     code="no", category=Category.VENUE, outcome=Outcome.NONE, retry=Retry.NEW_ID, message="no"
@@ -315,8 +316,10 @@ class Trading(RuleBasedStateMachine):
         credit = self.desk.screener.book.credit
         assert credit is not None
         expected = {pair.split("/")[1]: self._recompute_credit(pair) for pair in PAIRS}
-        for sums in (credit.firm, credit.owners.get(OWNER, {})):
-            assert {name: amount for name, amount in sums.items() if amount} == {
+        value = sum((amount * DOLLARS[name] for name, amount in expected.items()), Decimal(0))
+        for tally in (credit.firm, credit.tally(OWNER)):
+            assert abs(tally.total - value) < Decimal("0.00001")
+            assert {name: amount for name, amount in tally.amounts.items() if amount} == {
                 name: amount for name, amount in expected.items() if amount
             }
 

@@ -453,7 +453,7 @@ CREDIT = MarketSettings(customer_credit_max=Decimal(2_000), prevents_self_trades
 def used(desk: Desk, owner: str = OWNER) -> Decimal:
     credit = desk.screener.book.credit
     assert credit is not None
-    return sum(credit.owners.get(owner, {}).values(), Decimal(0))
+    return sum(credit.tally(owner).amounts.values(), Decimal(0))
 
 
 def test_what_is_under_way_counts_and_the_last_of_the_credit_passes() -> None:
@@ -663,7 +663,7 @@ def test_a_symbol_nobody_told_of_is_valued_in_its_second_currency() -> None:
     desk.tell(PositionUpdate(position=replace(strange, average_cost=Decimal(3))))
     credit = desk.screener.book.credit
     assert credit is not None
-    assert credit.owners[OWNER] == {"GBP": 30}
+    assert credit.tally(OWNER).amounts == {"GBP": 30}
 
 
 # ------------------------------------------------------------------ losses
