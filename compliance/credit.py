@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from compliance.holding import Holding, OpenOrder
 from compliance.magnitude import ceil_amount
-from compliance.rates import Conversion, RateBook
+from compliance.rates import SAME, Conversion, RateBook
 from domain.portfolio import ZERO
 
 _ALWAYS_NS = 2**63 - 1
@@ -117,7 +117,10 @@ class Tally:
         amount = self.amounts.get(currency)
         if amount is None:
             return
-        value = ceil_amount(amount * found.rate) if found is not None else ZERO
+        if found is None:
+            value = ZERO
+        else:
+            value = amount if found is SAME else ceil_amount(amount * found.rate)
         self.total += value - self._values.get(currency, ZERO)
         self._values[currency] = value
         at_ns = found.at_ns if found is not None else _NEVER_NS
@@ -186,6 +189,8 @@ class CreditBook:
 
     def revalue(self, owner: str, currency: str) -> None:
         """A newer rate of a currency."""
+        if currency == self.currency or currency not in self.firm.amounts:
+            return
         found = self._convert(currency)
         self.tally(owner).value(currency, found)
         self.firm.value(currency, found)

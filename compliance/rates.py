@@ -28,7 +28,7 @@ class Conversion(Struct, frozen=True, gc=False):
     at_ns: int
 
 
-_SAME = Conversion(_ONE, _ALWAYS_NS)
+SAME = Conversion(_ONE, _ALWAYS_NS)
 
 
 class RateBook:
@@ -70,7 +70,7 @@ class RateBook:
     def convert(self, source: str, target: str, since_ns: int = 0) -> Conversion | None:
         """What one unit is worth at mid, directly or by one pivot; None where unknown or older."""
         if source == target:
-            return _SAME
+            return SAME
         found = self._join(source, target)
         if found is not None and found.at_ns >= since_ns:
             return found

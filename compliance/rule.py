@@ -59,7 +59,7 @@ class Context(Struct, frozen=True, kw_only=True, gc=False):
     `valued_since_ns` one that values other holdings. `day_from_ns` is when the business date
     began. `security` is what is known of a listed instrument, `resting`, `credit` and
     `loss_sales` concern all of the owner's accounts. `unit_worth` is what one unit may cost in
-    the account's currency, where that can be known.
+    the account's currency, where that can be known, `credit_price` what values it for credit.
     """
 
     owner: str
@@ -90,6 +90,7 @@ class Context(Struct, frozen=True, kw_only=True, gc=False):
     credit: CreditBook | None = None
     loss_sales: Mapping[tuple[str, str], int] = {}
     unit_worth: Decimal | None = None
+    credit_price: Decimal | None = None
 
 
 Check = Callable[[NewOrder, Context], Violation | None]
@@ -168,3 +169,17 @@ def unit_worth(
     if price is None or found is None:
         return None
     return price * found.rate * multiplier
+
+
+def credit_price(order: NewOrder, quote: Rate | None, collar: Decimal) -> Decimal | None:
+    """What values one unit for credit: the worst price the order allows, or the market's if more.
+
+    A buy without a limit may pay up to the collar's edge.
+    """
+    own, buys = price_of(order), order.side.is_buy
+    if quote is None:
+        return own
+    touch = quote.ask if buys else quote.bid
+    if buys and order.limit_price is None and order.price_bound is None:
+        touch = touch * (1 + collar)
+    return touch if own is None else max(own, touch)

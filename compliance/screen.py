@@ -24,8 +24,7 @@ from compliance.market import MarketBook
 from compliance.preview import ask_all, make_measures
 from compliance.rates import RateBook
 from compliance.regimes import Asked, Plan, make_plan, make_weigher
-from compliance.rule import Context, unit_worth
-from compliance.rules.credit_limit import credit_price
+from compliance.rule import Context, credit_price, unit_worth
 from compliance.rules.us_fx_fifo import picks_lot, splits_lot
 from compliance.settings import ComplianceSettings
 from compliance.trading_desk import TradingDesk
@@ -78,6 +77,7 @@ class Screener:
             self._market.window_quantity_max is not None
             or self._market.window_notional_max is not None
         )
+        self._collar = settings.collar_percent / 100
         self._measures = make_measures(settings)
         self._budget = self._market.firm_credit_max
         self.market = MarketBook(self._market.securities)
@@ -301,6 +301,7 @@ class Screener:
             credit=self.book.credit,
             loss_sales=self.book.loss_sales,
             unit_worth=unit_worth(order, quote, worth, instrument.multiplier),
+            credit_price=credit_price(order, quote, self._collar) if self.book.credit else None,
         )
 
     def _plan(self, exposure: AccountExposure, now_ns: int) -> Plan:
@@ -355,10 +356,8 @@ class Screener:
         order, at_once = request.order, context.is_immediate
         activity = context.exposure.activity
         activity.message(request.now_ns)
-        counts_credit = self.book.credit is not None
-        worth = credit_price(order, context, self._settings) if counts_credit else None
         if request.replaces_order_id is not None:
-            self.book.amend(request.replaces_order_id, order, worth)
+            self.book.amend(request.replaces_order_id, order, context.credit_price)
             return
         if self._counts_window:
             value = context.leaves * (context.unit_worth or ZERO)
@@ -382,7 +381,7 @@ class Screener:
             is_short=order.side is Side.SELL_SHORT,
             rests=rests(order),
             limit_price=order.limit_price,
-            credit_price=worth,
+            credit_price=context.credit_price,
         )
         self.book.reserve(made, context.fingerprint, request.now_ns)
 

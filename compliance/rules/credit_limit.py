@@ -6,7 +6,6 @@ of it; it is given back when the order fills (what it bought is held then), ends
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 
 from compliance.credit import CreditBook, Tally
@@ -19,8 +18,6 @@ from compliance.rule import (
     Measure,
     RuleCard,
     passes,
-    price_of,
-    touch_of,
 )
 from compliance.settings import ComplianceSettings
 from domain.orders import NewOrder
@@ -33,7 +30,6 @@ CARD = RuleCard(
     jurisdiction=HOUSE,
     opens_only=True,
 )
-_HUNDRED = Decimal(100)
 
 
 def credit_limit(settings: ComplianceSettings) -> Check:
@@ -42,27 +38,28 @@ def credit_limit(settings: ComplianceSettings) -> Check:
     if not market.counts_credit:
         return passes
 
-    def check(order: NewOrder, context: Context) -> Violation | None:
+    def check(_order: NewOrder, context: Context) -> Violation | None:
         book = context.credit
         assert book is not None
-        price = credit_price(order, context, settings)
-        if price is None or book.unvalued.get(context.owner):
+        if context.credit_price is None or book.unvalued.get(context.owner):
             return _unvalued(context)
         line = book.line(context.holding)
-        unit = price * line.multiplier
-        worst = line.worst_with(
-            context.sign, unit * context.leaves, is_immediate=context.is_immediate
-        )
-        more = worst - line.amount
-        if more <= 0:
-            return None
+        unit = context.credit_price * line.multiplier
+        value = unit * context.leaves
         found = context.rates.convert(line.currency, book.currency, context.valued_since_ns)
+        more: Decimal | None = None
         for code, tally, limit in _limits(context, book, market.customer_credit_max):
             used = book.total(tally, context.valued_since_ns)
             if used is None or found is None:
                 return _unvalued(context)
+            # The order adds no more than its whole value: mostly that settles it.
+            if used + value * found.rate <= limit:
+                continue
+            if more is None:
+                worst = line.worst_with(context.sign, value, is_immediate=context.is_immediate)
+                more = max(worst - line.amount, ZERO)
             total = used + more * found.rate
-            if total > limit:
+            if more and total > limit:
                 return _too_much(context, code, total, limit, unit)
         return None
 
@@ -83,19 +80,6 @@ def measure(settings: ComplianceSettings) -> Measure:
     return numbers
 
 
-def credit_price(order: NewOrder, context: Context, settings: ComplianceSettings) -> Decimal | None:
-    """What values one unit: the order's own worst price, or the market's where that is more.
-
-    A buy without a limit may pay up to the collar's edge.
-    """
-    own, touch = price_of(order), touch_of(context)
-    if touch is None:
-        return own
-    if order.limit_price is None and order.price_bound is None and context.sign > 0:
-        touch = touch * (1 + settings.collar_percent / _HUNDRED)
-    return touch if own is None else max(own, touch)
-
-
 def _unvalued(context: Context) -> Violation:
     return Violation(
         code="no_reference_price",
@@ -108,11 +92,13 @@ def _unvalued(context: Context) -> Violation:
 
 def _limits(
     context: Context, book: CreditBook, most: Decimal | None
-) -> Iterator[tuple[str, Tally, Decimal]]:
+) -> list[tuple[str, Tally, Decimal]]:
+    found = []
     if most is not None:
-        yield "customer_credit", book.tally(context.owner), most
+        found.append(("customer_credit", book.tally(context.owner), most))
     if book.budget is not None:
-        yield "firm_credit", book.firm, book.budget
+        found.append(("firm_credit", book.firm, book.budget))
+    return found
 
 
 def _too_much(

@@ -46,8 +46,15 @@ def luld_band(_settings: ComplianceSettings) -> Check:
                 would_pass=REDUCING,
             )
         price = order.limit_price or order.price_bound
-        band = known_band(state, context)
-        if price is None or band is None:
+        if price is None:
+            return None
+        reference = state.mean(context.now_ns)
+        is_told = state.facts.band_low is not None and state.facts.band_high is not None
+        # No band is without its reference price: a price on the near side of it needs no band.
+        if not is_told and (reference is None or (price - reference) * context.sign <= 0):
+            return None
+        band = known_band(state, reference, context)
+        if band is None:
             return None
         edge = band.high if context.sign > 0 else band.low
         if (price - edge) * context.sign <= 0:
@@ -57,12 +64,11 @@ def luld_band(_settings: ComplianceSettings) -> Check:
     return check
 
 
-def known_band(state: MarketState, context: Context) -> Band | None:
+def known_band(state: MarketState, reference: Decimal | None, context: Context) -> Band | None:
     """The band of the security now, as published or by the plan's numbers."""
     facts = state.facts
     if facts.band_low is not None and facts.band_high is not None:
         return Band(facts.band_low, facts.band_high)
-    reference = state.mean(context.now_ns)
     if reference is None or facts.tier is None or facts.prior_close is None:
         return None
     stock = Stock(tier=facts.tier, prior_close=facts.prior_close, leverage=facts.leverage or 1)
