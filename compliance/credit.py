@@ -189,7 +189,7 @@ class CreditBook:
 
     def revalue(self, owner: str, currency: str) -> None:
         """A newer rate of a currency."""
-        if currency == self.currency or currency not in self.firm.amounts:
+        if currency not in self.firm.amounts:
             return
         found = self._convert(currency)
         self.tally(owner).value(currency, found)

@@ -21,6 +21,7 @@ from compliance.rules import RULES
 from compliance.settings import ComplianceSettings
 from domain.accounts import BrokerAccount
 from domain.instruments import AssetClass, Instrument
+from domain.orders import Side
 from domain.portfolio import ZERO
 
 _NS_PER_S = 1_000_000_000
@@ -43,11 +44,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What an account's orders are asked, valid from `from_ns` until before `until_ns` (UTC).
 
     `day_from_ns` and `day_until_ns` bound the business date in its zone. Checks go by asset class
-    and by whether the order opens, so that an order is asked no more than
+    by whether the order opens, and by side, so that an order is asked no more than
     concerns it.
     """
 
-    checks: Mapping[tuple[AssetClass, bool], Asked]
+    checks: Mapping[tuple[AssetClass, bool, Side], Asked]
     deposits: str | None
     day_trading: DayTrading | None
     business_date: date
@@ -175,21 +176,23 @@ def _make_check(rule: Rule, settings: ComplianceSettings, now_ns: int) -> Check:
     return rule.make(settings) if why is None else refuse_lapsed(rule.card, why)
 
 
-def _by_concern(rows: list[tuple[RuleCard, Check]]) -> dict[tuple[AssetClass, bool], Asked]:
+def _by_concern(rows: list[tuple[RuleCard, Check]]) -> dict[tuple[AssetClass, bool, Side], Asked]:
     return {
-        (asset_class, is_opening): Asked(
+        (asset_class, is_opening, side): Asked(
             tuple(check for card, check in concerned if not card.is_warning),
             tuple(check for card, check in concerned if card.is_warning),
             tuple(concerned),
         )
         for asset_class in AssetClass
         for is_opening in (True, False)
-        for concerned in [[row for row in rows if _asks(row[0], asset_class, is_opening)]]
+        for side in Side
+        for concerned in [[row for row in rows if _asks(row[0], asset_class, is_opening, side)]]
     }
 
 
-def _asks(card: RuleCard, asset_class: AssetClass, is_opening: bool) -> bool:
+def _asks(card: RuleCard, asset_class: AssetClass, is_opening: bool, side: Side) -> bool:
     in_scope = card.asset_classes is None or asset_class in card.asset_classes
+    in_scope = in_scope and (card.sides is None or side in card.sides)
     return in_scope and (is_opening or not card.opens_only)
 
 

@@ -16,7 +16,7 @@ from compliance.resting import RestingPrices
 from compliance.settings import ComplianceSettings
 from domain.accounts import AccountType, BrokerAccount
 from domain.instruments import AssetClass, Instrument
-from domain.orders import NewOrder, OrderType
+from domain.orders import NewOrder, OrderType, Side
 from domain.records import Halted, HaltScope
 from domain.screening import Rate, Violation
 
@@ -29,7 +29,7 @@ REDUCING = "orders that reduce a position"
 class RuleCard(Struct, frozen=True, kw_only=True):
     """Whose rule it is, whom and what it concerns, and when it holds.
 
-    `account_types` and `asset_classes` None mean all. `confirmed_on` is when someone last read
+    `account_types`, `asset_classes` and `sides` None mean all. `confirmed_on` is when someone last read
     the source; a house rule needs none. `opens_only` rules are not asked about an order that
     can only reduce a position; a warning never refuses. Dates are business dates in `zone`.
     """
@@ -42,6 +42,7 @@ class RuleCard(Struct, frozen=True, kw_only=True):
     effective_from: date = ALWAYS
     effective_to: date | None = None
     confirmed_on: date | None = None
+    sides: frozenset[Side] | None = None
     opens_only: bool = False
     is_warning: bool = False
     zone: str = "America/New_York"

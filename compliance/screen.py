@@ -230,7 +230,7 @@ class Screener:
             return _Finding((missing,))
         context = self._make_context(request, candidate, known)
         order, plan = request.order, self._plans[candidate.account]
-        asked = plan.checks[context.instrument.asset_class, context.is_opening]
+        asked = plan.checks[context.instrument.asset_class, context.is_opening, order.side]
         if request.is_dry_run:
             return self._preview(asked, order, context)
         for check in asked.refusing:
@@ -325,7 +325,7 @@ class Screener:
     def _value(self, exposure: AccountExposure, holding: Holding, rates: tuple[Rate, ...]) -> None:
         exposure.value(holding.base, self._rates)
         for rate in rates:
-            for currency in self._rates.legs(rate.instrument):
+            for currency in self._rates.moved(rate.instrument, exposure.account.base_currency):
                 if currency != holding.base and currency in exposure.buckets:
                     exposure.value(currency, self._rates)
         if self.book.credit is not None:
@@ -339,7 +339,7 @@ class Screener:
             held = exposure.holdings.get(rate.instrument)
             if held is not None:
                 credit.value(owner, held, (rate.bid + rate.ask) / 2)
-            for currency in self._rates.legs(rate.instrument):
+            for currency in self._rates.moved(rate.instrument, credit.currency):
                 credit.revalue(owner, currency)
 
     def _verdict(self, candidate: Candidate, finding: _Finding) -> Verdict:

@@ -10,7 +10,7 @@ from datetime import date
 from compliance.rule import Check, Context, RuleCard
 from compliance.settings import ComplianceSettings
 from domain.instruments import AssetClass
-from domain.orders import NewOrder
+from domain.orders import NewOrder, Side
 from domain.screening import Violation
 
 CARD = RuleCard(
@@ -20,6 +20,7 @@ CARD = RuleCard(
     asset_classes=frozenset({AssetClass.EQUITY, AssetClass.ETF, AssetClass.OPTION}),
     effective_from=date(1954, 8, 16),
     confirmed_on=date(2026, 11, 21),
+    sides=frozenset({Side.BUY, Side.BUY_TO_COVER}),
     opens_only=True,
     is_warning=True,
 )
@@ -32,7 +33,7 @@ def replacement_buy(_settings: ComplianceSettings) -> Check:
 
     def check(order: NewOrder, context: Context) -> Violation | None:
         sold_ns = context.loss_sales.get((context.owner, order.instrument))
-        if sold_ns is None or context.sign < 0:
+        if sold_ns is None:
             return None
         # By whole days: the day of the sale counts as day 0, and day 30 is still within.
         days = (context.day_from_ns - sold_ns) // _DAY_NS + 1

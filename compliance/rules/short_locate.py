@@ -24,6 +24,7 @@ CARD = RuleCard(
     citation="17 CFR 242.203(b)(1), 242.204(b)",
     jurisdiction="US",
     asset_classes=STOCKS,
+    sides=frozenset({Side.SELL_SHORT}),
     effective_from=date(2005, 1, 3),
     confirmed_on=date(2026, 11, 21),
 )
@@ -34,8 +35,6 @@ def short_locate(settings: ComplianceSettings) -> Check:
     market_makers = frozenset(settings.market.market_makers)
 
     def check(order: NewOrder, context: Context) -> Violation | None:
-        if order.side is not Side.SELL_SHORT:
-            return None
         facts = context.security.facts if context.security is not None else None
         if facts is not None and facts.must_preborrow:
             return _refuse("preborrow", "an earlier fail is not closed out", ZERO, ZERO)

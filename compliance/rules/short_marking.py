@@ -18,6 +18,7 @@ CARD = RuleCard(
     citation="17 CFR 242.200(g)",
     jurisdiction="US",
     asset_classes=STOCKS,
+    sides=frozenset({Side.SELL}),
     effective_from=date(2005, 1, 3),
     confirmed_on=date(2026, 11, 21),
 )
@@ -26,8 +27,8 @@ CARD = RuleCard(
 def short_marking(_settings: ComplianceSettings) -> Check:
     """Refuses a plain sale of more than is held and not being sold already."""
 
-    def check(order: NewOrder, context: Context) -> Violation | None:
-        if order.side is not Side.SELL or context.only_reduces:
+    def check(_order: NewOrder, context: Context) -> Violation | None:
+        if context.only_reduces:
             return None
         holding = context.holding
         under_way = holding.opening[-1] + holding.reducing[-1] - holding.shorting

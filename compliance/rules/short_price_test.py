@@ -18,6 +18,7 @@ CARD = RuleCard(
     citation="17 CFR 242.201",
     jurisdiction="US",
     asset_classes=STOCKS,
+    sides=frozenset({Side.SELL_SHORT}),
     effective_from=date(2011, 2, 28),
     confirmed_on=date(2026, 11, 21),
 )
@@ -27,7 +28,7 @@ def short_price_test(_settings: ComplianceSettings) -> Check:
     """Refuses a short sale that could trade at or below the bid."""
 
     def check(order: NewOrder, context: Context) -> Violation | None:
-        if order.side is not Side.SELL_SHORT or context.security is None:
+        if context.security is None:
             return None
         today = context.business_date
         if not context.security.is_restricted(today, _previous_session(context)):

@@ -20,6 +20,7 @@ from compliance.rules import RULES
 from compliance.settings import ComplianceSettings, find_faults
 from domain.accounts import AccountType, Environment, Region
 from domain.instruments import AssetClass
+from domain.orders import Side
 from tests.compliance.desk import (
     LOOSE,
     NOW,
@@ -183,8 +184,8 @@ def test_a_rule_concerns_the_account_types_of_its_card(monkeypatch: pytest.Monke
 
 def test_forex_rules_are_not_asked_about_other_things() -> None:
     plan = make_plan(broker_account(), LOOSE, NOW)
-    forex = plan.checks[AssetClass.FOREX, True]
-    metal = plan.checks[AssetClass.METAL, True]
+    forex = plan.checks[AssetClass.FOREX, True, Side.BUY]
+    metal = plan.checks[AssetClass.METAL, True, Side.BUY]
     assert len(forex.refusing) == len(metal.refusing) + 2
 
 
@@ -218,7 +219,11 @@ def test_a_limit_that_is_no_number_is_a_fault() -> None:
 
 def test_a_rule_that_settings_turn_off_would_refuse_nothing_and_is_not_asked() -> None:
     plan = make_plan(broker_account(), LOOSE, NOW)
-    off = [card.id for card, check in plan.checks[AssetClass.FOREX, True].every if check is passes]
+    off = [
+        card.id
+        for card, check in plan.checks[AssetClass.FOREX, True, Side.BUY].every
+        if check is passes
+    ]
     assert off == []
     context: Any = None
     assert passes(new_order(), context) is None
