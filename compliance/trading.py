@@ -132,10 +132,10 @@ class Trading:
         if self._is_stale:
             self._rebuild()
         filled_ns, self._filled_ns = self._filled_ns, None
-        equity = self.equity
-        if self.terms.mode not in INTRADAY_MODES or equity is None:
+        if self.terms.mode not in INTRADAY_MODES or self.margin.find_unpriced(0, rates):
             return
-        if self.margin.find_unpriced(0, rates):
+        equity = self.equity  # only now: prices are in it
+        if equity is None:
             return
         level = equity - self.margin.held_required
         if filled_ns is not None:

@@ -32,10 +32,10 @@ def gather(
     trading = context.exposure.trading
     if trading is None:
         return refuse(card, "no_calendar", "the exchange's business days are not known")
-    equity, cash = trading.equity, trading.cash
+    unpriced = trading.margin.find_unpriced(context.valued_since_ns, context.rates)
+    equity, cash = trading.equity, trading.cash  # only now: prices are in it
     if equity is None or cash is None:
         return refuse(card, "no_balances", "the account's equity is not known")
-    unpriced = trading.margin.find_unpriced(context.valued_since_ns, context.rates)
     if unpriced:
         names = ", ".join(unpriced[:3])
         return refuse(card, "no_rate", f"no fresh price to value {names} in the account")
