@@ -310,12 +310,14 @@ class AccountExposure:
         return bucket
 
     def _weigh(self, holding: Holding) -> None:
+        if self.trading is not None:
+            self.trading.margin.weigh(holding)
+        if not holding.unit_weight and not holding.weight:
+            return
         bucket = self._bucket(holding.base)
         weight = ceil_amount(holding.worst() * holding.unit_weight)
         bucket.weight += weight - holding.weight
         holding.weight = weight
-        if self.trading is not None:
-            self.trading.margin.weigh(holding)
         self._oldest_ns = min(self._oldest_ns, bucket.at_ns)
         self._revalue(bucket)
 
