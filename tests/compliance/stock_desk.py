@@ -182,9 +182,9 @@ class StockDesk:
         """The refusal, or None where the order passes."""
         return self.verdict(self.order(side, quantity, **words)).violation
 
-    def ask_all(self, side: Side, quantity: Decimal | int) -> tuple[Violation, ...]:
+    def ask_all(self, order: NewOrder) -> tuple[Violation, ...]:
         """Every rule's refusal."""
-        request = self.request(self.order(side, quantity), is_dry_run=True)
+        request = self.request(order, is_dry_run=True)
         return self.screener.screen(request).all_violations
 
     def fill_updates(

@@ -456,8 +456,20 @@ def test_legacy_rules_open_nothing_without_balances_either() -> None:
         desk = margin_desk(LEGACY, facts=facts)
         desk.tell_balances(equity=Decimal("NaN"))
         assert code(desk.ask(Side.BUY, 1)) == "no_balances"
-        dry = desk.ask_all(Side.BUY, 1)
+        dry = desk.ask_all(desk.order(Side.BUY, 1))
         assert {each.code for each in dry} == {"no_balances"}
+
+
+def test_without_a_fresh_quote_a_short_sale_is_valued_by_its_limit() -> None:
+    desk = margin_desk(equity=10_000, held=1)
+    desk.now_ns += 10 * 10**9
+    order = desk.order(Side.SELL_SHORT, 5000, type=OrderType.LIMIT, limit_price=Decimal(11))
+    codes = [each.code for each in desk.ask_all(order)]
+    assert codes[-1] == "intraday_margin"
+    none = margin_desk(equity=10_000, held=1)
+    none.now_ns += 10 * 10**9
+    market = none.ask_all(none.order(Side.SELL_SHORT, 5000))
+    assert market[-1].code == "no_reference_price"
 
 
 def test_an_account_already_short_of_maintenance_has_room_for_nothing() -> None:
@@ -498,6 +510,7 @@ def test_an_account_whose_days_run_out_is_not_looked_at_until_they_begin_again()
 def test_prices_of_a_moment_ago_do_not_make_an_account_looked_at_again() -> None:
     desk = margin_desk(equity=10_000)
     desk.fill(Side.BUY, 3900)
+    desk.measure()
     desk.set_price(Decimal(9))
     assert desk.deficit() == 0
     desk.measure()
