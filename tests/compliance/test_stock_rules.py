@@ -515,3 +515,18 @@ def test_prices_of_a_moment_ago_do_not_make_an_account_looked_at_again() -> None
     assert desk.deficit() == 0
     desk.measure()
     assert desk.deficit() > 0
+
+
+def test_an_account_without_a_history_begins_one() -> None:
+    desk = margin_desk()
+    desk.screener.load(
+        accounts=(desk.snapshot(),), orders=(), halts=(), instruments=(stock(calendar="XNYS"),)
+    )
+    desk.fill(Side.BUY, 10)
+    assert [each.quantity for each in desk.trading().history.executions] == [10]
+
+
+def test_a_share_nobody_has_ever_priced_is_not_opened() -> None:
+    desk = margin_desk(instruments=(stock(calendar="XNYS"), stock("XYZ", calendar="XNYS")))
+    order = desk.order(Side.BUY, 1, instrument="XYZ", type=OrderType.LIMIT, limit_price=Decimal(10))
+    assert desk.ask_all(order)[-1].code == "no_reference_price"
