@@ -46,6 +46,8 @@ class ComplianceActor(LinkOwner[Any]):
                 self.screener.observe(update)
         elif isinstance(message, m.SeeRates):
             self.screener.observe_rates(message.rates)
+        elif isinstance(message, m.SeeMarket):
+            self.screener.observe_market(message.securities)
         elif isinstance(message, m.Release):
             self.screener.release(message.order_id)
         elif isinstance(message, m.SetHalts):
@@ -57,6 +59,9 @@ class ComplianceActor(LinkOwner[Any]):
             findings = self.screener.take_findings()
             if findings:
                 link.send(m.Found(findings=findings))
+            trips = self.screener.take_trips()
+            if trips:
+                link.send(m.Tripped(halts=trips))
 
     def _load(self, link: Link[Any], book: m.LoadBook) -> None:
         if book.epoch < self._epoch:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.link import Hello, Ping, Pong
+from compliance.limits import Security
 from domain.accounts import AccountSnapshot, ConnectionState, SessionState
 from domain.commands import FromRouter, ToRouter
 from domain.events import External, VenueEvent
@@ -252,8 +253,20 @@ class Found(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="found"):
     findings: tuple[Finding, ...]
 
 
-ToCompliance = LoadBook | Observe | ScreenRequest | SeeRates | Release | SetHalts
-FromCompliance = Loaded | ScreenAnswer | Found
+class SeeMarket(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="see_market"):
+    """What became known of listed securities; whoever tells it tells it again to a new book."""
+
+    securities: tuple[Security, ...]
+
+
+class Tripped(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="tripped"):
+    """Halts that compliance has in force already: the router writes them down."""
+
+    halts: tuple[Halted, ...]
+
+
+ToCompliance = LoadBook | Observe | ScreenRequest | SeeRates | SeeMarket | Release | SetHalts
+FromCompliance = Loaded | ScreenAnswer | Found | Tripped
 
 _Greeting = Hello | Ping | Pong
 

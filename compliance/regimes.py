@@ -12,8 +12,10 @@ from msgspec import Struct
 from compliance.deposits import in_force, pair_rate
 from compliance.finra_4210 import DayTrading
 from compliance.holding import Weigher
+from compliance.ladders import LADDERS, ciro_fraction, margin_fraction
+from compliance.limits import ClientCategory
 from compliance.magnitude import ceil_amount
-from compliance.rule import Check, Rule, RuleCard, find_lapse, refuse_lapsed
+from compliance.rule import Check, Rule, RuleCard, find_lapse, passes, refuse_lapsed
 from compliance.rulebook import HOME_ZONE, HOUSE_RULES, REGIMES, Regime
 from compliance.rules import RULES
 from compliance.settings import ComplianceSettings
@@ -23,22 +25,25 @@ from domain.portfolio import ZERO
 
 _NS_PER_S = 1_000_000_000
 _ONE = Decimal(1)
+CIRO = "ciro"
 NO_REGIME = RuleCard(
     id="no_regime", citation="house: no rules, no risk", jurisdiction="none", opens_only=True
 )
 
 
 class Asked(Struct, frozen=True):
-    """The checks that refuse, and those that only warn, in order."""
+    """The checks that refuse, and those that only warn, in order; `every` is both by card."""
 
     refusing: tuple[Check, ...]
     warning: tuple[Check, ...]
+    every: tuple[tuple[RuleCard, Check], ...] = ()
 
 
 class Plan(Struct, frozen=True, kw_only=True):
     """What an account's orders are asked, valid from `from_ns` until before `until_ns` (UTC).
 
-    Checks by asset class and by whether the order opens, so that an order is asked no more than
+    `day_from_ns` and `day_until_ns` bound the business date in its zone. Checks go by asset class
+    and by whether the order opens, so that an order is asked no more than
     concerns it.
     """
 
@@ -46,6 +51,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     deposits: str | None
     day_trading: DayTrading | None
     business_date: date
+    day_from_ns: int
+    day_until_ns: int
     from_ns: int
     until_ns: int
 
@@ -63,7 +70,8 @@ def make_plan(account: BrokerAccount, settings: ComplianceSettings, now_ns: int)
     regime = choose_regime(account, name, now_ns)
     ids = regime.rules if regime is not None else HOUSE_RULES
     rules = [RULES[rule_id] for rule_id in ids if _concerns(RULES[rule_id].card, account)]
-    asked = [(r.card, _make_check(r, settings, now_ns)) for r in rules]
+    made = [(r.card, _make_check(r, settings, now_ns)) for r in rules]
+    asked = [(card, check) for card, check in made if check is not passes]
     if regime is None:
         why = f"{name!r} not known for account {account.account}"
         asked.append((NO_REGIME, refuse_lapsed(NO_REGIME, why)))
@@ -74,6 +82,8 @@ def make_plan(account: BrokerAccount, settings: ComplianceSettings, now_ns: int)
         deposits=regime.deposits if regime is not None else None,
         day_trading=regime.day_trading if regime is not None else None,
         business_date=days[0][0],
+        day_from_ns=days[0][1],
+        day_until_ns=days[0][2],
         from_ns=max(start_ns for _, start_ns, _ in days),
         until_ns=min(end_ns for _, _, end_ns in days),
     )
@@ -92,6 +102,8 @@ def make_weigher(
     """
     if plan.deposits is None:
         return lambda symbol: (symbol.partition("/")[0], ZERO)
+    if plan.deposits == CIRO or plan.deposits in LADDERS:
+        return _make_ladder_weigher(account, instruments, plan, settings)
     table = in_force(plan.deposits, plan.business_date)
     ceiling = account.leverage
     floor = _ONE / ceiling if ceiling is not None and ceiling > 0 else ZERO
@@ -106,6 +118,37 @@ def make_weigher(
         rate = pair_rate(table, base, quote, settings.security_deposits)
         rate = max(rate, instrument.margin_rate or ZERO, floor)
         return base, ceil_amount(rate * instrument.multiplier)
+
+    return weigh
+
+
+def _make_ladder_weigher(
+    account: BrokerAccount,
+    instruments: Mapping[str, Instrument],
+    plan: Plan,
+    settings: ComplianceSettings,
+) -> Weigher:
+    """The same by classes of underlying, or by CIRO's currency groups.
+
+    The fraction is not rounded: 30:1 of 30,000 is 1,000.00 and not a cent more.
+    """
+    series = plan.deposits
+    assert series is not None
+    category = settings.market.clients.get(account.account, ClientCategory.RETAIL)
+    floor = _ONE / account.leverage if account.leverage else ZERO
+
+    def weigh(symbol: str) -> tuple[str, Decimal]:
+        instrument = instruments.get(symbol)
+        if instrument is None:
+            return symbol.partition("/")[0], _ONE
+        base, quote = instrument.base_currency, instrument.quote_currency
+        if series != CIRO:
+            rate = margin_fraction(series, instrument, category, plan.business_date)
+        elif instrument.asset_class is AssetClass.FOREX:
+            rate = ciro_fraction(base, quote, settings.market.currency_groups)
+        else:
+            rate = _ONE
+        return base, max(rate, instrument.margin_rate or ZERO, floor) * instrument.multiplier
 
     return weigh
 
@@ -137,6 +180,7 @@ def _by_concern(rows: list[tuple[RuleCard, Check]]) -> dict[tuple[AssetClass, bo
         (asset_class, is_opening): Asked(
             tuple(check for card, check in concerned if not card.is_warning),
             tuple(check for card, check in concerned if card.is_warning),
+            tuple(concerned),
         )
         for asset_class in AssetClass
         for is_opening in (True, False)

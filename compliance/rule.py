@@ -8,12 +8,15 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from compliance.credit import CreditBook
 from compliance.holding import AccountExposure, Fingerprint, Holding
-from compliance.rates import RateBook
+from compliance.market import MarketState
+from compliance.rates import Conversion, RateBook
+from compliance.resting import RestingPrices
 from compliance.settings import ComplianceSettings
 from domain.accounts import AccountType, BrokerAccount
 from domain.instruments import AssetClass, Instrument
-from domain.orders import NewOrder
+from domain.orders import NewOrder, OrderType
 from domain.records import Halted, HaltScope
 from domain.screening import Rate, Violation
 
@@ -44,13 +47,19 @@ class RuleCard(Struct, frozen=True, kw_only=True):
     zone: str = "America/New_York"
 
 
+NOTHING_RESTS = RestingPrices()
+
+
 class Context(Struct, frozen=True, kw_only=True, gc=False):
     """All a rule may look at. Nothing in it is to be changed.
 
     `sign` is +1 for a buy, -1 for a sell. `leaves` is what the order may still fill, less than its
     quantity only where part is filled; its own reservation is not in `holding`. `quote` is the
     instrument's price where it is fresh, `fresh_since_ns` how old a price may be,
-    `valued_since_ns` one that values other holdings.
+    `valued_since_ns` one that values other holdings. `day_from_ns` is when the business date
+    began. `security` is what is known of a listed instrument, `resting`, `credit` and
+    `loss_sales` concern all of the owner's accounts. `unit_worth` is what one unit may cost in
+    the account's currency, where that can be known.
     """
 
     owner: str
@@ -75,16 +84,31 @@ class Context(Struct, frozen=True, kw_only=True, gc=False):
     only_reduces: bool
     is_amend: bool = False
     is_offset_elsewhere: bool = False
+    day_from_ns: int = 0
+    security: MarketState | None = None
+    resting: RestingPrices = NOTHING_RESTS
+    credit: CreditBook | None = None
+    loss_sales: Mapping[tuple[str, str], int] = {}
+    unit_worth: Decimal | None = None
 
 
 Check = Callable[[NewOrder, Context], Violation | None]
 
 
+Measure = Callable[[NewOrder, Context], dict[str, str]]
+
+
 class Rule(Struct, frozen=True, kw_only=True):
-    """A card, and how the check is made from the settings."""
+    """A card, how the check is made from the settings, and what it measured where it passes."""
 
     card: RuleCard
     make: Callable[[ComplianceSettings], Check]
+    measure: Callable[[ComplianceSettings], Measure] | None = None
+
+
+def passes(_order: NewOrder, _context: Context) -> Violation | None:
+    """The check of a rule whose settings turn it off: it is not even asked."""
+    return None
 
 
 def find_lapse(card: RuleCard, today: date, confirmation_days_max: int) -> str | None:
@@ -123,3 +147,24 @@ def refuse_lapsed(card: RuleCard, why: str) -> Check:
 def price_of(order: NewOrder) -> Decimal | None:
     """The worst price the order itself allows, or the price it waits for."""
     return order.limit_price or order.stop_price or order.price_bound
+
+
+def touch_of(context: Context) -> Decimal | None:
+    """The fresh price an order would meet first."""
+    if context.quote is None:
+        return None
+    return context.quote.ask if context.sign > 0 else context.quote.bid
+
+
+def unit_worth(
+    order: NewOrder, quote: Rate | None, found: Conversion | None, multiplier: Decimal
+) -> Decimal | None:
+    """What one unit may cost: a limit sells at the touch where that is better."""
+    price, sells = price_of(order), not order.side.is_buy
+    if quote is not None:
+        touch = quote.bid if sells else quote.ask
+        if price is None or (order.type is OrderType.LIMIT and sells):
+            price = touch if price is None else max(price, touch)
+    if price is None or found is None:
+        return None
+    return price * found.rate * multiplier

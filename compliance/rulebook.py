@@ -28,13 +28,29 @@ from domain.accounts import AccountType, Environment, Region
 HOME_ZONE = "America/New_York"
 HOUSE_RULES = (
     "halt",
+    "authorised_person",
     "restricted_list",
     "duplicate_guard",
+    "message_rate",
     "max_quantity",
     "max_notional",
+    "window_limits",
     "price_collar",
+    "self_trade",
     "unknown_outcome",
+    "credit_limit",
+    "loss_limit",
 )
+US_STOCK_RULES = (
+    *HOUSE_RULES[: HOUSE_RULES.index("self_trade")],
+    "sub_penny",
+    "luld_band",
+    "short_marking",
+    "short_locate",
+    "short_price_test",
+    *HOUSE_RULES[HOUSE_RULES.index("self_trade") :],
+)
+"""What a US stock order is asked beside the rules of the account's margin or cash."""
 
 
 class Regime(Struct, frozen=True, kw_only=True):
@@ -59,9 +75,11 @@ class Regime(Struct, frozen=True, kw_only=True):
 _US_FX = (*HOUSE_RULES, "us_fx_leverage", "us_fx_fifo")
 _OANDA_US = (*_US_FX, "oanda_unique_size", "pending_unique_size", "cross_account_offset")
 _PAIRED = ("margin_minimum", "intraday_freeze", "intraday_margin")
-_LEGACY = (*HOUSE_RULES, "legacy_pdt", "day_trading_buying_power", "margin_minimum")
-_INTRADAY = (*HOUSE_RULES, *_PAIRED)
-_BOTH = (*HOUSE_RULES, "legacy_pdt", "day_trading_buying_power", *_PAIRED)
+_HINT = "replacement_buy"
+_OLD = ("legacy_pdt", "day_trading_buying_power")
+_LEGACY = (*US_STOCK_RULES, *_OLD, "margin_minimum", _HINT)
+_INTRADAY = (*US_STOCK_RULES, *_PAIRED, _HINT)
+_BOTH = (*US_STOCK_RULES, *_OLD, *_PAIRED, _HINT)
 _MARGIN = frozenset({AccountType.MARGIN})
 _DAY = timedelta(days=1)
 
@@ -97,7 +115,7 @@ US_STOCKS: tuple[Regime, ...] = (
         name="us_stocks",
         region=Region.US,
         account_types=CASH_TYPES,
-        rules=(*HOUSE_RULES, "cash_funds", "cash_settlement", "early_sale_warning"),
+        rules=(*US_STOCK_RULES, "cash_funds", "cash_settlement", _HINT, "early_sale_warning"),
         day_trading=DayTrading.CASH,
     ),
     Regime(
@@ -105,7 +123,7 @@ US_STOCKS: tuple[Regime, ...] = (
         region=Region.US,
         account_types=frozenset({AccountType.PORTFOLIO_MARGIN}),
         effective_from=INTRADAY_FROM,
-        rules=(*HOUSE_RULES, "margin_minimum", "portfolio_margin"),
+        rules=(*US_STOCK_RULES, "margin_minimum", "portfolio_margin", _HINT),
         day_trading=DayTrading.PORTFOLIO,
     ),
     *_of_brokers(),
@@ -139,6 +157,17 @@ REGIMES: tuple[Regime, ...] = (
         region=Region.US,
         rules=(*HOUSE_RULES, "us_fx_leverage_simple", "us_fx_fifo", "cross_account_offset"),
         deposits="simple",
+    ),
+    *(
+        Regime(name=name, region=region, rules=(*HOUSE_RULES, rule), deposits=series, zone=zone)
+        for name, region, rule, series, zone in (
+            ("eu_cfd", Region.EU, "eu_cfd_leverage", "esma", "Europe/Paris"),
+            ("uk_cfd", Region.UK, "uk_cfd_leverage", "fca", "Europe/London"),
+            ("au_cfd", Region.AU, "au_cfd_leverage", "asic", "Australia/Sydney"),
+            ("jp_forex", Region.JP, "jp_fx_leverage", "jfsa", "Asia/Tokyo"),
+            ("sg_forex", Region.SG, "sg_fx_leverage", "mas", "Asia/Singapore"),
+            ("ca_forex", Region.CA, "ca_fx_leverage", "ciro", "America/Toronto"),
+        )
     ),
     *US_STOCKS,
     # No law binds play money: for simulators of markets whose rules are not built yet.

@@ -14,12 +14,18 @@ from decimal import Decimal
 from msgspec import Struct
 
 from compliance.calendar import BusinessCalendar
-from compliance.exposure import NEVER_TOLD, Book, is_immediate, only_reduces
+from compliance.credit import CreditBook
+from compliance.exposure import NEVER_TOLD, Book, is_immediate, only_reduces, rests
+from compliance.halts import Halts
 from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder
-from compliance.magnitude import LOT_MIN, PRICE_MAX, QUANTITY_MAX, is_usable
+from compliance.inputs import by_symbol, find_missing
+from compliance.limits import Security
+from compliance.market import MarketBook
+from compliance.preview import ask_all, make_measures
 from compliance.rates import RateBook
-from compliance.regimes import Plan, make_plan, make_weigher
-from compliance.rule import Context
+from compliance.regimes import Asked, Plan, make_plan, make_weigher
+from compliance.rule import Context, unit_worth
+from compliance.rules.credit_limit import credit_price
 from compliance.rules.us_fx_fifo import picks_lot, splits_lot
 from compliance.settings import ComplianceSettings
 from compliance.trading_desk import TradingDesk
@@ -28,13 +34,22 @@ from domain.findings import Finding
 from domain.history import AccountHistory, account_of
 from domain.instruments import Instrument
 from domain.lifecycle import Order
+from domain.orders import NewOrder, Side
 from domain.portfolio import ZERO
-from domain.records import Halted, HaltScope
-from domain.screening import Candidate, Rate, ScreenAnswer, ScreenRequest, Verdict, Violation
+from domain.records import Halted
+from domain.screening import (
+    Candidate,
+    Outcome,
+    Rate,
+    Ruling,
+    ScreenAnswer,
+    ScreenRequest,
+    Verdict,
+    Violation,
+)
 from domain.streams import BalancesUpdate, OrderUpdate, PositionUpdate, StreamUpdate
 
 _NS_PER_MS = 1_000_000
-_HOUSE = "house: fails closed"
 
 
 class _Finding(Struct, frozen=True, gc=False):
@@ -43,6 +58,7 @@ class _Finding(Struct, frozen=True, gc=False):
     violations: tuple[Violation, ...]
     warnings: tuple[Violation, ...] = ()
     context: Context | None = None
+    rulings: tuple[Ruling, ...] = ()
 
 
 class Screener:
@@ -56,14 +72,22 @@ class Screener:
     ) -> None:
         self.incarnation = incarnation
         self._trading = TradingDesk(settings, calendars or {})
-        self.book = Book()
         self._settings = settings
+        self._market = settings.market
+        self._counts_window = (
+            self._market.window_quantity_max is not None
+            or self._market.window_notional_max is not None
+        )
+        self._measures = make_measures(settings)
+        self._budget = self._market.firm_credit_max
+        self.market = MarketBook(self._market.securities)
         self._rates = RateBook()
-        self._halts: dict[tuple[HaltScope, str], Halted] = {}
+        self.book = self._make_book()
+        self._halts = Halts(settings.halts)
+        self._trips: list[Halted] = []
         self._instruments: dict[str, Instrument] = {}
         self._plans: dict[str, Plan] = {}
         self._verdicts = 0
-        self.set_halts(())
 
     def load(
         self,
@@ -74,11 +98,12 @@ class Screener:
         histories: tuple[AccountHistory, ...] = (),
     ) -> None:
         """Replaces everything known by what the router lists."""
-        self.book = Book()
+        self.book = self._make_book()
         self._trading.load(histories)
         self._plans = {}
-        self._instruments = _by_symbol(instruments)
+        self._instruments = by_symbol(instruments)
         self.set_halts(halts)
+        self._trips = self._halts.untold
         for snapshot in accounts:
             # Weighed by the plan of the first screen: until then no date is known.
             self.book.open_account(snapshot, _weighs_nothing)
@@ -90,10 +115,13 @@ class Screener:
         body = update.body
         if isinstance(body, OrderUpdate):
             self.book.follow(body)
+            if self.book.trips:
+                self._trips += self._halts.trip(self.book.trips)
+                self.book.trips = []
         elif isinstance(body, PositionUpdate):
             self.book.set_position(body.position, update.seq)
         elif isinstance(body, BalancesUpdate):
-            self.book.set_balances(body.balances, update.seq)
+            self.book.set_balances(body.balances, update.seq, update.at_ns)
         self._remember(update)
 
     def take_findings(self) -> tuple[Finding, ...]:
@@ -107,10 +135,29 @@ class Screener:
         if rates:
             self._trading.mark(rates[-1].received_ns, self._rates)
 
+    def observe_market(self, securities: tuple[Security, ...]) -> None:
+        """Takes what became known of listed securities."""
+        for news in securities:
+            self.market.tell(news)
+
     def set_halts(self, halts: tuple[Halted, ...]) -> None:
-        """The halts in force from now on, beside those of the settings."""
-        named = (*self._settings.halts, *halts)
-        self._halts = {(halt.scope, halt.subject): halt for halt in named}
+        """The halts in force from now on, beside those of the settings and those tripped here.
+
+        What led to a tripped halt that a person lifted is forgotten.
+        """
+        for halt in self._halts.tell(halts):
+            self.book.forget_repeats(halt)
+
+    def take_trips(self) -> tuple[Halted, ...]:
+        """Halts that became necessary since last asked, to be written down; in force already."""
+        trips, self._trips = tuple(self._trips), []
+        return trips
+
+    def set_firm_budget(self, budget: Decimal | None) -> None:
+        """This shard's part of the firm's credit (leases.py), from now on."""
+        self._budget = budget
+        if self.book.credit is not None:
+            self.book.credit.budget = budget
 
     def release(self, order_id: str) -> None:
         """An order that passed was not sent after all, or its amend was not."""
@@ -132,10 +179,12 @@ class Screener:
             self.book.lift(known)
         verdicts: list[Verdict] = []
         refusals: list[Violation] = []
+        rulings: list[Ruling] = []
         chosen: tuple[Candidate, Context] | None = None
         for candidate in request.candidates:
             finding = self._look(request, candidate, known)
             refusals += finding.violations
+            rulings += finding.rulings
             if chosen is None:
                 verdicts.append(self._verdict(candidate, finding))
                 if finding.context is not None and not finding.violations:
@@ -150,7 +199,21 @@ class Screener:
             number=request.number,
             verdicts=tuple(verdicts),
             all_violations=tuple(refusals) if request.is_dry_run else (),
+            rulings=tuple(rulings),
         )
+
+    def _make_book(self) -> Book:
+        if not self._market.counts_credit:
+            return Book(self._market)
+        credit = CreditBook(self._market.credit_currency, self._find_quoting, self._rates)
+        credit.budget = self._budget
+        return Book(self._market, credit)
+
+    def _find_quoting(self, symbol: str) -> tuple[str, Decimal]:
+        instrument = self._instruments.get(symbol)
+        if instrument is None:
+            return symbol.partition("/")[2], Decimal(1)
+        return instrument.quote_currency, instrument.multiplier
 
     def _take_rates(self, request: ScreenRequest) -> None:
         """A price from the future would stay fresh for ever: it is not taken."""
@@ -162,44 +225,31 @@ class Screener:
     def _look(
         self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
     ) -> _Finding:
-        missing = self._find_missing(request, candidate, known)
+        missing = find_missing(request, candidate, known, self.book, self._instruments)
         if missing is not None:
             return _Finding((missing,))
         context = self._make_context(request, candidate, known)
         order, plan = request.order, self._plans[candidate.account]
         asked = plan.checks[context.instrument.asset_class, context.is_opening]
-        violations: list[Violation] = []
+        if request.is_dry_run:
+            return self._preview(asked, order, context)
         for check in asked.refusing:
             violation = check(order, context)
             if violation is not None:
-                violations.append(violation)
-                if not request.is_dry_run:
-                    return _Finding(tuple(violations))
+                return _Finding((violation,))
         flags = [check(order, context) for check in asked.warning]
         warnings = tuple([flag for flag in flags if flag is not None])
-        return _Finding(tuple(violations), warnings, context)
+        return _Finding((), warnings, context)
 
-    def _find_missing(
-        self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
-    ) -> Violation | None:
-        """What makes it impossible to ask the rules at all."""
-        order = request.order
-        if not is_usable(order.quantity, QUANTITY_MAX):
-            return _refuse("bad_quantity", f"{order.quantity} is not a quantity", "quantity")
-        for price in (order.limit_price, order.stop_price, order.price_bound):
-            if price is not None and not is_usable(price, PRICE_MAX):
-                return _refuse("bad_price", f"{price} is not a price")
-        exposure = self.book.accounts.get(candidate.account)
-        if exposure is None or exposure.account.owner != request.owner:
-            return _refuse("unknown_account", f"{candidate.account} is not known", "account")
-        if order.instrument not in self._instruments:
-            return _refuse("unknown_instrument", f"{order.instrument} is not known", "instrument")
-        if request.replaces_order_id is None:
-            return None
-        at = (candidate.account, order.instrument, order.side.sign)
-        if known is None or (known.account, known.instrument, known.sign) != at:
-            return _refuse("unknown_order", f"no open order {request.replaces_order_id} to amend")
-        return None
+    def _preview(self, asked: Asked, order: NewOrder, context: Context) -> _Finding:
+        rulings = ask_all(asked, order, context, self._measures)
+        said = [(ruling.outcome, ruling.violation) for ruling in rulings]
+        return _Finding(
+            tuple([why for outcome, why in said if why and outcome is Outcome.DENY]),
+            tuple([why for outcome, why in said if why and outcome is Outcome.WARN]),
+            context,
+            rulings,
+        )
 
     def _make_context(
         self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
@@ -209,7 +259,6 @@ class Screener:
         plan = self._plan(exposure, now_ns)
         holding = exposure.holding(order.instrument)
         self._value(exposure, holding, request.rates)
-        self._trading.price(exposure, order.instrument, self._rates)
         fresh_since_ns = now_ns - self._settings.quote_age_ms_max * _NS_PER_MS
         leaves = order.quantity
         reduces = only_reduces(order)
@@ -219,17 +268,20 @@ class Screener:
             leaves = max(order.quantity - known.filled, ZERO)
             is_opening = is_opening and not (is_amend and leaves <= known.leaves)
         sign = order.side.sign
+        instrument, home = self._instruments[order.instrument], exposure.account.base_currency
+        quote = self._rates.find(order.instrument, fresh_since_ns)
+        worth = self._rates.convert(instrument.quote_currency, home, fresh_since_ns)
         return Context(
             owner=request.owner,
             order_id=request.order_id,
             connection=candidate.connection,
             account=exposure.account,
-            instrument=self._instruments[order.instrument],
+            instrument=instrument,
             exposure=exposure,
             holding=holding,
             rates=self._rates,
-            quote=self._rates.find(order.instrument, fresh_since_ns),
-            halts=self._halts,
+            quote=quote,
+            halts=self._halts.in_force,
             now_ns=now_ns,
             business_date=plan.business_date,
             fresh_since_ns=fresh_since_ns,
@@ -242,6 +294,12 @@ class Screener:
             only_reduces=reduces,
             is_amend=is_amend,
             is_offset_elsewhere=self.book.has_opposite_elsewhere(request.owner, holding, sign),
+            day_from_ns=plan.day_from_ns,
+            security=self.market.find(order.instrument),
+            resting=self.book.resting,
+            credit=self.book.credit,
+            loss_sales=self.book.loss_sales,
+            unit_worth=unit_worth(order, quote, worth, instrument.multiplier),
         )
 
     def _plan(self, exposure: AccountExposure, now_ns: int) -> Plan:
@@ -252,6 +310,7 @@ class Screener:
             self._plans[account.account] = plan
             self._trading.start(exposure, plan, self._instruments, self._rates)
             exposure.weigh_all(make_weigher(account, self._instruments, plan, self._settings))
+            exposure.losses.turn(plan.business_date, plan.day_until_ns)
         return plan
 
     def _remember(self, update: StreamUpdate) -> None:
@@ -263,10 +322,24 @@ class Screener:
 
     def _value(self, exposure: AccountExposure, holding: Holding, rates: tuple[Rate, ...]) -> None:
         exposure.value(holding.base, self._rates)
+        self._trading.price(exposure, holding.instrument, self._rates)
         for rate in rates:
             for currency in self._rates.legs(rate.instrument):
                 if currency != holding.base and currency in exposure.buckets:
                     exposure.value(currency, self._rates)
+        if self.book.credit is not None:
+            self._value_credit(self.book.credit, exposure, rates)
+
+    def _value_credit(
+        self, credit: CreditBook, exposure: AccountExposure, rates: tuple[Rate, ...]
+    ) -> None:
+        owner = exposure.account.owner
+        for rate in rates:
+            held = exposure.holdings.get(rate.instrument)
+            if held is not None:
+                credit.value(owner, held, (rate.bid + rate.ask) / 2)
+            for currency in self._rates.legs(rate.instrument):
+                credit.revalue(owner, currency)
 
     def _verdict(self, candidate: Candidate, finding: _Finding) -> Verdict:
         self._verdicts += 1
@@ -280,9 +353,17 @@ class Screener:
 
     def _reserve(self, request: ScreenRequest, candidate: Candidate, context: Context) -> None:
         order, at_once = request.order, context.is_immediate
+        activity = context.exposure.activity
+        activity.message(request.now_ns)
+        counts_credit = self.book.credit is not None
+        worth = credit_price(order, context, self._settings) if counts_credit else None
         if request.replaces_order_id is not None:
-            self.book.amend(request.replaces_order_id, order.quantity)
+            self.book.amend(request.replaces_order_id, order, worth)
             return
+        if self._counts_window:
+            value = context.leaves * (context.unit_worth or ZERO)
+            window = activity.orders(order.instrument, context.sign)
+            window.note(request.now_ns, context.leaves, value)
         made = OpenOrder(
             order_id=request.order_id,
             account=candidate.account,
@@ -297,33 +378,14 @@ class Screener:
             splits=at_once and splits_lot(order, context),
             picks=at_once and picks_lot(order, context),
             fingerprint=context.fingerprint,
+            tag=order.tag,
+            is_short=order.side is Side.SELL_SHORT,
+            rests=rests(order),
+            limit_price=order.limit_price,
+            credit_price=worth,
         )
         self.book.reserve(made, context.fingerprint, request.now_ns)
 
 
-def _by_symbol(instruments: tuple[Instrument, ...]) -> dict[str, Instrument]:
-    """One row a symbol: where brokers differ, the one that asks for more margin.
-
-    A row whose numbers make no sense is left out, so that its orders are refused.
-    """
-    found: dict[str, Instrument] = {}
-    for instrument in filter(_is_sane, instruments):
-        held = found.get(instrument.symbol)
-        if held is None or (held.margin_rate or ZERO) < (instrument.margin_rate or ZERO):
-            found[instrument.symbol] = instrument
-    return found
-
-
-def _is_sane(instrument: Instrument) -> bool:
-    has_grid = is_usable(instrument.lot, QUANTITY_MAX) and instrument.lot >= LOT_MIN
-    margin_rate = instrument.margin_rate or ZERO
-    has_margin = margin_rate.is_finite() and ZERO <= margin_rate <= 1
-    return has_grid and has_margin and is_usable(instrument.multiplier, PRICE_MAX)
-
-
 def _weighs_nothing(symbol: str) -> tuple[str, Decimal]:
     return symbol, ZERO
-
-
-def _refuse(code: str, message: str, field: str | None = None) -> Violation:
-    return Violation(code=code, rule="inputs", citation=_HOUSE, message=message, field=field)

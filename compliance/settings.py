@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from compliance.day_trades import CountMethod
 from compliance.deposits import find_deposit_faults
+from compliance.limits import MarketSettings, find_market_faults
 from compliance.magnitude import QUANTITY_MAX, VALUE_MAX
 from domain.records import Halted
 
@@ -73,6 +74,7 @@ class ComplianceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     exits_pass_halts: bool = False
     blocks_on_unknown: bool = True
     lot_close_is_instructed: bool = True
+    market: MarketSettings = MarketSettings()
     account_facts: dict[str, AccountFacts] = {}
     leveraged_funds: dict[str, Decimal] = {}
 
@@ -99,4 +101,8 @@ def find_faults(settings: ComplianceSettings) -> tuple[str, ...]:
         for symbol, times in settings.leveraged_funds.items()
         if not (times.is_finite() and 1 <= times <= LEVERAGE_MAX)
     ]
-    return (*faults, *find_deposit_faults(settings.security_deposits))
+    return (
+        *faults,
+        *find_deposit_faults(settings.security_deposits),
+        *find_market_faults(settings.market),
+    )

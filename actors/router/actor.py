@@ -367,3 +367,6 @@ class Router:
         elif isinstance(message, m.Found):
             write_findings(self.desk, message.findings)
             self.flush()
+        elif isinstance(message, m.Tripped):
+            self.changes.halts.trip(message.halts)
+            self.flush()

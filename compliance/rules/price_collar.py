@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from compliance.magnitude import plain
-from compliance.rule import HOUSE, REDUCING, Check, Context, RuleCard
+from compliance.rule import HOUSE, REDUCING, Check, Context, Measure, RuleCard
 from compliance.settings import ComplianceSettings
 from domain.orders import NewOrder
 from domain.screening import Violation
@@ -72,3 +72,16 @@ def _unquoted(context: Context) -> Violation | None:
         message=f"no fresh quote for {context.instrument.symbol}",
         would_pass=REDUCING,
     )
+
+
+def measure(settings: ComplianceSettings) -> Measure:
+    """The market it was held against."""
+
+    def numbers(_order: NewOrder, context: Context) -> dict[str, str]:
+        percent = plain(settings.collar_percent)
+        if context.quote is None:
+            return {"collar_percent": percent}
+        mid = (context.quote.bid + context.quote.ask) / 2
+        return {"mid": plain(mid), "collar_percent": percent}
+
+    return numbers

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from actors.calendars import build_calendar
 from compliance.calendar import BusinessCalendar
+from compliance.limits import MarketSettings, Security
 from compliance.screen import Screener
 from compliance.settings import AccountFacts
 from compliance.trading import Trading
@@ -67,6 +68,11 @@ class StockDesk:
             account_facts={ACCOUNT: words.pop("facts", AccountFacts())},
             leveraged_funds=words.pop("leveraged", {}),
             collar_percent=Decimal(words.pop("collar", 0)),
+            # Short sales and own orders have stories of their own.
+            market=MarketSettings(
+                securities=(Security(symbol=self.symbol, easy_to_borrow=True),),
+                prevents_self_trades=False,
+            ),
         )
         terms: dict[str, Any] = {"calendar": "XNYS"}
         if "margin_rate" in words:

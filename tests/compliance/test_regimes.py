@@ -12,8 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from compliance import deposits, regimes
+from compliance.ladders import LADDERS
 from compliance.regimes import make_plan
-from compliance.rule import HOUSE, RuleCard, find_lapse
+from compliance.rule import HOUSE, RuleCard, find_lapse, passes
 from compliance.rulebook import REGIMES
 from compliance.rules import RULES
 from compliance.settings import ComplianceSettings, find_faults
@@ -64,7 +65,7 @@ def test_a_regime_asks_in_the_order_of_the_list() -> None:
 def test_a_regime_with_a_leverage_rule_has_a_table_to_weigh_by() -> None:
     for regime in REGIMES:
         has_leverage = any("leverage" in rule for rule in regime.rules)
-        assert has_leverage == (regime.deposits in deposits.TABLES)
+        assert has_leverage == (regime.deposits in {*deposits.TABLES, *LADDERS, "ciro"})
 
 
 def test_every_card_cites_its_source_and_a_legal_one_says_when_it_was_read() -> None:
@@ -213,3 +214,11 @@ def test_the_defaults_are_within_bounds_and_every_fault_is_named() -> None:
 
 def test_a_limit_that_is_no_number_is_a_fault() -> None:
     assert find_faults(ComplianceSettings(max_notional=Decimal("NaN")))
+
+
+def test_a_rule_that_settings_turn_off_would_refuse_nothing_and_is_not_asked() -> None:
+    plan = make_plan(broker_account(), LOOSE, NOW)
+    off = [card.id for card, check in plan.checks[AssetClass.FOREX, True].every if check is passes]
+    assert off == []
+    context: Any = None
+    assert passes(new_order(), context) is None

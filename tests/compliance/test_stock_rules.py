@@ -54,7 +54,7 @@ def test_what_could_become_the_fourth_day_trade_is_refused_where_it_opens() -> N
 def test_an_exit_passes_even_where_it_is_the_fourth_day_trade() -> None:
     desk = margin_desk(LEGACY, equity=24_999, executions=traded(3, 3), held=5)
     assert desk.ask(Side.SELL, 5) is None
-    assert code(desk.ask(Side.SELL, 6)) == "pattern_day_trade"
+    assert code(desk.ask(Side.SELL_SHORT, 6)) == "pattern_day_trade"
 
 
 def test_what_is_open_of_today_and_what_still_may_open_counts_as_if_it_were_closed() -> None:
@@ -344,7 +344,7 @@ def test_a_cash_account_buys_with_what_it_has_and_sells_what_it_holds() -> None:
     assert (violation.code, violation.would_pass) == (
         "insufficient_cash", "largest quantity that fits: 100",
     )  # fmt: skip
-    assert code(desk.ask(Side.SELL, 1)) == "short_in_cash_account"
+    assert code(desk.ask(Side.SELL_SHORT, 1)) == "short_in_cash_account"
     resting = desk.order(Side.BUY, 60, type=OrderType.LIMIT, limit_price=Decimal(10))
     assert desk.verdict(resting, is_dry_run=False).violation is None
     assert code(desk.ask(Side.BUY, 41)) == "insufficient_cash"
