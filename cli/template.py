@@ -65,11 +65,13 @@ broker_account_id = "101-001-1000001-001"
 account = "oanda-paper"
 # paper or live. With live real money moves: read docs/operating.md first.
 environment = "paper"
-# individual, joint, ira, roth, margin, cash or corporate; some rules depend on it.
+# individual, joint, ira, roth, margin, portfolio_margin, cash or corporate. Rules for stocks are
+# for margin, portfolio_margin, cash, ira and roth: another type may only reduce positions.
 account_type = "margin"
 # Whose rules the account is under: us, eu, uk, au, jp, sg, ca or other.
 region = "us"
-# The set of compliance rules: us_forex holds FIFO, no hedging and the NFA deposits.
+# The set of compliance rules: us_forex holds FIFO, no hedging and the NFA deposits; us_stocks day
+# trading, intraday margin or settled cash, by account type, broker and date.
 regime = "us_forex"
 # The account's currency.
 currency = "USD"
@@ -151,6 +153,24 @@ lot_close_is_instructed = true
 # Another set of rules for an account than its connection says, by account.
 [compliance.regimes]
 #oanda-paper = "us_forex"
+
+# How many times a leveraged fund moves with its index, by symbol: so many times the maintenance.
+[compliance.leveraged_funds]
+#TQQQ = "3"
+
+# What is known of an account that its trading here does not tell, a section for each.
+[compliance.account_facts]
+#[compliance.account_facts.alpaca-paper]
+# What the broker has it as; absent, it is found by counting.
+#is_pattern_day_trader = false
+# direction, opening or closing: how the broker counts day trades; absent, as is known of it.
+#count_method = "direction"
+# Whether an unmet intraday deficit counts as a practice of failing, which freezes the account.
+#assumes_practice = true
+# The last day of a freeze or restriction the broker announced.
+#frozen_until = 2026-12-31
+# Days of good-faith and liquidation violations in the last year.
+#missteps = [2026-11-02]
 
 # Symbols nobody may trade. Repeat the section for each.
 #[[compliance.restricted]]

@@ -259,7 +259,6 @@ class Screener:
         plan = self._plan(exposure, now_ns)
         holding = exposure.holding(order.instrument)
         self._value(exposure, holding, request.rates)
-        self._trading.price(exposure, order.instrument, self._rates)
         fresh_since_ns = now_ns - self._settings.quote_age_ms_max * _NS_PER_MS
         leaves = order.quantity
         reduces = only_reduces(order)
@@ -324,6 +323,7 @@ class Screener:
 
     def _value(self, exposure: AccountExposure, holding: Holding, rates: tuple[Rate, ...]) -> None:
         exposure.value(holding.base, self._rates)
+        self._trading.price(exposure, holding.instrument, self._rates)
         for rate in rates:
             for currency in self._rates.moved(rate.instrument, exposure.account.base_currency):
                 if currency != holding.base and currency in exposure.buckets:

@@ -39,8 +39,9 @@ class MarginTerms(Struct, frozen=True, gc=False):
 class Row:
     """One holding: what it can come to, its price, and what it adds to each sum."""
 
-    __slots__ = ("at_ns", "buys", "held", "held_required", "high", "low", "opening", "price",
-                 "required", "terms", "unmarked", "unmarked_cost")  # fmt: skip
+    __slots__ = ("at_ns", "buys", "held", "held_required", "high", "long", "low", "opening",
+                 "price", "required", "short", "terms", "unmarked", "unmarked_cost",
+                 "worth")  # fmt: skip
 
     def __init__(self, terms: MarginTerms) -> None:
         self.terms = terms
@@ -49,15 +50,22 @@ class Row:
         self.held = self.high = self.low = ZERO
         self.required = self.held_required = self.opening = self.buys = ZERO
         self.unmarked = self.unmarked_cost = ZERO
+        self.worth = self.long = self.short = ZERO
+
+    def set_price(self, price: Decimal) -> None:
+        """A unit's worth, and its maintenance long and short, at a price."""
+        terms = self.terms
+        self.price = price
+        self.worth = price * terms.multiplier
+        self.long = self.worth * terms.long
+        self.short = max(price * terms.short, terms.short_share) * terms.multiplier
 
     def requirement(self, high: Decimal, low: Decimal) -> Decimal:
         """What that long side, or that short side, must have as maintenance."""
-        terms, price = self.terms, self.price
-        if price is None:
-            return ZERO
-        long = high * price * terms.long if high > 0 else ZERO
-        share = max(price * terms.short, terms.short_share)
-        return ceil_amount(max(long, low * share if low > 0 else ZERO) * terms.multiplier)
+        if high > 0:
+            long = high * self.long
+            return ceil_amount(max(long, low * self.short) if low > 0 else long)
+        return ceil_amount(low * self.short) if low > 0 else ZERO
 
 
 class StockMargin:
@@ -97,7 +105,7 @@ class StockMargin:
         (self.opening_symbols.add if opens else self.opening_symbols.discard)(holding.instrument)
         if row.at_ns < self._oldest_ns:
             self._oldest_ns = row.at_ns
-        self._sum(row, holding.opening[1])
+        self._sum(row)
 
     def fill(self, symbol: str, signed: Decimal, price: Decimal, fees: Decimal) -> None:
         """A fill the broker's last balances do not know of."""
@@ -139,9 +147,9 @@ class StockMargin:
         elif row.unmarked or row.unmarked_cost:
             self.gain += (row.unmarked * mid - row.unmarked_cost) * row.terms.multiplier
             row.unmarked = row.unmarked_cost = ZERO
-        bought = row.high - row.held
-        row.price = mid
-        self._sum(row, bought)
+        row.set_price(mid)
+        if row.high or row.low:
+            self._sum(row)
 
     def reprice(self, rates: RateBook) -> None:
         """Values every holding at its newest price."""
@@ -175,23 +183,23 @@ class StockMargin:
 
     def fits(self, symbol: str, sign: int, room: Decimal, price: Decimal, lot: Decimal) -> Decimal:
         """The largest quantity in whole lots whose requirement stays within the room."""
-        row, terms = self.row(symbol), self.row(symbol).terms
+        row = self.row(symbol)
         if row.price is None or room <= 0:
             return ZERO
-        at = row.price
-        share = at * terms.long if sign > 0 else max(at * terms.short, terms.short_share)
-        allowed = row.required + room * at / max(price, at)
-        side = row.high if sign > 0 else row.low
-        found = whole_lots(max(allowed / (share * terms.multiplier) - side, ZERO), lot)
+        allowed = row.required + room * row.price / max(price, row.price)
+        share, side = (row.long, row.high) if sign > 0 else (row.short, row.low)
+        found = whole_lots(max(allowed / share - side, ZERO), lot)
         return max(found - lot, ZERO) if self.added(symbol, sign, found, price) > room else found
 
-    def _sum(self, row: Row, buying: Decimal) -> None:
+    def _sum(self, row: Row) -> None:
+        held, worth = row.held, row.worth
         required = row.requirement(row.high, row.low)
-        held_required = row.requirement(row.held, -row.held)
-        value = (row.price or ZERO) * row.terms.multiplier
-        opens = max(max(row.high, row.low) - abs(row.held), ZERO)
-        opening = ceil_amount(opens * value * row.terms.weight)
-        buys = ceil_amount(buying * value)
+        is_still = row.high == held and row.low == -held
+        held_required = required if is_still else row.requirement(held, -held)
+        opens = ZERO if is_still else max(max(row.high, row.low) - abs(held), ZERO)
+        opening = ceil_amount(opens * worth * row.terms.weight) if opens else ZERO
+        bought = ZERO if is_still else row.high - held
+        buys = ceil_amount(bought * worth) if bought else ZERO
         self.required += required - row.required
         self.held_required += held_required - row.held_required
         self.opening += opening - row.opening

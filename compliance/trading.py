@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -40,6 +41,10 @@ from domain.history import AccountHistory, Change, Close, Execution, Movement, e
 from domain.portfolio import ZERO
 from domain.streams import BalancesUpdate, OrderUpdate, PositionUpdate, StreamUpdate
 
+if TYPE_CHECKING:
+    from compliance.rule import Context
+    from compliance.trading_checks import Facts
+
 INTRADAY_MODES = (DayTrading.INTRADAY, DayTrading.BOTH)
 LEGACY_MODES = (DayTrading.LEGACY, DayTrading.BOTH)
 MISSTEPS = frozenset({FindingKind.GOOD_FAITH, FindingKind.LIQUIDATION, FindingKind.FREE_RIDE})
@@ -67,6 +72,8 @@ class Trading:
         self.frozen_until: date | None = None
         self.settled_only_until: date | None = None
         self.missteps = 0
+        self.prior_close = _last_before(history.closes, terms.today.isoformat())
+        self.gathered: tuple[Context, Facts] | None = None
         self.is_designated = False
         self._holdings = holdings
         self._filled_ns: int | None = None
@@ -90,12 +97,6 @@ class Trading:
     def cash(self) -> Decimal | None:
         """The cash now: the broker's last word, less what fills took since."""
         return None if self.balances is None else self.balances.cash - self.margin.spent
-
-    @property
-    def prior_close(self) -> Close | None:
-        """The account at the end of the last day before today that is known."""
-        today = self.terms.today.isoformat()
-        return next((c for c in reversed(self.history.closes) if c.day < today), None)
 
     def tell(self, balances: AccountBalances | None) -> None:
         """The broker told balances: fills it cannot know of yet still count."""
@@ -132,10 +133,10 @@ class Trading:
         if self._is_stale:
             self._rebuild()
         filled_ns, self._filled_ns = self._filled_ns, None
-        equity = self.equity
-        if self.terms.mode not in INTRADAY_MODES or equity is None:
+        if self.terms.mode not in INTRADAY_MODES or self.margin.find_unpriced(0, rates):
             return
-        if self.margin.find_unpriced(0, rates):
+        equity = self.equity  # only now: prices are in it
+        if equity is None:
             return
         level = equity - self.margin.held_required
         if filled_ns is not None:
@@ -340,3 +341,8 @@ class Trading:
 
     def _day(self, at_ns: int) -> date:
         return self.terms.calendar.trade_date(at_ns)
+
+
+def _last_before(closes: list[Close], today: str) -> Close | None:
+    """The account at the end of the last day before today that is known."""
+    return next((close for close in reversed(closes) if close.day < today), None)

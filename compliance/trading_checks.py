@@ -28,21 +28,29 @@ class Facts(Struct, frozen=True, gc=False):
 def gather(
     card: RuleCard, order: NewOrder, context: Context, collar_percent: Decimal
 ) -> Facts | Violation:
-    """The facts, or why the rule cannot be asked: then only what reduces a position passes."""
+    """The facts, or why the rule cannot be asked: then only what reduces a position passes.
+
+    Rules asked of one order by one context share them.
+    """
     trading = context.exposure.trading
     if trading is None:
         return refuse(card, "no_calendar", "the exchange's business days are not known")
-    equity, cash = trading.equity, trading.cash
+    gathered = trading.gathered
+    if gathered is not None and gathered[0] is context:
+        return gathered[1]
+    unpriced = trading.margin.find_unpriced(context.valued_since_ns, context.rates)
+    equity, cash = trading.equity, trading.cash  # only now: prices are in it
     if equity is None or cash is None:
         return refuse(card, "no_balances", "the account's equity is not known")
-    unpriced = trading.margin.find_unpriced(context.valued_since_ns, context.rates)
     if unpriced:
         names = ", ".join(unpriced[:3])
         return refuse(card, "no_rate", f"no fresh price to value {names} in the account")
     price = worst_price(order, context, collar_percent)
     if price is None or trading.margin.row(order.instrument).price is None:
         return refuse(card, "no_reference_price", f"no fresh price of {order.instrument}")
-    return Facts(trading, equity, cash, price)
+    facts = Facts(trading, equity, cash, price)
+    trading.gathered = context, facts
+    return facts
 
 
 def worst_price(order: NewOrder, context: Context, collar_percent: Decimal) -> Decimal | None:

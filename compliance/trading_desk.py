@@ -103,12 +103,13 @@ class TradingDesk:
         if not self._turns or now_ns - self._turns[0][0] < MARK_EVERY_NS:
             return
         _, exposure = self._turns.popleft()
-        self._turns.append((now_ns, exposure))
         trading = exposure.trading
-        if trading is not None:
-            trading.margin.reprice(rates)
-            trading.measure(rates)
-            self._collect(trading)
+        if trading is None:
+            return  # its day could not begin; it comes back when one does
+        self._turns.append((now_ns, exposure))
+        trading.margin.reprice(rates)
+        trading.measure(rates)
+        self._collect(trading)
 
     def _collect(self, trading: Trading) -> None:
         if trading.news:

@@ -168,8 +168,12 @@ class StockDesk:
 
     def verdict(self, order: NewOrder, *, is_dry_run: bool = True) -> Verdict:
         """What the screen says; only a dry run leaves nothing reserved."""
+        request = self.request(order, is_dry_run=is_dry_run)
+        return self.screener.screen(request).verdicts[-1]
+
+    def request(self, order: NewOrder, *, is_dry_run: bool) -> ScreenRequest:
         self.numbers += 1
-        request = ScreenRequest(
+        return ScreenRequest(
             number=self.numbers,
             owner=OWNER,
             order_id=f"ask-{self.numbers}",
@@ -179,11 +183,15 @@ class StockDesk:
             now_ns=self.now_ns,
             is_dry_run=is_dry_run,
         )
-        return self.screener.screen(request).verdicts[-1]
 
     def ask(self, side: Side, quantity: Decimal | int, **words: Any) -> Violation | None:
         """The refusal, or None where the order passes."""
         return self.verdict(self.order(side, quantity, **words)).violation
+
+    def ask_all(self, order: NewOrder) -> tuple[Violation, ...]:
+        """Every rule's refusal."""
+        request = self.request(order, is_dry_run=True)
+        return self.screener.screen(request).all_violations
 
     def fill_updates(
         self, side: Side, quantity: Decimal | int, **words: Any

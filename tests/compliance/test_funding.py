@@ -154,6 +154,10 @@ def test_no_cent_comes_or_goes_but_by_trades_and_movements(
     assert funding.unsettled == 0
 
 
+def test_a_worthless_sale_pays_for_nothing() -> None:
+    assert told("Mon BUY ABC 100", "Tue SELL OLD 0").unpaid == 100
+
+
 @pytest.mark.parametrize("amount", [Decimal(0), Decimal(-5)])
 def test_nothing_is_expected_of_no_proceeds(amount: Decimal) -> None:
     funding = Funding(Decimal(0), {}, MONDAY)

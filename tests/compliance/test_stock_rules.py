@@ -446,3 +446,87 @@ def test_an_execution_made_elsewhere_before_the_account_was_known_is_only_rememb
     desk.fill(Side.BUY, 10)
     history = desk.screener._trading._histories[ACCOUNT]
     assert [type(each) for each in history.executions] == [Execution]
+
+
+# -- the desk that remembers
+
+
+def test_legacy_rules_open_nothing_without_balances_either() -> None:
+    for facts in (AccountFacts(), AccountFacts(is_pattern_day_trader=True)):
+        desk = margin_desk(LEGACY, facts=facts)
+        desk.tell_balances(equity=Decimal("NaN"))
+        assert code(desk.ask(Side.BUY, 1)) == "no_balances"
+        dry = desk.ask_all(desk.order(Side.BUY, 1))
+        assert {each.code for each in dry} == {"no_balances"}
+
+
+def test_without_a_fresh_quote_a_short_sale_is_valued_by_its_limit() -> None:
+    desk = margin_desk(equity=10_000, held=1)
+    desk.now_ns += 10 * 10**9
+    order = desk.order(Side.SELL_SHORT, 5000, type=OrderType.LIMIT, limit_price=Decimal(11))
+    codes = [each.code for each in desk.ask_all(order)]
+    assert codes[-1] == "intraday_margin"
+    none = margin_desk(equity=10_000, held=1)
+    none.now_ns += 10 * 10**9
+    market = none.ask_all(none.order(Side.SELL_SHORT, 5000))
+    assert market[-1].code == "no_reference_price"
+
+
+def test_an_account_already_short_of_maintenance_has_room_for_nothing() -> None:
+    desk = margin_desk(equity=10_000, cash=-40_000, held=5000)
+    violation = desk.ask(Side.BUY, 1)
+    assert violation is not None
+    assert violation.would_pass == "largest quantity that fits: 0"
+
+
+def test_only_the_lots_that_are_sold_matter() -> None:
+    desk = cash_desk(cash=1000, equity=1000)
+    desk.fill(Side.BUY, 100)
+    desk.fill(Side.BUY, 100)
+    assert desk.ask(Side.SELL, 100) is None
+    assert code(desk.ask(Side.SELL, 101)) == "free_ride"
+
+
+def test_a_late_fill_that_the_balances_know_of_takes_nothing_from_cash() -> None:
+    desk = margin_desk(equity=10_000, cash=9000)
+    before = desk.now_ns
+    desk.now_ns += 10**9
+    desk.tell_balances(cash=Decimal(8000))
+    desk.fill(Side.BUY, 100, at_ns=before)
+    assert desk.trading().cash == 8000
+
+
+def test_an_account_whose_days_run_out_is_not_looked_at_until_they_begin_again() -> None:
+    desk = margin_desk(held=1)
+    far = noon_ns(date(2027, 9, 20))
+    desk.now_ns = far
+    desk.set_price(Decimal(10))
+    assert code(desk.ask(Side.BUY, 1)) == "no_calendar"
+    desk.measure()
+    desk.set_price(Decimal(11))
+    assert desk.screener.book.accounts[ACCOUNT].trading is None
+
+
+def test_prices_of_a_moment_ago_do_not_make_an_account_looked_at_again() -> None:
+    desk = margin_desk(equity=10_000)
+    desk.fill(Side.BUY, 3900)
+    desk.measure()
+    desk.set_price(Decimal(9))
+    assert desk.deficit() == 0
+    desk.measure()
+    assert desk.deficit() > 0
+
+
+def test_an_account_without_a_history_begins_one() -> None:
+    desk = margin_desk()
+    desk.screener.load(
+        accounts=(desk.snapshot(),), orders=(), halts=(), instruments=(stock(calendar="XNYS"),)
+    )
+    desk.fill(Side.BUY, 10)
+    assert [each.quantity for each in desk.trading().history.executions] == [10]
+
+
+def test_a_share_nobody_has_ever_priced_is_not_opened() -> None:
+    desk = margin_desk(instruments=(stock(calendar="XNYS"), stock("XYZ", calendar="XNYS")))
+    order = desk.order(Side.BUY, 1, instrument="XYZ", type=OrderType.LIMIT, limit_price=Decimal(10))
+    assert desk.ask_all(order)[-1].code == "no_reference_price"
