@@ -41,6 +41,7 @@ class ComplianceActor(LinkOwner[Any]):
             link.close()
         elif isinstance(message, ScreenRequest):
             link.send(self.screener.screen(message))
+            self.screener.settle()
         elif isinstance(message, m.Observe):
             for update in message.updates:
                 self.screener.observe(update)

@@ -71,7 +71,10 @@ class Activity:
 
     def orders(self, instrument: str, sign: int) -> Window:
         """Orders of one direction that passed."""
-        return self._orders.setdefault((instrument, sign), Window())
+        window = self._orders.get((instrument, sign))
+        if window is None:
+            window = self._orders[instrument, sign] = Window()
+        return window
 
     def repeat(self, key: tuple[str | None, str, int], at_ns: int, window_ns: int) -> int:
         """A strategy's order filled whole; how often that happened within the window, ends in."""
@@ -88,7 +91,10 @@ class Activity:
 
     def sold_short(self, instrument: str, quantity: Decimal, at_ns: int) -> None:
         """A short sale filled: what was located for it is used up for the day."""
-        self._shorts.setdefault(instrument, Window()).note(at_ns, quantity, ZERO)
+        window = self._shorts.get(instrument)
+        if window is None:
+            window = self._shorts[instrument] = Window()
+        window.note(at_ns, quantity, ZERO)
 
     def shorted(self, instrument: str, since_ns: int) -> Decimal:
         """How much was sold short since, that moment included."""

@@ -273,6 +273,7 @@ class AccountExposure:
         self.recent = RecentOrders()
         self.activity = Activity()
         self.losses = LossMeter()
+        self.is_weighed = True
         self.balances: AccountBalances | None = None
         self.trading: Trading | None = None
         self._weigher = weigher

@@ -16,9 +16,14 @@ _HUNDRED = Decimal(100)
 
 
 class LossMeter:
-    """One account's equity through the day."""
+    """One account's equity through the day.
 
-    __slots__ = ("_base", "_day", "_day_pnl", "_equity", "_peak", "_until_ns", "worst_today")
+    `worst_today` is the most it was below the day's base, `drawdown_percent` how far it is below
+    its highest.
+    """
+
+    __slots__ = ("_base", "_day", "_day_pnl", "_equity", "_peak", "_until_ns", "drawdown_percent",
+                 "worst_today")  # fmt: skip
 
     def __init__(self) -> None:
         self._equity: Decimal | None = None
@@ -28,6 +33,7 @@ class LossMeter:
         self._day_pnl: Decimal | None = None
         self._until_ns = 0
         self.worst_today = ZERO
+        self.drawdown_percent = ZERO
 
     def told(self, equity: Decimal, day_pnl: Decimal | None, at_ns: int) -> None:
         """The broker's word at a moment (0 where none is known)."""
@@ -37,6 +43,8 @@ class LossMeter:
         self._equity, self._day_pnl = equity, day_pnl
         self._base = equity if self._base is None else self._base
         self._peak = max(self._peak, equity)
+        if self._peak > 0:
+            self.drawdown_percent = (self._peak - equity) * _HUNDRED / self._peak
         self._count()
 
     def turn(self, today: date, until_ns: int) -> None:
@@ -47,13 +55,6 @@ class LossMeter:
             self._begin(self._equity)
         self._day, self._until_ns = today, until_ns
         self._count()
-
-    @property
-    def drawdown_percent(self) -> Decimal:
-        """How far equity is below its highest."""
-        if self._equity is None or self._peak <= 0:
-            return ZERO
-        return (self._peak - self._equity) * _HUNDRED / self._peak
 
     def _begin(self, base: Decimal | None) -> None:
         self._base, self._day_pnl, self.worst_today = base, None, ZERO

@@ -10,8 +10,6 @@ from msgspec import Struct
 
 from compliance.editions import Edition, in_force
 
-_ONE = Decimal(1)
-
 
 class Rule611(Struct, frozen=True, kw_only=True):
     """Whether the order-protection rule is enforced, and what would make someone look again."""
@@ -111,14 +109,6 @@ def find_trade_through(
 def _is_swept(route: Route, venue: str, quote: ProtectedQuote, routes: tuple[Route, ...]) -> bool:
     taken = sum(other.quantity for other in routes if other.venue == venue and other.is_sweep)
     return route.is_sweep and quote.size is not None and taken >= quote.size
-
-
-def increment_at(price: Decimal, today: date) -> Decimal | None:
-    """The smallest step a stock's price may be given in, or None before the rule."""
-    edition = in_force(INCREMENTS, today)
-    if edition is None:
-        return None
-    return edition.values.from_dollar if price >= _ONE else edition.values.below_dollar
 
 
 def round_lot(average_close: Decimal, today: date) -> int:

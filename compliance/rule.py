@@ -29,8 +29,8 @@ REDUCING = "orders that reduce a position"
 class RuleCard(Struct, frozen=True, kw_only=True):
     """Whose rule it is, whom and what it concerns, and when it holds.
 
-    `account_types`, `asset_classes` and `sides` None mean all. `confirmed_on` is when someone last read
-    the source; a house rule needs none. `opens_only` rules are not asked about an order that
+    `account_types`, `asset_classes` and `sides` None mean all. `confirmed_on` is when someone
+    last read the source; a house rule needs none. `opens_only` rules are not asked about an order that
     can only reduce a position; a warning never refuses. Dates are business dates in `zone`.
     """
 

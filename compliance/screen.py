@@ -82,12 +82,28 @@ class Screener:
         self._budget = self._market.firm_credit_max
         self.market = MarketBook(self._market.securities)
         self._rates = RateBook()
-        self.book = self._make_book()
+        self._book = self._make_book()
         self._halts = Halts(settings.halts)
         self._trips: list[Halted] = []
         self._instruments: dict[str, Instrument] = {}
         self._plans: dict[str, Plan] = {}
         self._verdicts = 0
+        self._passed: tuple[ScreenRequest, Candidate, Context] | None = None
+
+    @property
+    def book(self) -> Book:
+        """Everything held and reserved, the order that passed last included."""
+        self.settle()
+        return self._book
+
+    def settle(self) -> None:
+        """Reserves for the order that passed last: before anything else is asked or told.
+
+        Whoever waits for a verdict need not wait for this; nothing can come between.
+        """
+        if self._passed is not None:
+            passed, self._passed = self._passed, None
+            self._reserve(*passed)
 
     def load(
         self,
@@ -98,7 +114,8 @@ class Screener:
         histories: tuple[AccountHistory, ...] = (),
     ) -> None:
         """Replaces everything known by what the router lists."""
-        self.book = self._make_book()
+        self._passed = None
+        self._book = self._make_book()
         self._trading.load(histories)
         self._plans = {}
         self._instruments = by_symbol(instruments)
@@ -106,22 +123,23 @@ class Screener:
         self._trips = self._halts.untold
         for snapshot in accounts:
             # Weighed by the plan of the first screen: until then no date is known.
-            self.book.open_account(snapshot, _weighs_nothing)
+            self._book.open_account(snapshot, _weighs_nothing)
         for order in orders:
-            self.book.load_order(order)
+            self._book.load_order(order)
 
     def observe(self, update: StreamUpdate) -> None:
         """Follows one durable update; repeats and old news change nothing."""
+        self.settle()
         body = update.body
         if isinstance(body, OrderUpdate):
-            self.book.follow(body)
-            if self.book.trips:
-                self._trips += self._halts.trip(self.book.trips)
-                self.book.trips = []
+            self._book.follow(body)
+            if self._book.trips:
+                self._trips += self._halts.trip(self._book.trips)
+                self._book.trips = []
         elif isinstance(body, PositionUpdate):
-            self.book.set_position(body.position, update.seq)
+            self._book.set_position(body.position, update.seq)
         elif isinstance(body, BalancesUpdate):
-            self.book.set_balances(body.balances, update.seq, update.at_ns)
+            self._book.set_balances(body.balances, update.seq, update.at_ns)
         self._remember(update)
 
     def take_findings(self) -> tuple[Finding, ...]:
@@ -145,8 +163,9 @@ class Screener:
 
         What led to a tripped halt that a person lifted is forgotten.
         """
+        self.settle()
         for halt in self._halts.tell(halts):
-            self.book.forget_repeats(halt)
+            self._book.forget_repeats(halt)
 
     def take_trips(self) -> tuple[Halted, ...]:
         """Halts that became necessary since last asked, to be written down; in force already."""
@@ -155,28 +174,32 @@ class Screener:
 
     def set_firm_budget(self, budget: Decimal | None) -> None:
         """This shard's part of the firm's credit (leases.py), from now on."""
+        self.settle()
         self._budget = budget
-        if self.book.credit is not None:
-            self.book.credit.budget = budget
+        if self._book.credit is not None:
+            self._book.credit.budget = budget
 
     def release(self, order_id: str) -> None:
         """An order that passed was not sent after all, or its amend was not."""
-        self.book.release(order_id)
+        self.settle()
+        self._book.release(order_id)
 
     def keep_only(self, order_ids: frozenset[str]) -> None:
         """A new router's open orders: every other reservation drops."""
-        self.book.keep_only(order_ids)
+        self.settle()
+        self._book.keep_only(order_ids)
 
     def screen(self, request: ScreenRequest) -> ScreenAnswer:
-        """A verdict per candidate in order until one passes, which reserves for it.
+        """A verdict per candidate in order until one passes, which reserves for it (`settle`).
 
         A dry run asks every rule about every candidate and reserves nothing; its verdicts end
         with the first that passes all the same.
         """
+        self.settle()
         self._take_rates(request)
-        known = self.book.orders.get(request.replaces_order_id or request.order_id)
+        known = self._book.orders.get(request.replaces_order_id or request.order_id)
         if known is not None:
-            self.book.lift(known)
+            self._book.lift(known)
         verdicts: list[Verdict] = []
         refusals: list[Violation] = []
         rulings: list[Ruling] = []
@@ -192,9 +215,9 @@ class Screener:
             if chosen is not None and not request.is_dry_run:
                 break
         if known is not None:
-            self.book.lay(known)
+            self._book.lay(known)
         if chosen is not None and not request.is_dry_run:
-            self._reserve(request, *chosen)
+            self._passed = (request, *chosen)
         return ScreenAnswer(
             number=request.number,
             verdicts=tuple(verdicts),
@@ -225,7 +248,7 @@ class Screener:
     def _look(
         self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
     ) -> _Finding:
-        missing = find_missing(request, candidate, known, self.book, self._instruments)
+        missing = find_missing(request, candidate, known, self._book, self._instruments)
         if missing is not None:
             return _Finding((missing,))
         context = self._make_context(request, candidate, known)
@@ -255,7 +278,7 @@ class Screener:
         self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
     ) -> Context:
         order, now_ns = request.order, request.now_ns
-        exposure = self.book.accounts[candidate.account]
+        exposure = self._book.accounts[candidate.account]
         plan = self._plan(exposure, now_ns)
         holding = exposure.holding(order.instrument)
         self._value(exposure, holding, request.rates)
@@ -293,14 +316,14 @@ class Screener:
             is_immediate=is_immediate(order),
             only_reduces=reduces,
             is_amend=is_amend,
-            is_offset_elsewhere=self.book.has_opposite_elsewhere(request.owner, holding, sign),
+            is_offset_elsewhere=self._book.has_opposite_elsewhere(request.owner, holding, sign),
             day_from_ns=plan.day_from_ns,
             security=self.market.find(order.instrument),
-            resting=self.book.resting,
-            credit=self.book.credit,
-            loss_sales=self.book.loss_sales,
+            resting=self._book.resting,
+            credit=self._book.credit,
+            loss_sales=self._book.loss_sales,
             unit_worth=unit_worth(order, quote, worth, instrument.multiplier),
-            credit_price=credit_price(order, quote, self._collar) if self.book.credit else None,
+            credit_price=credit_price(order, quote, self._collar) if self._book.credit else None,
         )
 
     def _plan(self, exposure: AccountExposure, now_ns: int) -> Plan:
@@ -311,25 +334,27 @@ class Screener:
             self._plans[account.account] = plan
             self._trading.start(exposure, plan, self._instruments, self._rates)
             exposure.weigh_all(make_weigher(account, self._instruments, plan, self._settings))
+            exposure.is_weighed = plan.deposits is not None
             exposure.losses.turn(plan.business_date, plan.day_until_ns)
         return plan
 
     def _remember(self, update: StreamUpdate) -> None:
         """Goes on with the trading of the account that the update is of."""
-        exposure = self.book.accounts.get(account_of(update) or "")
+        exposure = self._book.accounts.get(account_of(update) or "")
         if exposure is not None and self._trading.is_asked_for(exposure.account):
             self._plan(exposure, update.at_ns)
             self._trading.follow(exposure, update, self._rates)
 
     def _value(self, exposure: AccountExposure, holding: Holding, rates: tuple[Rate, ...]) -> None:
-        exposure.value(holding.base, self._rates)
         self._trading.price(exposure, holding.instrument, self._rates)
-        for rate in rates:
-            for currency in self._rates.moved(rate.instrument, exposure.account.base_currency):
-                if currency != holding.base and currency in exposure.buckets:
-                    exposure.value(currency, self._rates)
-        if self.book.credit is not None:
-            self._value_credit(self.book.credit, exposure, rates)
+        if exposure.is_weighed:
+            exposure.value(holding.base, self._rates)
+            for rate in rates:
+                for currency in self._rates.moved(rate.instrument, exposure.account.base_currency):
+                    if currency != holding.base and currency in exposure.buckets:
+                        exposure.value(currency, self._rates)
+        if self._book.credit is not None:
+            self._value_credit(self._book.credit, exposure, rates)
 
     def _value_credit(
         self, credit: CreditBook, exposure: AccountExposure, rates: tuple[Rate, ...]
@@ -357,7 +382,7 @@ class Screener:
         activity = context.exposure.activity
         activity.message(request.now_ns)
         if request.replaces_order_id is not None:
-            self.book.amend(request.replaces_order_id, order, context.credit_price)
+            self._book.amend(request.replaces_order_id, order, context.credit_price)
             return
         if self._counts_window:
             value = context.leaves * (context.unit_worth or ZERO)
@@ -383,7 +408,7 @@ class Screener:
             limit_price=order.limit_price,
             credit_price=context.credit_price,
         )
-        self.book.reserve(made, context.fingerprint, request.now_ns)
+        self._book.reserve(made, context.fingerprint, request.now_ns)
 
 
 def _weighs_nothing(symbol: str) -> tuple[str, Decimal]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from compliance.credit import CreditBook, Tally
 from compliance.magnitude import ceil_cent, plain, whole_lots
 from compliance.rule import (
     HOUSE,
@@ -47,20 +46,25 @@ def credit_limit(settings: ComplianceSettings) -> Check:
         unit = context.credit_price * line.multiplier
         value = unit * context.leaves
         found = context.rates.convert(line.currency, book.currency, context.valued_since_ns)
-        more: Decimal | None = None
-        for code, tally, limit in _limits(context, book, market.customer_credit_max):
+        if found is None:
+            return _unvalued(context)
+        most = value * found.rate
+        for code, tally, limit in (
+            ("customer_credit", book.tally(context.owner), market.customer_credit_max),
+            ("firm_credit", book.firm, book.budget),
+        ):
+            if limit is None:
+                continue
             used = book.total(tally, context.valued_since_ns)
-            if used is None or found is None:
+            if used is None:
                 return _unvalued(context)
             # The order adds no more than its whole value: mostly that settles it.
-            if used + value * found.rate <= limit:
-                continue
-            if more is None:
+            if used + most > limit:
                 worst = line.worst_with(context.sign, value, is_immediate=context.is_immediate)
-                more = max(worst - line.amount, ZERO)
-            total = used + more * found.rate
-            if more and total > limit:
-                return _too_much(context, code, total, limit, unit)
+                more = worst - line.amount
+                total = used + more * found.rate
+                if more > 0 and total > limit:
+                    return _too_much(context, code, total, limit, unit)
         return None
 
     return check
@@ -88,17 +92,6 @@ def _unvalued(context: Context) -> Violation:
         message=f"no price or rate to value what {context.owner} holds and has under way",
         would_pass=REDUCING,
     )
-
-
-def _limits(
-    context: Context, book: CreditBook, most: Decimal | None
-) -> list[tuple[str, Tally, Decimal]]:
-    found = []
-    if most is not None:
-        found.append(("customer_credit", book.tally(context.owner), most))
-    if book.budget is not None:
-        found.append(("firm_credit", book.firm, book.budget))
-    return found
 
 
 def _too_much(

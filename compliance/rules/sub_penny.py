@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 
 from compliance.magnitude import plain
-from compliance.nms import INCREMENTS, increment_at
+from compliance.nms import INCREMENTS
 from compliance.rule import Check, Context, RuleCard
 from compliance.settings import ComplianceSettings
 from domain.instruments import AssetClass
@@ -20,17 +21,21 @@ CARD = RuleCard(
     effective_from=INCREMENTS[-1].effective_from,
     confirmed_on=date(2026, 11, 21),
 )
+_DOLLAR = Decimal(1)
 
 
 def sub_penny(_settings: ComplianceSettings) -> Check:
     """Refuses a limit price between the steps of Rule 612."""
 
-    def check(order: NewOrder, context: Context) -> Violation | None:
+    # The card holds from its edition's first day on, so no date need be looked up.
+    steps = INCREMENTS[-1].values
+
+    def check(order: NewOrder, _context: Context) -> Violation | None:
         price = order.limit_price
         if price is None:
             return None
-        step = increment_at(price, context.business_date)
-        if step is None or not price % step:
+        step = steps.from_dollar if price >= _DOLLAR else steps.below_dollar
+        if not price % step:
             return None
         down = price // step * step
         return Violation(

@@ -506,10 +506,6 @@ def test_a_price_between_the_steps_is_refused(price: str, would_pass: str | None
     assert violation is None or violation.code == "sub_penny"
 
 
-def test_before_the_rule_a_price_could_be_any() -> None:
-    assert nms.increment_at(Decimal(10), date(2006, 1, 30)) is None
-
-
 @pytest.mark.parametrize(
     ("close", "day", "shares"),
     [
