@@ -32,6 +32,18 @@ NO_REGIME = RuleCard(
 )
 
 
+Concern = tuple[str, str, bool]
+"""What decides which rules are asked: asset class, side, and whether the order opens.
+
+By their words: an enum's own hash runs in Python, a word's does not.
+"""
+
+
+def concern_of(asset_class: AssetClass, side: Side, *, is_opening: bool) -> Concern:
+    """The key of a plan's checks."""
+    return asset_class._value_, side._value_, is_opening
+
+
 class Asked(Struct, frozen=True):
     """The checks that refuse, and those that only warn, in order; `every` is both by card."""
 
@@ -48,7 +60,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     concerns it.
     """
 
-    checks: Mapping[tuple[AssetClass, bool, Side], Asked]
+    checks: Mapping[Concern, Asked]
     deposits: str | None
     day_trading: DayTrading | None
     business_date: date
@@ -176,9 +188,9 @@ def _make_check(rule: Rule, settings: ComplianceSettings, now_ns: int) -> Check:
     return rule.make(settings) if why is None else refuse_lapsed(rule.card, why)
 
 
-def _by_concern(rows: list[tuple[RuleCard, Check]]) -> dict[tuple[AssetClass, bool, Side], Asked]:
+def _by_concern(rows: list[tuple[RuleCard, Check]]) -> dict[Concern, Asked]:
     return {
-        (asset_class, is_opening, side): Asked(
+        concern_of(asset_class, side, is_opening=is_opening): Asked(
             tuple(check for card, check in concerned if not card.is_warning),
             tuple(check for card, check in concerned if card.is_warning),
             tuple(concerned),

@@ -30,8 +30,9 @@ class RuleCard(Struct, frozen=True, kw_only=True):
     """Whose rule it is, whom and what it concerns, and when it holds.
 
     `account_types`, `asset_classes` and `sides` None mean all. `confirmed_on` is when someone
-    last read the source; a house rule needs none. `opens_only` rules are not asked about an order that
-    can only reduce a position; a warning never refuses. Dates are business dates in `zone`.
+    last read the source; a house rule needs none. `opens_only` rules are not asked about an
+    order that can only reduce a position; a warning never refuses. Dates are business dates in
+    `zone`.
     """
 
     id: str
@@ -49,6 +50,7 @@ class RuleCard(Struct, frozen=True, kw_only=True):
 
 
 NOTHING_RESTS = RestingPrices()
+_SELLS = (Side.SELL, Side.SELL_SHORT)
 
 
 class Context(Struct, frozen=True, kw_only=True, gc=False):
@@ -162,7 +164,7 @@ def unit_worth(
     order: NewOrder, quote: Rate | None, found: Conversion | None, multiplier: Decimal
 ) -> Decimal | None:
     """What one unit may cost: a limit sells at the touch where that is better."""
-    price, sells = price_of(order), not order.side.is_buy
+    price, sells = price_of(order), order.side in _SELLS
     if quote is not None:
         touch = quote.bid if sells else quote.ask
         if price is None or (order.type is OrderType.LIMIT and sells):
@@ -177,7 +179,7 @@ def credit_price(order: NewOrder, quote: Rate | None, collar: Decimal) -> Decima
 
     A buy without a limit may pay up to the collar's edge.
     """
-    own, buys = price_of(order), order.side.is_buy
+    own, buys = price_of(order), order.side not in _SELLS
     if quote is None:
         return own
     touch = quote.ask if buys else quote.bid

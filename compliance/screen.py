@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from compliance.calendar import BusinessCalendar
 from compliance.credit import CreditBook
-from compliance.exposure import NEVER_TOLD, Book, is_immediate, only_reduces, rests
+from compliance.exposure import Book, is_immediate, only_reduces
 from compliance.halts import Halts
 from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder
 from compliance.inputs import by_symbol, find_missing
@@ -23,9 +23,9 @@ from compliance.limits import Security
 from compliance.market import MarketBook
 from compliance.preview import ask_all, make_measures
 from compliance.rates import RateBook
-from compliance.regimes import Asked, Plan, make_plan, make_weigher
+from compliance.regimes import Asked, Plan, concern_of, make_plan, make_weigher
+from compliance.reserving import open_order
 from compliance.rule import Context, credit_price, unit_worth
-from compliance.rules.us_fx_fifo import picks_lot, splits_lot
 from compliance.settings import ComplianceSettings
 from compliance.trading_desk import TradingDesk
 from domain.accounts import AccountSnapshot
@@ -33,7 +33,7 @@ from domain.findings import Finding
 from domain.history import AccountHistory, account_of
 from domain.instruments import Instrument
 from domain.lifecycle import Order
-from domain.orders import NewOrder, Side
+from domain.orders import NewOrder
 from domain.portfolio import ZERO
 from domain.records import Halted
 from domain.screening import (
@@ -253,7 +253,10 @@ class Screener:
             return _Finding((missing,))
         context = self._make_context(request, candidate, known)
         order, plan = request.order, self._plans[candidate.account]
-        asked = plan.checks[context.instrument.asset_class, context.is_opening, order.side]
+        concern = concern_of(
+            context.instrument.asset_class, order.side, is_opening=context.is_opening
+        )
+        asked = plan.checks[concern]
         if request.is_dry_run:
             return self._preview(asked, order, context)
         for check in asked.refusing:
@@ -378,7 +381,7 @@ class Screener:
         )
 
     def _reserve(self, request: ScreenRequest, candidate: Candidate, context: Context) -> None:
-        order, at_once = request.order, context.is_immediate
+        order = request.order
         activity = context.exposure.activity
         activity.message(request.now_ns)
         if request.replaces_order_id is not None:
@@ -388,26 +391,7 @@ class Screener:
             value = context.leaves * (context.unit_worth or ZERO)
             window = activity.orders(order.instrument, context.sign)
             window.note(request.now_ns, context.leaves, value)
-        made = OpenOrder(
-            order_id=request.order_id,
-            account=candidate.account,
-            instrument=order.instrument,
-            sign=context.sign,
-            leaves=context.leaves,
-            version=NEVER_TOLD,
-            only_reduces=context.only_reduces,
-            is_immediate=at_once,
-            has_bracket=order.bracket is not None,
-            closes_lot=order.closes_lot,
-            splits=at_once and splits_lot(order, context),
-            picks=at_once and picks_lot(order, context),
-            fingerprint=context.fingerprint,
-            tag=order.tag,
-            is_short=order.side is Side.SELL_SHORT,
-            rests=rests(order),
-            limit_price=order.limit_price,
-            credit_price=context.credit_price,
-        )
+        made = open_order(request, candidate, context)
         self._book.reserve(made, context.fingerprint, request.now_ns)
 
 

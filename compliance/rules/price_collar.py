@@ -28,29 +28,21 @@ def price_collar(settings: ComplianceSettings) -> Check:
     collar = settings.collar_percent / _HUNDRED
     stop_collar = settings.stop_collar_percent / _HUNDRED
 
-    def look(
-        field: str, price: Decimal, fraction: Decimal, market: tuple[Decimal, int]
-    ) -> Violation | None:
-        mid, sign = market
-        away, most = (price - mid) * sign, mid * fraction
-        if away <= most and not (both_sides and -away > most):
-            return None
-        return _too_far(field, price, mid, mid * (1 + fraction if price > mid else 1 - fraction))
-
     def check(order: NewOrder, context: Context) -> Violation | None:
         if context.quote is None:
             return _unquoted(context)
-        mid = (context.quote.bid + context.quote.ask) / 2
-        if order.limit_price is not None:
-            found = look("limit_price", order.limit_price, collar, (mid, context.sign))
-            if found is not None:
-                return found
-        if order.price_bound is not None:
-            found = look("price_bound", order.price_bound, collar, (mid, context.sign))
-            if found is not None:
-                return found
-        if order.stop_price is not None:
-            return look("stop_price", order.stop_price, stop_collar, (mid, context.sign))
+        mid, sign = (context.quote.bid + context.quote.ask) / 2, context.sign
+        for field, price, fraction in (
+            ("limit_price", order.limit_price, collar),
+            ("price_bound", order.price_bound, collar),
+            ("stop_price", order.stop_price, stop_collar),
+        ):
+            if price is None:
+                continue
+            away, most = price - mid if sign > 0 else mid - price, mid * fraction
+            if away > most or (both_sides and -away > most):
+                edge = mid * (1 + fraction if price > mid else 1 - fraction)
+                return _too_far(field, price, mid, edge)
         return None
 
     return check

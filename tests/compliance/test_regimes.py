@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from compliance import deposits, regimes
 from compliance.ladders import LADDERS
-from compliance.regimes import make_plan
+from compliance.regimes import concern_of, make_plan
 from compliance.rule import HOUSE, RuleCard, find_lapse, passes
 from compliance.rulebook import REGIMES
 from compliance.rules import RULES
@@ -184,8 +184,8 @@ def test_a_rule_concerns_the_account_types_of_its_card(monkeypatch: pytest.Monke
 
 def test_forex_rules_are_not_asked_about_other_things() -> None:
     plan = make_plan(broker_account(), LOOSE, NOW)
-    forex = plan.checks[AssetClass.FOREX, True, Side.BUY]
-    metal = plan.checks[AssetClass.METAL, True, Side.BUY]
+    forex = plan.checks[concern_of(AssetClass.FOREX, Side.BUY, is_opening=True)]
+    metal = plan.checks[concern_of(AssetClass.METAL, Side.BUY, is_opening=True)]
     assert len(forex.refusing) == len(metal.refusing) + 2
 
 
@@ -221,7 +221,9 @@ def test_a_rule_that_settings_turn_off_would_refuse_nothing_and_is_not_asked() -
     plan = make_plan(broker_account(), LOOSE, NOW)
     off = [
         card.id
-        for card, check in plan.checks[AssetClass.FOREX, True, Side.BUY].every
+        for card, check in plan.checks[
+            concern_of(AssetClass.FOREX, Side.BUY, is_opening=True)
+        ].every
         if check is passes
     ]
     assert off == []
