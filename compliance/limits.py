@@ -27,7 +27,7 @@ class ClientCategory(Enum):
     ACCREDITED = "accredited"
 
 
-class Authorisation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Authorization(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one owner may trade; empty lists mean everything."""
 
     owner: str
@@ -64,7 +64,7 @@ class MarketSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Limits over a while and over many accounts, beside those per order.
 
     `customer_credit_max` and `firm_credit_max` bound what is held and under way, in
-    `credit_currency`, by owner and over all. `authorised` lists who may trade what; while it is
+    `credit_currency`, by owner and over all. `authorized` lists who may trade what; while it is
     empty every owner may trade all his accounts take. `clients` names the category of an account
     that is not a retail client's, `market_makers` accounts with the bona fide exception of
     Reg SHO, `currency_groups` CIRO's group of a currency.
@@ -82,7 +82,7 @@ class MarketSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     credit_currency: str = "USD"
     daily_loss_max: Decimal | None = None
     drawdown_percent_max: Decimal | None = None
-    authorised: tuple[Authorisation, ...] = ()
+    authorized: tuple[Authorization, ...] = ()
     clients: dict[str, ClientCategory] = {}
     currency_groups: dict[str, int] = {}
     market_makers: tuple[str, ...] = ()

@@ -28,7 +28,7 @@ from domain.accounts import AccountType, Environment, Region
 HOME_ZONE = "America/New_York"
 HOUSE_RULES = (
     "halt",
-    "authorised_person",
+    "authorized_person",
     "restricted_list",
     "duplicate_guard",
     "message_rate",

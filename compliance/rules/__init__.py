@@ -5,7 +5,7 @@ from __future__ import annotations
 from compliance.rule import Rule
 from compliance.rules import (
     au_cfd_leverage,
-    authorised_person,
+    authorized_person,
     ca_fx_leverage,
     cash_funds,
     cash_settlement,
@@ -50,7 +50,7 @@ RULES: dict[str, Rule] = {
     rule.card.id: rule
     for rule in (
         Rule(card=halt.CARD, make=halt.halt),
-        Rule(card=authorised_person.CARD, make=authorised_person.authorised_person),
+        Rule(card=authorized_person.CARD, make=authorized_person.authorized_person),
         Rule(card=restricted_list.CARD, make=restricted_list.restricted_list),
         Rule(card=duplicate_guard.CARD, make=duplicate_guard.duplicate_guard),
         Rule(card=message_rate.CARD, make=message_rate.message_rate, measure=message_rate.measure),

@@ -21,7 +21,7 @@ from compliance.ladders import (
     is_contract_for_difference,
     most_leverage,
 )
-from compliance.limits import Authorisation, ClientCategory, MarketSettings, Security
+from compliance.limits import Authorization, ClientCategory, MarketSettings, Security
 from compliance.magnitude import ceil_cent
 from compliance.market import is_price_fall
 from compliance.monitors import execution_quality as quality
@@ -274,8 +274,8 @@ def run_access(given: Facts, when: Facts, expect: Facts) -> bool:
     elif "trader_authorised" in given:
         assert others == {"trader_authorised"}
         trader = OWNER if given["trader_authorised"] else "someone-else"
-        desk = access_desk(replace(market, authorised=(Authorisation(owner=trader),)))
-        check_code(expect, desk, share(when["order"]), "unauthorised")
+        desk = access_desk(replace(market, authorized=(Authorization(owner=trader),)))
+        check_code(expect, desk, share(when["order"]), "unauthorized")
     elif "own_resting" in given:
         assert others <= {"own_resting", "nbbo"}
         desk = access_desk(market)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from compliance.limits import Authorisation, MarketSettings
+from compliance.limits import Authorization, MarketSettings
 from compliance.settings import ComplianceSettings, find_faults
 from domain import events as ev
 from domain.errors import Category, ErrorInfo, Outcome, Retry
@@ -84,22 +84,22 @@ def test_without_a_list_every_owner_may_trade() -> None:
 @pytest.mark.parametrize(
     ("row", "code", "would_pass"),
     [
-        (Authorisation(owner="someone-else"), "unauthorised", None),
-        (Authorisation(owner=OWNER), "pass", None),
-        (Authorisation(owner=OWNER, asset_classes=(AssetClass.EQUITY,)), "pass", None),
+        (Authorization(owner="someone-else"), "unauthorized", None),
+        (Authorization(owner=OWNER), "pass", None),
+        (Authorization(owner=OWNER, asset_classes=(AssetClass.EQUITY,)), "pass", None),
         (
-            Authorisation(owner=OWNER, asset_classes=(AssetClass.FOREX, AssetClass.CRYPTO)),
-            "unauthorised",
+            Authorization(owner=OWNER, asset_classes=(AssetClass.FOREX, AssetClass.CRYPTO)),
+            "unauthorized",
             "crypto, forex",
         ),
-        (Authorisation(owner=OWNER, instruments=("ABC",)), "pass", None),
-        (Authorisation(owner=OWNER, instruments=("XYZ", "DEF")), "unauthorised", "DEF, XYZ"),
+        (Authorization(owner=OWNER, instruments=("ABC",)), "pass", None),
+        (Authorization(owner=OWNER, instruments=("XYZ", "DEF")), "unauthorized", "DEF, XYZ"),
     ],
 )
 def test_an_owner_trades_only_what_his_row_names(
-    row: Authorisation, code: str, would_pass: str | None
+    row: Authorization, code: str, would_pass: str | None
 ) -> None:
-    desk = share_desk(MarketSettings(authorised=(row,)))
+    desk = share_desk(MarketSettings(authorized=(row,)))
     violation = desk.verdict(buy(), rates=QUOTES).violation
     assert (violation.code if violation else "pass") == code
     assert violation is None or violation.would_pass == would_pass

@@ -106,6 +106,32 @@ def test_layers_taken_back_around_a_fill(levels: int, life_ms: int, alert: str |
     watch.check(alert)
 
 
+def test_the_windows_of_patterns_end_with_their_last_moment() -> None:
+    watch = Watch(window_ms=1_000, cancel_share=Decimal(1))
+    watch.cancel(watch.place(1, "9"), 1)
+    watch.fill(watch.place(-1, "10", 1_000), 1_000)
+    watch.check("SPOOF")
+    watch = Watch(window_ms=1_000)
+    watch.fill(watch.place(-1, "10"), 0)
+    watch.cancel(watch.place(1, "9", 1_000), 1_000)
+    watch.check("SPOOF")
+
+
+def test_owners_and_instruments_are_watched_apart() -> None:
+    watch = Watch()
+    watch.cancel(watch.place(1, "9"), 1)
+    for owner, instrument in (("owner-2", "ABC"), ("owner-1", "XYZ")):
+        name = f"{owner}-{instrument}"
+        watch.monitor.place(
+            suspicion.Placed(
+                order_id=name, owner=owner, instrument=instrument, sign=-1, price=Decimal(10),
+                quantity=Decimal(1), at_ns=NOW + 2,
+            )
+        )  # fmt: skip
+        watch.fill(name, 2)
+    watch.check(None)
+
+
 def test_layers_count_by_price_and_not_by_order() -> None:
     watch = Watch(cancel_share=Decimal(2))
     names = [watch.place(1, "9") for _ in range(5)]

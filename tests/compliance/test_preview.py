@@ -42,7 +42,7 @@ def test_every_rule_that_was_asked_is_named_and_says_what_it_compared() -> None:
     asked = next(row.rules for row in REGIMES if row.name == "us_forex")
     # Rules that settings turn off, or that concern other instruments, are not asked.
     assert set(found) == set(asked) - {
-        "authorised_person", "restricted_list", "duplicate_guard", "window_limits", "loss_limit",
+        "authorized_person", "restricted_list", "duplicate_guard", "window_limits", "loss_limit",
         "self_trade",
     }  # fmt: skip
     assert {ruling.outcome for ruling in found.values()} == {Outcome.PASS}

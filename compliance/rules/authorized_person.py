@@ -8,20 +8,20 @@ from domain.orders import NewOrder
 from domain.screening import Violation
 
 CARD = RuleCard(
-    id="authorised_person", citation="17 CFR 240.15c3-5(c)(2)(iii); house list", jurisdiction=HOUSE
+    id="authorized_person", citation="17 CFR 240.15c3-5(c)(2)(iii); house list", jurisdiction=HOUSE
 )
 
 
-def authorised_person(settings: ComplianceSettings) -> Check:
+def authorized_person(settings: ComplianceSettings) -> Check:
     """Refuses an owner who is not listed, and what his row does not name."""
-    rows = {row.owner: row for row in settings.market.authorised}
+    rows = {row.owner: row for row in settings.market.authorized}
     if not rows:
         return passes
 
     def check(order: NewOrder, context: Context) -> Violation | None:
         row = rows.get(context.owner)
         if row is None:
-            return _refuse(f"owner {context.owner} is not authorised to trade", None)
+            return _refuse(f"owner {context.owner} is not authorized to trade", None)
         kind = context.instrument.asset_class
         if row.asset_classes and kind not in row.asset_classes:
             names = ", ".join(sorted(named.value for named in row.asset_classes))
@@ -36,7 +36,7 @@ def authorised_person(settings: ComplianceSettings) -> Check:
 
 def _refuse(message: str, would_pass: str | None) -> Violation:
     return Violation(
-        code="unauthorised",
+        code="unauthorized",
         rule=CARD.id,
         citation=CARD.citation,
         message=message,
