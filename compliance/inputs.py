@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 
+from compliance.credit import Quoter
 from compliance.exposure import Book
 from compliance.holding import OpenOrder
 from compliance.magnitude import LOT_MIN, PRICE_MAX, QUANTITY_MAX, is_usable
@@ -52,6 +54,18 @@ def by_symbol(instruments: tuple[Instrument, ...]) -> dict[str, Instrument]:
         if held is None or (held.margin_rate or ZERO) < (instrument.margin_rate or ZERO):
             found[instrument.symbol] = instrument
     return found
+
+
+def make_quoter(instruments: Mapping[str, Instrument]) -> Quoter:
+    """In what an instrument is priced; of one nobody told of its symbol says it."""
+
+    def find(symbol: str) -> tuple[str, Decimal]:
+        instrument = instruments.get(symbol)
+        if instrument is None:
+            return symbol.partition("/")[2], Decimal(1)
+        return instrument.quote_currency, instrument.multiplier
+
+    return find
 
 
 def _is_sane(instrument: Instrument) -> bool:

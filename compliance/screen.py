@@ -18,7 +18,7 @@ from compliance.credit import CreditBook
 from compliance.exposure import Book, is_immediate, only_reduces
 from compliance.halts import Halts
 from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder
-from compliance.inputs import by_symbol, find_missing
+from compliance.inputs import by_symbol, find_missing, make_quoter
 from compliance.limits import Security
 from compliance.market import MarketBook
 from compliance.preview import ask_all, make_measures
@@ -82,10 +82,10 @@ class Screener:
         self._budget = self._market.firm_credit_max
         self.market = MarketBook(self._market.securities)
         self._rates = RateBook()
+        self._instruments: dict[str, Instrument] = {}
         self._book = self._make_book()
         self._halts = Halts(settings.halts)
         self._trips: list[Halted] = []
-        self._instruments: dict[str, Instrument] = {}
         self._plans: dict[str, Plan] = {}
         self._verdicts = 0
         self._passed: tuple[ScreenRequest, Candidate, Context] | None = None
@@ -115,10 +115,10 @@ class Screener:
     ) -> None:
         """Replaces everything known by what the router lists."""
         self._passed = None
+        self._instruments = by_symbol(instruments)
         self._book = self._make_book()
         self._trading.load(histories)
         self._plans = {}
-        self._instruments = by_symbol(instruments)
         self.set_halts(halts)
         self._trips = self._halts.untold
         for snapshot in accounts:
@@ -228,15 +228,11 @@ class Screener:
     def _make_book(self) -> Book:
         if not self._market.counts_credit:
             return Book(self._market)
-        credit = CreditBook(self._market.credit_currency, self._find_quoting, self._rates)
+        credit = CreditBook(
+            self._market.credit_currency, make_quoter(self._instruments), self._rates
+        )
         credit.budget = self._budget
         return Book(self._market, credit)
-
-    def _find_quoting(self, symbol: str) -> tuple[str, Decimal]:
-        instrument = self._instruments.get(symbol)
-        if instrument is None:
-            return symbol.partition("/")[2], Decimal(1)
-        return instrument.quote_currency, instrument.multiplier
 
     def _take_rates(self, request: ScreenRequest) -> None:
         """A price from the future would stay fresh for ever: it is not taken."""
@@ -287,13 +283,12 @@ class Screener:
         self._value(exposure, holding, request.rates)
         fresh_since_ns = now_ns - self._settings.quote_age_ms_max * _NS_PER_MS
         leaves = order.quantity
-        reduces = only_reduces(order)
-        is_opening = not reduces
+        is_opening = not (reduces := only_reduces(order))
         is_amend = request.replaces_order_id is not None
         if known is not None:
             leaves = max(order.quantity - known.filled, ZERO)
             is_opening = is_opening and not (is_amend and leaves <= known.leaves)
-        sign = order.side.sign
+        sign, book = order.side.sign, self._book
         instrument, home = self._instruments[order.instrument], exposure.account.base_currency
         quote = self._rates.find(order.instrument, fresh_since_ns)
         worth = self._rates.convert(instrument.quote_currency, home, fresh_since_ns)
@@ -319,14 +314,14 @@ class Screener:
             is_immediate=is_immediate(order),
             only_reduces=reduces,
             is_amend=is_amend,
-            is_offset_elsewhere=self._book.has_opposite_elsewhere(request.owner, holding, sign),
+            is_offset_elsewhere=book.has_opposite_elsewhere(request.owner, holding, sign),
             day_from_ns=plan.day_from_ns,
             security=self.market.find(order.instrument),
-            resting=self._book.resting,
-            credit=self._book.credit,
-            loss_sales=self._book.loss_sales,
+            resting=book.resting,
+            credit=book.credit,
+            loss_sales=book.loss_sales,
             unit_worth=unit_worth(order, quote, worth, instrument.multiplier),
-            credit_price=credit_price(order, quote, self._collar) if self._book.credit else None,
+            credit_price=credit_price(order, quote, self._collar) if book.credit else None,
         )
 
     def _plan(self, exposure: AccountExposure, now_ns: int) -> Plan:
@@ -351,13 +346,18 @@ class Screener:
     def _value(self, exposure: AccountExposure, holding: Holding, rates: tuple[Rate, ...]) -> None:
         self._trading.price(exposure, holding.instrument, self._rates)
         if exposure.is_weighed:
-            exposure.value(holding.base, self._rates)
-            for rate in rates:
-                for currency in self._rates.moved(rate.instrument, exposure.account.base_currency):
-                    if currency != holding.base and currency in exposure.buckets:
-                        exposure.value(currency, self._rates)
+            self._value_margin(exposure, holding, rates)
         if self._book.credit is not None:
             self._value_credit(self._book.credit, exposure, rates)
+
+    def _value_margin(
+        self, exposure: AccountExposure, holding: Holding, rates: tuple[Rate, ...]
+    ) -> None:
+        exposure.value(holding.base, self._rates)
+        home = exposure.account.base_currency
+        for currency in [c for rate in rates for c in self._rates.moved(rate.instrument, home)]:
+            if currency != holding.base and currency in exposure.buckets:
+                exposure.value(currency, self._rates)
 
     def _value_credit(
         self, credit: CreditBook, exposure: AccountExposure, rates: tuple[Rate, ...]
