@@ -30,6 +30,7 @@ from actors.paper import paper_settings
 from actors.paths import Paths
 from actors.router.desk import rate_of
 from actors.settings import DeploymentSettings, OwnerSettings, Settings, SimulatorSettings
+from compliance.limits import Security
 from compliance.settings import ComplianceSettings
 from domain import events as ev
 from domain.findings import FindingKind
@@ -265,3 +266,20 @@ def test_a_paper_broker_can_replay_ticks_and_finds_a_port_of_its_own(tmp_path: P
     assert (made["feed"]["source"], made["feed"]["ticks"]) == ("files", "some/ticks")
     assert made["feed"]["speed"] == 10.0
     assert made["port"] > 0
+
+
+def test_what_becomes_known_of_a_security_is_taken_and_a_tripped_halt_is_told() -> None:
+    screening = Screening()
+    link = screening.link()
+    screening.load(link)
+    told = Security(symbol="ABC", tier=1, easy_to_borrow=True)
+    screening.actor.received(link, m.SeeMarket(securities=(told,)))  # type: ignore[arg-type]
+    screener = screening.actor.screener
+    assert screener is not None
+    state = screener.market.find("ABC")
+    assert state is not None
+    assert state.facts == told
+    trip = Halted(scope=HaltScope.TAG, subject="grid", by="compliance", reason="repeats")
+    screener._trips = [trip]
+    screening.actor.received(link, m.Release(order_id="o-9"))  # type: ignore[arg-type]
+    assert screening.effects[-1][1] == m.Tripped(halts=(trip,))

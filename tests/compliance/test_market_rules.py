@@ -360,11 +360,16 @@ def test_a_locate_is_used_up_by_orders_under_way_and_by_what_filled() -> None:
     assert violation.code == "locate_exhausted"
     assert violation.numbers == {"located": "1000", "used": "600"}
     assert violation.would_pass == "largest quantity that fits: 400"
-    partly = order_update("o-1", 2, filled=500, leaves=100, instrument="ABC", event=sold(500))
-    floor.desk.tell(partly)
+    for version, filled in ((2, 300), (3, 500)):
+        event = sold(filled)
+        floor.desk.tell(
+            order_update(
+                "o-1", version, filled=filled, leaves=600 - filled, instrument="ABC", event=event
+            )
+        )
     assert floor.code(short(401)) == "locate_exhausted"
     # The rest is canceled: what filled stays used, also once it is bought back.
-    gone = order_update("o-1", 3, status=Status.CANCELED, filled=500, leaves=0, instrument="ABC")
+    gone = order_update("o-1", 4, status=Status.CANCELED, filled=500, leaves=0, instrument="ABC")
     floor.desk.tell(gone)
     assert floor.code(short(501)) == "locate_exhausted"
     assert floor.code(short(500)) == "pass"
