@@ -259,3 +259,43 @@ def test_loading_again_replaces_everything_and_goes_on_counting_verdicts() -> No
     desk.screener.load(accounts=(), orders=(), halts=(), instruments=())
     assert desk.verdict(new_order()).id == "inc-2"
     assert desk.code(new_order()) == "unknown_account"
+
+
+MISSING: list[tuple[dict[str, Any], tuple[str, str, str | None]]] = [
+    (
+        {"order": replace(new_order(), quantity=Decimal(0))},
+        ("bad_quantity", "0 is not a quantity", "quantity"),
+    ),
+    ({"order": limit_order(1, "NaN")}, ("bad_price", "NaN is not a price", None)),
+    (
+        {"order": replace(new_order(), price_bound=Decimal(-1))},
+        ("bad_price", "-1 is not a price", None),
+    ),
+    (
+        {"order": replace(new_order(), stop_price=Decimal(0))},
+        ("bad_price", "0 is not a price", None),
+    ),
+    (
+        {"candidates": (Candidate(connection="c", account="acct-9"),)},
+        ("unknown_account", "acct-9 is not known", "account"),
+    ),
+    ({"owner": "owner-9"}, ("unknown_account", "acct-1 is not known", "account")),
+    (
+        {"order": new_order(instrument="ABC")},
+        ("unknown_instrument", "ABC is not known", "instrument"),
+    ),
+    (
+        {"replaces_order_id": "o-9"},
+        ("unknown_order", "no open order o-9 to amend", None),
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), MISSING)
+def test_what_cannot_be_asked_says_what_is_missing(
+    words: dict[str, Any], said: tuple[str, str, str | None]
+) -> None:
+    violation = Desk().verdict(**({"order": new_order()} | words)).violation
+    assert violation is not None
+    assert (violation.code, violation.message, violation.field) == said
+    assert (violation.rule, violation.citation) == ("inputs", "house: fails closed")
