@@ -24,8 +24,10 @@ def test_a_part_is_used_up_and_given_back() -> None:
     lessor.join("s-0", 1)
     assert not holder.take(Decimal(1))
     assert holder.hear(lent_to(lessor, "s-0", 100)) is None
-    assert holder.take(Decimal(100))
+    assert holder.take(Decimal(60))
+    assert holder.take(Decimal(40))
     assert not holder.take(Decimal(1))
+    assert holder.used == 100
     holder.give(Decimal(30))
     assert holder.take(Decimal(30))
     holder.give(Decimal(500))
@@ -42,6 +44,13 @@ def test_no_more_than_the_limit_is_lent_and_the_rest_of_it_is() -> None:
     assert lessor.lend("s-0", Decimal(0)) is None
     assert lessor.lend("s-9", Decimal(1)) is None
     assert lessor.lent == LIMIT
+
+
+def test_the_last_of_the_limit_is_lent_however_little() -> None:
+    lessor = Lessor(LIMIT)
+    lessor.join("s-0", 1)
+    lent_to(lessor, "s-0", 999)
+    assert lent_to(lessor, "s-0", 500).amount == LIMIT
 
 
 def test_a_repeated_or_late_message_changes_nothing() -> None:

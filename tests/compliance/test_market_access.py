@@ -179,6 +179,18 @@ def test_value_over_a_while_is_limited_in_the_account_currency() -> None:
     assert desk.code(buy(100), rates=QUOTES) == "pass"
 
 
+def test_values_in_a_window_add_up_and_go_with_their_orders() -> None:
+    desk = share_desk(MarketSettings(window_notional_max=Decimal(3_000), window_ms=1_000))
+    assert desk.code(buy(100), rates=QUOTES) == "pass"
+    assert desk.code(buy(100), rates=QUOTES, now_ns=NOW + 500 * MS) == "pass"
+    assert violation_of(desk, buy(101), now_ns=NOW + 500 * MS).numbers["passed"] == "2000"
+    later = NOW + 1_000 * MS
+    assert violation_of(desk, buy(201), now_ns=later).numbers["passed"] == "1000"
+    last = NOW + 1_500 * MS
+    assert desk.code(buy(300), rates=QUOTES, now_ns=last) == "pass"
+    assert violation_of(desk, buy(1), now_ns=last).numbers["passed"] == "3000"
+
+
 def test_a_window_that_is_full_says_that_nothing_fits() -> None:
     desk = share_desk(MarketSettings(window_quantity_max=Decimal(200)))
     assert desk.code(buy(200), rates=QUOTES) == "pass"
@@ -260,6 +272,19 @@ def test_an_order_without_a_tag_halts_its_account() -> None:
     desk.screener.set_halts(())
     fill_whole(desk, "o-3", None, 3)
     assert desk.screener.take_trips() == ()
+
+
+def test_lifting_the_halt_of_one_strategy_leaves_the_count_of_another() -> None:
+    desk = share_desk(replace(REPEATS, repeats_max=3))
+    for number in (1, 2):
+        fill_whole(desk, f"o-{number}", "other", number)
+    for number in (3, 4, 5):
+        fill_whole(desk, f"o-{number}", "grid", number)
+    (halt,) = desk.screener.take_trips()
+    desk.screener.set_halts((halt,))
+    desk.screener.set_halts(())
+    fill_whole(desk, "o-6", "other", 6)
+    assert [trip.subject for trip in desk.screener.take_trips()] == ["other"]
 
 
 def test_executions_far_apart_are_no_repetition() -> None:
@@ -619,6 +644,39 @@ def test_money_in_another_currency_is_converted() -> None:
     violation = violation_of(desk, buy(1), rates=rates)
     assert violation.numbers["would_use"] == "2008"
     assert violation.would_pass == "largest quantity that fits: 0"
+
+
+def pound_desk(**words: Any) -> Desk:
+    """A share priced in pounds, two to a unit, in an account of pounds; credit is in dollars."""
+    account = broker_account(regime="house", broker="sim", base_currency="GBP")
+    row = stock("ABC", quote_currency="GBP", **words)
+    return Desk(
+        snapshot(account=account), settings=replace(LOOSE, market=CREDIT), instruments=(row,)
+    )
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "fits", "order"), [(Decimal(1), "100", "20"), (Decimal(2), "50", "40")]
+)
+def test_credit_is_counted_by_the_multiplier_and_at_the_rate(
+    multiplier: Decimal, fits: str, order: str
+) -> None:
+    desk = pound_desk(multiplier=multiplier)
+    rates = (*QUOTES, rate("GBP/USD", "2"))
+    most = int(fits)
+    violation = violation_of(desk, buy(most + 1), rates=rates)
+    assert violation.would_pass == f"largest quantity that fits: {fits}"
+    assert violation.numbers["order"] == str((most + 1) * int(order))
+    assert desk.code(buy(most), rates=rates) == "pass"
+
+
+def test_an_old_rate_of_the_orders_own_currency_is_no_rate() -> None:
+    desk = pound_desk()
+    late = NOW + LOOSE.valuation_age_ms_max * MS + 1
+    quote = replace(QUOTES[0], received_ns=late)
+    assert desk.code(buy(1), rates=(quote, rate("GBP/USD", "2")), now_ns=late) == (
+        "no_reference_price"
+    )
 
 
 def test_without_a_rate_for_the_currency_only_exits_pass() -> None:

@@ -443,6 +443,12 @@ def test_a_sale_is_marked_long_only_as_far_as_it_is_held_and_free() -> None:
     assert floor.code(replace(share(-100, "11"), reduce_only=True)) == "pass"
 
 
+def test_an_exit_under_way_sells_held_shares_too() -> None:
+    floor = Floor(held=100)
+    assert floor.code(replace(share(-60, "11"), reduce_only=True), order_id="o-1") == "pass"
+    assert floor.refusal(share(-41, "11")).numbers["free"] == "40"
+
+
 def test_an_own_short_sale_under_way_leaves_the_held_shares_free() -> None:
     floor = Floor(EASY, held=100)
     assert floor.code(short(50)) == "pass"
