@@ -186,12 +186,19 @@ class Changes:
         )
         return self.desk.draft(cause, submit.owner)
 
-    def cancel(self, submit: Submit, cancel: CancelOrder) -> ErrorInfo | tuple[Decided, ...]:
-        """Cancels what can still be canceled; asking again answers the same."""
+    def cancel(
+        self, submit: Submit, cancel: CancelOrder, session: str | None = None
+    ) -> ErrorInfo | tuple[Decided, ...]:
+        """Cancels what can still be canceled, of one session alone where it is named.
+
+        Asking again answers the same.
+        """
         known = self._known(submit, cancel)
         if known is not None:
             return known
         targets = self._select(submit.owner, cancel)
+        if session is not None:
+            targets = [order for order in targets if order.session == session]
         one = cancel.client_order_id is not None or cancel.order_id is not None
         if one and not targets:
             return refusals.UNKNOWN_ORDER

@@ -227,6 +227,7 @@ class Orders:
             terms=screening.order,
             client_order_id=screening.order.client_order_id,
             received_ns=submit.received_ns,
+            session=submit.session,
         )
 
     def _draft(

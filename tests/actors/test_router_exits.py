@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from router_world import ACCOUNT, PAPER, World, market_order
 
 from actors import messages as m
 from domain import commands as c
 from domain.orders import NewOrder, OrderType, Side, TimeInForce
-from tests.actors.router_world import ACCOUNT, PAPER, World, market_order
 
 
 @pytest.fixture
