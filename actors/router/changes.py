@@ -9,9 +9,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from actors import messages as m
 from actors.router import refusals
-from actors.router.desk import Desk, Draft
+from actors.router.desk import Desk, Draft, Venue
 from actors.router.halts import Halts
 from actors.router.orders import Orders
 from actors.router.screening import Asked, Screening, describe
@@ -30,7 +32,7 @@ from domain.commands import (
     Submit,
 )
 from domain.errors import ErrorInfo
-from domain.instruments import Instrument, find_grid_fault
+from domain.instruments import find_grid_fault
 from domain.lifecycle import OPEN, Order, Origin, Pending, Status, amended_terms
 from domain.orders import (
     AmendOrder,
@@ -46,6 +48,7 @@ from domain.screening import Candidate, Verdict
 from ledger.projection import change_digest
 
 SEND_BY_NS_MAX = 500_000_000
+CLOSING_TIMES = (TimeInForce.FOK, TimeInForce.IOC, TimeInForce.DAY, TimeInForce.GTC)
 
 
 class Changes:
@@ -273,9 +276,12 @@ class Changes:
         if close.percent is not None:
             asked = abs(held) * close.percent / 100
         quantity = min(abs(held), asked) if asked is not None else abs(held)
-        instrument = self._find_any(close.instrument)
-        if instrument is not None:
-            quantity -= quantity % instrument.lot
+        venue = self._venue_of(submit.owner, close.account)
+        instrument = venue.instruments.get(close.instrument) if venue else None
+        if venue is None or instrument is None:
+            self.orders.answer(edge, submit.ref, refusals.NO_POSITION)
+            return
+        quantity -= quantity % instrument.lot
         if not quantity:
             self.orders.answer(edge, submit.ref, refusals.NO_POSITION)
             return
@@ -285,17 +291,17 @@ class Changes:
             side=Side.SELL if held > 0 else Side.BUY,
             quantity=quantity,
             type=OrderType.MARKET,
-            time_in_force=TimeInForce.FOK,
             account=close.account,
             position_effect=PositionEffect.REDUCE_ONLY,
             reduce_only=True,
         )
+        order = msgspec.structs.replace(order, time_in_force=_soonest(venue, order))
         self.orders.place_all(edge, submit, (order,), False)
 
-    def _find_any(self, symbol: str) -> Instrument | None:
+    def _venue_of(self, owner: str, account: str) -> Venue | None:
         for venue in self.desk.venues.values():
-            if symbol in venue.instruments:
-                return venue.instruments[symbol]
+            if (venue.settings.owner, venue.settings.account) == (owner, account):
+                return venue
         return None
 
     def set_guard(self, edge: Any, submit: Submit, command: SetGuard) -> None:
@@ -312,6 +318,15 @@ class Changes:
         )
         self.desk.draft(guard, submit.owner).close()
         self.orders.answer(edge, submit.ref, (Decided(),))
+
+
+def _soonest(venue: Venue, order: NewOrder) -> TimeInForce:
+    """How the broker takes a market order that should leave nothing behind."""
+    for time_in_force in CLOSING_TIMES:
+        asked = msgspec.structs.replace(order, time_in_force=time_in_force)
+        if venue.adapter.find_unsupported(asked) is None:
+            return time_in_force
+    return CLOSING_TIMES[0]
 
 
 def _close_again(known: Order, terms: NewOrder, close: ClosePosition) -> Decided:
