@@ -166,8 +166,8 @@ class Report(Struct, frozen=True, kw_only=True):
     `head` is the broker's newest transaction as a heartbeat tells it. It is no cursor, for its
     events may still be on their way: beyond ours for longer than that, the stream has a gap.
     `gap` says why a line before this one must have been lost. `has_more` asks for the next page
-    from `cursor` on. `unread` names what the broker said in words that are not known: a break each, passed over
-    so that the same words do not stop us again at every start.
+    from `cursor` on. `unread` names what the broker said in words that are not known: a break
+    each, passed over so that the same words do not stop us again at every start.
     """
 
     events: tuple[VenueEvent, ...] = ()
