@@ -138,6 +138,12 @@ def auth_headers(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+def find_token_fault(token: str) -> str | None:
+    """Why it cannot be a personal access token, or None. Never shows it."""
+    is_plain = token.isascii() and token.isprintable() and " " not in token
+    return None if token and is_plain else "must be an OANDA personal access token, alone"
+
+
 def child_client_id(venue_client_id: str, child: str) -> str:
     """The id of a bracket child made on fill; `child` is sl, tp or ts."""
     return str(uuid5(_CHILD, f"{venue_client_id}\n{child}"))

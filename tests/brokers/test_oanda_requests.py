@@ -15,7 +15,7 @@ from brokers.adapter import AmendTerms, VenueOrder
 from brokers.oanda import auth_headers, child_client_id
 from brokers.oanda_messages import wire_name
 from brokers.reading import format_decimal, format_time, parse_time
-from brokers.registry import AUTH_HEADERS, BROKERS, HOSTS
+from brokers.registry import BROKERS
 from domain.orders import (
     Bracket,
     NewOrder,
@@ -347,7 +347,6 @@ def test_names_are_written_as_oanda_writes_them():
 
 
 def test_oanda_is_listed_with_its_hosts_and_login():
-    assert BROKERS.keys() == HOSTS.keys() == AUTH_HEADERS.keys() == {"oanda"}
-    for rest, stream in HOSTS["oanda"].values():
+    for rest, stream in BROKERS["oanda"].hosts.values():
         assert rest.startswith("https://")
         assert stream.startswith("https://stream-")
