@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterable
 from typing import Any
 
 import structlog
@@ -270,37 +270,31 @@ class BrokerConnection(LinkOwner[Any]):
         self._introduce()
 
     async def _follow(self) -> None:
-        capabilities = self.adapter.capabilities
-        silence_ms = capabilities.heartbeat_ms * 2 + 500
+        silence_ms = self.adapter.capabilities.heartbeat_ms * 2 + 500
         async with self.transport.open_lines(self.adapter.event_stream(), silence_ms) as lines:
             # Whatever happens from here on is on the stream; what was before is read now.
             await self._synchronize()
             self._change(SessionState.CONNECTED, "in step with the broker")
-            async with self._reread_every(capabilities.resync_ms):
-                async for line in lines:
-                    report = self.adapter.parse_event_line(line, self.clocks.utc_ns())
-                    if report.gap is not None:
-                        log.warning("the stream lost a line: the past is read", gap=report.gap)
-                        await self._read_past()
-                    self._take(report)
-                    if report.unread or self.outbox.is_full:
-                        raise BrokerError("words unknown, or too much to tell: it is read again")
+            rereads = self._spawn(self._reread_for_ever())
+            try:
+                await self._listen(lines)
+            finally:
+                rereads.cancel()
 
-    @contextlib.asynccontextmanager
-    async def _reread_every(self, period_ms: int | None) -> AsyncGenerator[None, None]:
-        """Reads the account again and again beside the stream that does not tell all of it."""
-        if period_ms is None:
-            yield
-            return
-        rereads = asyncio.get_running_loop().create_task(self._reread_for_ever(period_ms / 1_000))
-        try:
-            yield
-        finally:
-            rereads.cancel()
+    async def _listen(self, lines: AsyncIterable[bytes]) -> None:
+        async for line in lines:
+            report = self.adapter.parse_event_line(line, self.clocks.utc_ns())
+            if report.gap is not None:
+                log.warning("the stream lost a line: the past is read", gap=report.gap)
+                await self._read_past()
+            self._take(report)
+            if report.unread or self.outbox.is_full:
+                raise BrokerError("words unknown, or too much to tell: it is read again")
 
-    async def _reread_for_ever(self, period_s: float) -> None:
-        while True:
-            await asyncio.sleep(period_s)
+    async def _reread_for_ever(self) -> None:
+        """Reads the account again and again, where the stream does not tell all of it."""
+        while (period_ms := self.adapter.capabilities.resync_ms) is not None:
+            await asyncio.sleep(period_ms / 1_000)
             try:
                 await self._synchronize()
             except BrokerError as trouble:
@@ -379,10 +373,11 @@ class BrokerConnection(LinkOwner[Any]):
         """What a Pong says: the broker is connected."""
         return self.state is SessionState.CONNECTED
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
