@@ -103,6 +103,8 @@ class Prices(LinkOwner[Any]):
         if report.quote is None:
             self._book.heard(self._name, now_ns, clocks.utc_ns())
             return
+        for other in report.others:
+            self._take(PriceReport(quote=other))
         name = report.quote.instrument
         number = self._updates.get(name, 0) + 1
         self._updates[name] = number

@@ -21,7 +21,7 @@ from actors.router.desk import Venue
 from actors.router.place import Place
 from actors.settings import ConnectionSettings, Settings, read_token
 from brokers.adapter import Adapter, AdapterSettings
-from brokers.registry import AUTH_HEADERS, BROKERS, HOSTS
+from brokers.registry import BROKERS
 from brokers.transport import Transport, TransportSettings
 from domain.accounts import BrokerAccount
 from ledger.faults import JournalLocked
@@ -92,7 +92,7 @@ async def start_connection(stage: Stage) -> None:
     settings = next(c for c in stage.settings.connections if c.id == name)
     token = read_token(settings)
     transport = Transport(
-        _transport_settings(settings, stage.paths), AUTH_HEADERS[settings.broker](token)
+        _transport_settings(settings, stage.paths), BROKERS[settings.broker].auth_headers(token)
     )
     transport.open()
     login = Login(settings, _adapter(settings, token), transport)
@@ -120,13 +120,18 @@ def _adapter(settings: ConnectionSettings, token: str) -> Adapter:
         region=settings.region,
         regime=settings.regime,
     )
-    return BROKERS[settings.broker](
-        AdapterSettings(account=account, broker_account_id=settings.broker_account_id, token=token)
+    return BROKERS[settings.broker].adapter(
+        AdapterSettings(
+            account=account,
+            broker_account_id=settings.broker_account_id,
+            token=token,
+            feed=settings.feed,
+        )
     )
 
 
 def _transport_settings(settings: ConnectionSettings, paths: Paths) -> TransportSettings:
-    rest, stream = HOSTS[settings.broker][settings.environment]
+    rest, stream = BROKERS[settings.broker].hosts[settings.environment]
     if settings.simulator is not None:
         running = json.loads((paths.runtime / f"simulator-{settings.simulator}.json").read_text())
         rest, stream = running["url"], running["stream_url"]

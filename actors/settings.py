@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from brokers.registry import BROKERS
+from brokers.transport import find_url_fault
 from compliance.settings import ComplianceSettings
 from compliance.settings import find_faults as find_compliance_faults
 from domain.accounts import AccountType, Environment, Region
@@ -23,7 +25,6 @@ from ledger.journal import JournalSettings
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$")]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
-BROKERS = ("oanda",)
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -56,7 +57,8 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """One login at one broker.
 
     The token is a secret: it is read from the environment variable `token_env` or the file
-    `token_file`, never from here. `api_url` and `stream_url` default to the broker's own.
+    `token_file`, never from here (Alpaca: KEY_ID:SECRET). `api_url` and `stream_url` default to
+    the broker's own, `feed` to the first of its data feeds (Alpaca: iex, or sip).
     """
 
     id: Name
@@ -75,6 +77,7 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     api_url: str | None = None
     stream_url: str | None = None
     simulator: str | None = None
+    feed: str = ""
     instruments: tuple[str, ...] = ()
     credits: Annotated[int, Meta(ge=1, le=1000)] = 64
     sessions: Annotated[int, Meta(ge=1, le=64)] = 64
@@ -191,9 +194,17 @@ def _connection_faults(
     faults = []
     if connection.owner not in owners:
         faults.append(f"{where}: owner {connection.owner} is not among [[owners]]")
-    if connection.broker not in BROKERS:
+    broker = BROKERS.get(connection.broker)
+    if broker is None:
         known = ", ".join(BROKERS)
         faults.append(f"{where}: broker {connection.broker} is not known; known: {known}")
+    elif connection.feed and connection.feed not in broker.feeds:
+        known = ", ".join(broker.feeds) or "none"
+        faults.append(f"{where}: feed {connection.feed} is not known; known: {known}")
+    for name in ("api_url", "stream_url"):
+        url = getattr(connection, name)
+        if url is not None and (fault := find_url_fault(url)) is not None:
+            faults.append(f"{where}: {name} {fault}")
     if connection.simulator is None:
         if connection.token_env is None and connection.token_file is None:
             faults.append(f"{where}: needs token_env or token_file")
@@ -201,11 +212,25 @@ def _connection_faults(
             faults.append(f"{where}: environment variable {connection.token_env} is not set")
         if connection.token_file is not None and not Path(connection.token_file).is_file():
             faults.append(f"{where}: token_file {connection.token_file} does not exist")
+        faults += _token_faults(connection)
     elif connection.simulator not in simulators:
         faults.append(f"{where}: simulator {connection.simulator} is not among [[simulators]]")
     if connection.environment is Environment.LIVE and connection.simulator is not None:
         faults.append(f"{where}: a live connection cannot use a simulator")
     return faults
+
+
+def _token_faults(connection: ConnectionSettings) -> list[str]:
+    """A token of the wrong form, told without showing it. One that is missing is told before."""
+    try:
+        token = read_token(connection)
+    except (KeyError, OSError, UnicodeDecodeError):
+        return []
+    broker = BROKERS.get(connection.broker)
+    if broker is None or not token or (fault := broker.find_token_fault(token)) is None:
+        return []
+    source = connection.token_env or connection.token_file
+    return [f"connection {connection.id}: the token in {source} {fault}"]
 
 
 def read_token(connection: ConnectionSettings) -> str:
@@ -214,7 +239,8 @@ def read_token(connection: ConnectionSettings) -> str:
         return os.environ[connection.token_env]
     if connection.token_file is not None:
         return Path(connection.token_file).read_text().strip()
-    return PAPER_TOKEN
+    return BROKERS[connection.broker].paper_token
 
 
-PAPER_TOKEN = "paper"  # noqa: S105 - opens nothing but our own simulator on loopback
+PAPER_TOKEN = BROKERS["oanda"].paper_token
+"""Opens nothing but our own OANDA simulator on loopback."""

@@ -20,7 +20,7 @@ from actors.cluster import ray_processes
 from actors.paths import Paths
 from actors.settings import ConnectionSettings, Settings, SettingsError, load
 from actors.supervisor import Running
-from brokers.registry import HOSTS
+from brokers.registry import BROKERS
 from cli.checks import Check, fail, ok, warn
 from gateway.tokens import TokenError, read_tokens
 from ledger.chain import holds_journal
@@ -229,7 +229,7 @@ def _urls(paths: Paths, connection: ConnectionSettings) -> list[str]:
     if connection.simulator is not None and connection.api_url is None:
         facts = paths.runtime / f"simulator-{connection.simulator}.json"
         return _simulator_urls(facts)
-    rest, stream = HOSTS[connection.broker][connection.environment]
+    rest, stream = BROKERS[connection.broker].hosts[connection.environment]
     return [connection.api_url or rest, connection.stream_url or stream]
 
 

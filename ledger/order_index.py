@@ -119,13 +119,15 @@ class OrderIndex(Struct, kw_only=True, forbid_unknown_fields=True):
             return None
         cause = record.cause
         connection = cause.connection if isinstance(cause, Reported | Synced) else None
-        entries = self.entries.get(connection or "", {})
+        parent = self.entries.get(connection or "", {}).get(event.parent_execution or "")
+        if update.origin is Origin.CHILD and event.parent_broker_order_id is not None:
+            parent = self.broker_ids.get(connection or "", {}).get(event.parent_broker_order_id)
         return Order(
             order_id=update.order_id,
             owner=record.owner or "",
             origin=update.origin,
             client_order_id=update.client_order_id,
-            parent_order_id=entries.get(event.parent_execution or ""),
+            parent_order_id=parent,
             connection=connection,
             account=update.account,
             received_ns=record.at_ns,

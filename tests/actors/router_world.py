@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -577,6 +578,9 @@ class World:
 
 class Anything:
     """An adapter that takes every order but those tagged `odd`."""
+
+    def __init__(self, shows_lots: bool = True) -> None:
+        self.capabilities = SimpleNamespace(shows_lots=shows_lots)
 
     def find_unsupported(self, order: NewOrder) -> str | None:
         return "tag: the odd ones are not for this broker" if order.tag == "odd" else None

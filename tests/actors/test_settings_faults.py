@@ -11,7 +11,6 @@ import pytest
 import structlog
 
 from actors.logs import configure_logs
-from actors.settings import BROKERS as KNOWN_BROKERS
 from actors.settings import (
     PAPER_TOKEN,
     ConnectionSettings,
@@ -19,7 +18,6 @@ from actors.settings import (
     load,
     read_token,
 )
-from brokers.registry import BROKERS
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "fillgate.example.toml"
 
@@ -77,10 +75,6 @@ def test_defaults_are_the_safe_choice(tmp_path: Path) -> None:
     settings = load(path)
     assert settings.deployment.host == "127.0.0.1"
     assert settings.connections[0].environment.value == "paper"
-
-
-def test_every_known_broker_has_an_adapter() -> None:
-    assert set(KNOWN_BROKERS) == BROKERS.keys()
 
 
 FAULTS = {
