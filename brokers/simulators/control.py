@@ -19,7 +19,7 @@ from brokers.simulators.market_hours import hours_named
 from brokers.simulators.ticks import Tick
 
 if TYPE_CHECKING:
-    from brokers.simulators.oanda import OandaSimulator
+    from brokers.simulators.server import Server
 
 ENCODER = msgspec.json.Encoder()
 TICKS_MAX = 10_000
@@ -41,19 +41,26 @@ class ReplayBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ClockBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which hours hold, and (null: no longer) the market time pinned."""
 
-    hours: Literal["always", "forex"] | None = None
+    hours: Literal["always", "forex", "nyse"] | None = None
     market_ns: int | UnsetType | None = UNSET
+
+
+class StreamsBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happens to every open stream. How long they are silent is the hostility's."""
+
+    action: Literal["cut"]
 
 
 class Control:
     """Answers the paths under /sim."""
 
-    def __init__(self, simulator: OandaSimulator) -> None:
+    def __init__(self, simulator: Server) -> None:
         self._sim = simulator
         self._routes: dict[tuple[str, str], Callable[[bytes], Awaitable[Any]]] = {
             ("GET", "/sim/hostility"): self._get_hostility,
             ("POST", "/sim/hostility"): self._set_hostility,
             ("GET", "/sim/book"): self._book,
+            ("POST", "/sim/streams"): self._streams,
             ("POST", "/sim/ticks"): self._ticks,
             ("GET", "/sim/replay"): self._get_replay,
             ("POST", "/sim/replay"): self._replay,
@@ -120,6 +127,12 @@ class Control:
         if not isinstance(asked.market_ns, UnsetType):
             self._sim.clock.pinned_ns = asked.market_ns
         return await self._get_clock(b"")
+
+    async def _streams(self, body: bytes) -> Any:
+        asked = msgspec.json.decode(body, type=StreamsBody)
+        if asked.action == "cut":
+            self._sim.streams.cut_all()
+        return asked
 
     async def _book(self, body: bytes) -> Any:
         accounts = self._sim.engine.accounts.values()

@@ -1,4 +1,4 @@
-"""The New York Stock Exchange's sessions, by its published calendar; holidays and short days too."""
+"""The New York Stock Exchange's sessions by its published calendar, holidays and short days too."""
 
 from __future__ import annotations
 

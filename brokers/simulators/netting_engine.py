@@ -15,7 +15,7 @@ from brokers.simulators.book import Account, Order, Quote
 from brokers.simulators.bookkeeping import Clocks, Tell
 from brokers.simulators.matching import follow, is_triggered, is_within
 from brokers.simulators.netting_fills import AT_ONCE, NetFills
-from brokers.simulators.netting_groups import Groups
+from brokers.simulators.netting_groups import Groups, has_exits
 from brokers.simulators.netting_money import Purse
 from brokers.simulators.terms import Terms
 from brokers.simulators.venue import EngineSettings, Venue
@@ -115,7 +115,7 @@ class NetEngine(Venue):
     # -- orders
 
     def submit(self, account: Account, terms: Terms, is_slow: bool = False) -> Order:
-        """Books a checked order, with what hangs on it; where the venue is slow, `send` sends it."""
+        """Books a checked order and what hangs on it; where the venue is slow, `send` sends it."""
         self.books.begin_act(account)
         order = self.book(account, terms, Stage.PENDING)
         self.groups.book_exits(account, order)
@@ -264,7 +264,7 @@ class NetEngine(Venue):
     ) -> Order:
         """Books the order that takes the other's place; where the venue is slow, `swap` swaps."""
         self.books.begin_act(account)
-        terms = replace(terms, group=old.terms.group or (old.id if _has_exits(old) else None))
+        terms = replace(terms, group=old.terms.group or (old.id if has_exits(old) else None))
         if is_slow:
             self.move(account, old, Stage.PENDING_REPLACE)
         fresh = self.book(account, terms, Stage.PENDING, replaces=old.id)
@@ -325,7 +325,3 @@ class NetEngine(Venue):
             self.books.begin_act(account)
             self.consider(account, order)
             self.books.end_act(account)
-
-
-def _has_exits(order: Order) -> bool:
-    return order.terms.take_profit is not None or order.terms.stop_loss is not None

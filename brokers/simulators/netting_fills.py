@@ -66,7 +66,7 @@ class NetFills:
             return Why.LIQUIDITY
         if not units:
             return Why.LIQUIDITY if order.terms.life in AT_ONCE else None
-        if not self._can_pay(account, order, units * price):
+        if not self._can_pay(account, order, units, price):
             return Why.MARGIN
         return self._apply(account, order, quote, units)
 
@@ -80,17 +80,17 @@ class NetFills:
         order.terms = replace(terms, units=units)
         return units
 
-    def _can_pay(self, account: Account, order: Order, value: Decimal) -> bool:
+    def _can_pay(self, account: Account, order: Order, units: Decimal, price: Decimal) -> bool:
         """True where the fill opens nothing, or what it opens can be paid."""
         held = account.position(order.terms.instrument).net
-        units = abs(value)
-        if held and (held > 0) != (value > 0):
-            units -= abs(held) * self._purse.price(order.terms.instrument)
-        if units <= 0:
+        opens = abs(units)
+        if held and (held > 0) != (units > 0):
+            opens -= abs(held)
+        if opens <= 0:
             return True
         funds = self._purse.funds(account, without=order)
         is_marginable = self._listings[order.terms.instrument].is_marginable
-        return units <= (funds.buying_power if is_marginable else funds.cash_power)
+        return opens * price <= (funds.buying_power if is_marginable else funds.cash_power)
 
     def _apply(self, account: Account, order: Order, quote: Quote, units: Decimal) -> f.Filled:
         books, listing = self._books, self._listings[quote.instrument]

@@ -24,6 +24,11 @@ def root(order: Order) -> int:
     return order.terms.group or order.id
 
 
+def has_exits(order: Order) -> bool:
+    """True for the order that others hang on."""
+    return order.terms.take_profit is not None or order.terms.stop_loss is not None
+
+
 def exit_terms(entry: Terms, role: Role, guard: Guard, group: int) -> Terms:
     """The order an exit is, from what was asked for beside its entry."""
     units = entry.units if entry.role in EXITS else -entry.units
@@ -46,6 +51,11 @@ def exit_terms(entry: Terms, role: Role, guard: Guard, group: int) -> Terms:
     )
 
 
+def is_replaced(order: Order) -> bool:
+    """True where another order has taken its place, or failed to."""
+    return order.why in (Why.REPLACED, Why.REPLACE_REJECTED)
+
+
 class Groups:
     """What one order's fill or end means for those it belongs with."""
 
@@ -60,13 +70,9 @@ class Groups:
 
     def legs(self, account: Account, order: Order) -> list[Order]:
         """The exits that hang on the order, as they now stand: replaced ones are not among them."""
-        numbers = account.groups.get(root(order), ()) if order.terms.group is None else ()
+        numbers = account.groups.get(root(order), ()) if has_exits(order) else ()
         found = [account.order(x) for x in numbers]
-        return [
-            x
-            for x in found
-            if x is not None and x.terms.role in EXITS and x.why is not Why.REPLACED
-        ]
+        return [x for x in found if x is not None and not has_exits(x) and not is_replaced(x)]
 
     def join(self, account: Account, order: Order) -> None:
         """Adds an order to the group it names."""
