@@ -89,7 +89,7 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     id: Name
-    broker: str = "oanda"
+    broker: Literal["oanda", "alpaca"] = "oanda"
     port: Port = 0
     seed: int = 7
     ticks: str | None = None
@@ -166,7 +166,7 @@ def _convert_faults(where: str, entry: Any, kind: Any) -> list[str]:
 def _find_faults(settings: Settings) -> list[str]:
     """What each part alone cannot know: names that must match, secrets that must exist."""
     owners = {owner.id for owner in settings.owners}
-    simulators = {simulator.id for simulator in settings.simulators}
+    simulators = {simulator.id: simulator.broker for simulator in settings.simulators}
     faults = list(find_compliance_faults(settings.compliance))
     if settings.deployment.host not in LOOPBACK:
         host = settings.deployment.host
@@ -185,7 +185,7 @@ def _find_faults(settings: Settings) -> list[str]:
 
 
 def _connection_faults(
-    connection: ConnectionSettings, owners: set[str], simulators: set[str]
+    connection: ConnectionSettings, owners: set[str], simulators: dict[str, str]
 ) -> list[str]:
     where = f"connection {connection.id}"
     faults = []
@@ -203,6 +203,11 @@ def _connection_faults(
             faults.append(f"{where}: token_file {connection.token_file} does not exist")
     elif connection.simulator not in simulators:
         faults.append(f"{where}: simulator {connection.simulator} is not among [[simulators]]")
+    elif simulators[connection.simulator] != connection.broker:
+        faults.append(
+            f"{where}: simulator {connection.simulator} speaks "
+            f"{simulators[connection.simulator]}, not {connection.broker}"
+        )
     if connection.environment is Environment.LIVE and connection.simulator is not None:
         faults.append(f"{where}: a live connection cannot use a simulator")
     return faults
@@ -214,6 +219,8 @@ def read_token(connection: ConnectionSettings) -> str:
         return os.environ[connection.token_env]
     if connection.token_file is not None:
         return Path(connection.token_file).read_text().strip()
+    if connection.broker == "alpaca":
+        return f"{connection.broker_account_id}:{PAPER_TOKEN}"
     return PAPER_TOKEN
 
 

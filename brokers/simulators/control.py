@@ -68,6 +68,14 @@ class Control:
             ("POST", "/sim/clock"): self._clock,
         }
 
+    def add(self, path: str, act: Callable[[dict[str, Any]], Any]) -> None:
+        """Posts to the path go to `act`, decoded; a ValueError is the client's fault."""
+
+        async def route(body: bytes) -> Any:
+            return act(msgspec.json.decode(body, type=dict[str, Any]))
+
+        self._routes["POST", path] = route
+
     async def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         """Status and JSON body."""
         route = self._routes.get((method, path))
@@ -138,11 +146,24 @@ class Control:
         accounts = self._sim.engine.accounts.values()
         return {
             "accounts": {x.id: account_book(x) for x in accounts},
-            "orders": [order_row(x, o) for x in accounts for o in all_orders(x)],
-            "fills": [row for x in accounts for row in fill_rows(x)],
+            "orders": [self._order_row(x, o) for x in accounts for o in all_orders(x)],
+            "fills": [self._fill_row(x, row) for x in accounts for row in fill_rows(x)],
             "orders_by_client_id": dict(self._sim.orders_by_client_id),
             "requests_seen": list(self._sim.requests_seen),
         }
+
+    def _order_row(self, account: Account, order: Order) -> dict[str, Any]:
+        """The row, with the dialect's own ids."""
+        row = order_row(account, order)
+        for name in ("id", "replaces", "replaced_by"):
+            if row[name] is not None:
+                row[name] = self._sim.order_name(account, row[name])
+        return row
+
+    def _fill_row(self, account: Account, row: dict[str, Any]) -> dict[str, Any]:
+        row["transaction_id"] = self._sim.fill_name(account, row["transaction_id"])
+        row["order_id"] = self._sim.order_name(account, row["order_id"])
+        return row
 
 
 def account_book(account: Account) -> dict[str, Any]:

@@ -109,9 +109,9 @@ def _is_in_week(at_ns: int) -> bool:
 
 def _nyse() -> Hours:
     # Its calendar takes a second to import: only those who ask for it pay.
-    from brokers.simulators.market_hours_nyse import Nyse
+    from brokers.simulators.market_hours_nyse import nyse
 
-    return Nyse()
+    return nyse()
 
 
 HOURS: dict[str, Callable[[], Hours]] = {"always": Always, "forex": Forex, "nyse": _nyse}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import date, datetime
+from functools import cache
 
 import exchange_calendars
 from msgspec import Struct
@@ -29,9 +30,8 @@ class Nyse:
 
     def __init__(self) -> None:
         calendar = exchange_calendars.get_calendar("XNYS")
-        # The index may count in any unit: ns are asked for.
-        opens = calendar.opens.to_numpy().astype("datetime64[ns]").astype("int64").tolist()
-        closes = calendar.closes.to_numpy().astype("datetime64[ns]").astype("int64").tolist()
+        opens = [x.value for x in calendar.opens]
+        closes = [x.value for x in calendar.closes]
         days = [x.date() for x in calendar.sessions]
         self._sessions = [Session(*x) for x in zip(days, opens, closes, strict=True)]
         self._opens = opens
@@ -67,6 +67,12 @@ class Nyse:
     def sessions(self, start: date, end: date) -> list[Session]:
         """The trading days from start to end, both counted."""
         return [x for x in self._sessions if start <= x.day <= end]
+
+
+@cache
+def nyse() -> Nyse:
+    """The exchange's hours, read once."""
+    return Nyse()
 
 
 def clock_time(at_ns: int) -> str:

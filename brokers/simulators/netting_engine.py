@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from brokers.simulators import facts as f
 from brokers.simulators.book import Account, Order, Quote
 from brokers.simulators.bookkeeping import Clocks, Tell
+from brokers.simulators.market_hours import NS
 from brokers.simulators.matching import follow, is_triggered, is_within
 from brokers.simulators.netting_fills import AT_ONCE, NetFills
 from brokers.simulators.netting_groups import Groups, has_exits
@@ -22,8 +23,7 @@ from brokers.simulators.venue import EngineSettings, Venue
 from brokers.simulators.words import NET_LIVES, Kind, Life, Stage, Why
 
 Note = Callable[[Account, Order, f.AnyFact], None]
-DAY_NS = 86_400_000_000_000
-AGED_NS = 90 * DAY_NS
+AGED_NS = 90 * 86_400 * NS
 """An order good till canceled ends after so long."""
 NAMES_MAX = 1_000_000
 TRIGGERED = (Kind.STOP, Kind.STOP_LIMIT, Kind.TRAIL)
@@ -151,7 +151,9 @@ class NetEngine(Venue):
         if terms.life is Life.GTC:
             return now_ns + AGED_NS
         if terms.life is Life.DAY:
-            return now_ns + self.hours.day_end_ns(market_ns, terms.is_extended) - market_ns
+            due_ns = now_ns + self.hours.day_end_ns(market_ns, terms.is_extended) - market_ns
+            # The two clocks were read one after the other.
+            return -(-due_ns // NS) * NS
         return None
 
     def _send(self, account: Account, order: Order) -> None:
@@ -259,9 +261,7 @@ class NetEngine(Venue):
         self.books.add(account, fact)
         self.note(account, order, fact)
 
-    def replace(
-        self, account: Account, old: Order, terms: Terms, is_slow: bool = False
-    ) -> Order:
+    def replace(self, account: Account, old: Order, terms: Terms, is_slow: bool = False) -> Order:
         """Books the order that takes the other's place; where the venue is slow, `swap` swaps."""
         self.books.begin_act(account)
         terms = replace(terms, group=old.terms.group or (old.id if has_exits(old) else None))

@@ -50,9 +50,7 @@ def settle(position: Position, units: Decimal, price: Decimal) -> Decimal:
 class NetFills:
     """Fills at the touch what liquidity and buying power allow."""
 
-    def __init__(
-        self, listings: Mapping[str, Listing], books: Bookkeeper, purse: Purse
-    ) -> None:
+    def __init__(self, listings: Mapping[str, Listing], books: Bookkeeper, purse: Purse) -> None:
         self._listings = listings
         self._books = books
         self._purse = purse

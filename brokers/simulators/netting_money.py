@@ -26,6 +26,9 @@ CHEAP_COLLAR, COLLAR = Decimal("1.04"), Decimal("1.025")
 CHEAP = Decimal(50)
 
 
+UNSENT = (Stage.HELD, Stage.PENDING)
+
+
 class Funds(Struct, frozen=True, kw_only=True):
     """An account at the current quotes. `held` is the buying power of orders that work."""
 
@@ -139,13 +142,17 @@ class Purse:
 
 
 def held_units(account: Account, symbol: str, is_sale: bool, without: Order | None) -> Decimal:
-    """Units of a position that working orders on that side are to close; a group counts once."""
+    """Units of a position that working orders on that side are to close; a group counts once.
+
+    The claims of the one order, and of those it belongs with, are left out.
+    """
     claims: dict[int, Decimal] = {}
+    left_out = 0 if without is None else without.terms.group or without.id
     for order in account.by_instrument.get(symbol, {}).values():
-        if (order.terms.units < 0) is not is_sale or order is without:
-            continue
-        if order.stage is Stage.HELD or order.stage is Stage.PENDING:
+        if (order.terms.units < 0) is not is_sale or order.stage in UNSENT:
             continue
         group = order.terms.group or order.id
+        if group == left_out:
+            continue
         claims[group] = max(claims.get(group, ZERO), abs(order.leaves))
     return sum(claims.values(), ZERO)

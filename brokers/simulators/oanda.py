@@ -211,6 +211,7 @@ class OandaSimulator(Server):
             )
         return error_reply(404, "The path specified does not exist")
 
+
 def _refuse_account(name: str) -> Reply:
     """An account id that is none, or that this token may not see."""
     groups = name.split("-")

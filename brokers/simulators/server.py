@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self
 
 from aiohttp import web
 
-from brokers.simulators.book import Quote
+from brokers.simulators.book import Account, Quote
 from brokers.simulators.control import Control
 from brokers.simulators.feed import Feed, MarketClock
 from brokers.simulators.hostility import KIND, Fate, Hostility, draw_fate
@@ -72,6 +72,14 @@ class Server:
     def keep_time(self) -> None:
         """Ends orders and days on time, even while the market is silent."""
         raise NotImplementedError
+
+    def order_name(self, account: Account, number: int) -> int | str:
+        """What the dialect calls an order."""
+        return number
+
+    def fill_name(self, account: Account, number: int) -> int | str:
+        """What the dialect calls a fill."""
+        return number
 
     # -- life
 
@@ -179,6 +187,10 @@ class Server:
             return web.Response(status=403)
         status, body = await self._control.answer(request.method, path, await request.read())
         return web.Response(status=status, body=body, content_type="application/json")
+
+    def add_control(self, path: str, act: Callable[[dict[str, Any]], Any]) -> None:
+        """A path of the simulator's own that only this dialect has."""
+        self._control.add(path, act)
 
     def draw_fate(self, method: str) -> Fate:
         """What happens to a request."""
