@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -185,7 +186,7 @@ def _find_faults(settings: Settings) -> list[str]:
 
 
 def _connection_faults(
-    connection: ConnectionSettings, owners: set[str], simulators: dict[str, str]
+    connection: ConnectionSettings, owners: set[str], simulators: Mapping[str, str]
 ) -> list[str]:
     where = f"connection {connection.id}"
     faults = []

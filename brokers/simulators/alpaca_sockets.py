@@ -129,12 +129,7 @@ class Peer:
     async def _write(self, request: web.BaseRequest, socket: web.WebSocketResponse) -> None:
         with contextlib.suppress(ConnectionError):
             while not self.is_cut:
-                while self._frames and not self.is_cut:
-                    frame = self._frames.popleft()
-                    if self.is_binary:
-                        await socket.send_bytes(frame)
-                    else:
-                        await socket.send_str(frame.decode())
+                await self._flush(socket)
                 if self._is_closing:
                     await socket.close()
                     return
@@ -143,3 +138,11 @@ class Peer:
                     await self._wake.wait()
         if request.transport is not None:
             request.transport.abort()
+
+    async def _flush(self, socket: web.WebSocketResponse) -> None:
+        while self._frames and not self.is_cut:
+            frame = self._frames.popleft()
+            if self.is_binary:
+                await socket.send_bytes(frame)
+            else:
+                await socket.send_str(frame.decode())

@@ -11,7 +11,6 @@ from msgspec import Struct
 from brokers.simulators.alpaca_listings import EXCHANGES, is_crypto
 from brokers.simulators.alpaca_sockets import Moment
 from brokers.simulators.book import Listing, Quote
-from brokers.simulators.terms import ZERO
 
 Point = dict[str, Any]
 SHARES_SHOWN, COINS_SHOWN = Decimal(100), Decimal("0.5")
@@ -67,6 +66,10 @@ class Tape:
     def _shown(self, symbol: str) -> Decimal:
         return COINS_SHOWN if is_crypto(self._listings[symbol]) else SHARES_SHOWN
 
+    def _size(self, symbol: str, units: Decimal) -> Decimal | int:
+        """Shares are told whole."""
+        return units if is_crypto(self._listings[symbol]) else int(units)
+
     def _is_reference_new(self, quote: Quote) -> bool:
         old = self._references.get(quote.instrument)
         if old is not None and abs(quote.mid - old) < old * BAND_STEP:
@@ -87,9 +90,9 @@ class Tape:
         point: Point = {
             "t": Moment(quote.at_ns),
             "bp": quote.bid,
-            "bs": _size(bid_size),
+            "bs": self._size(symbol, bid_size),
             "ap": quote.ask,
-            "as": _size(ask_size),
+            "as": self._size(symbol, ask_size),
         }
         if is_crypto(self._listings[symbol]):
             return point
@@ -102,7 +105,7 @@ class Tape:
         point: Point = {
             "t": Moment(found.at_ns),
             "p": found.price,
-            "s": _size(found.size),
+            "s": self._size(symbol, found.size),
             "i": found.number,
         }
         if is_crypto(self._listings[symbol]):
@@ -127,10 +130,6 @@ def status(symbol: str, is_halted: bool, at_ns: int) -> Point:
     """A halt or its end."""
     words = HALTED if is_halted else RESUMED
     return {"T": "s", "S": symbol, **words, "t": Moment(at_ns), "z": _tape(symbol)}
-
-
-def _size(number: Decimal) -> Decimal | int:
-    return int(number) if number % 1 == ZERO else number
 
 
 def _venue(symbol: str) -> str:

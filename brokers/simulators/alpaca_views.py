@@ -49,13 +49,14 @@ class AlpacaViews:
         view = order_view(account, self._engine.listings[order.terms.instrument], order)
         if nested:
             legs = self._engine.groups.legs(account, order)
-            view["legs"] = [self.order(account, x) for x in legs] or None
+            view["legs"] = [_as_leg(self.order(account, x)) for x in legs] or None
         return view
 
     def accepted(self, account: Account, order: Order) -> View:
         """An order as the answer to its request tells it: taken, and nothing done yet."""
         view = self.order(account, order)
-        legs = [self.accepted(account, x) for x in self._engine.groups.legs(account, order)]
+        found = self._engine.groups.legs(account, order)
+        legs = [_as_leg(self.accepted(account, x)) for x in found]
         is_sent = order.terms.role not in EXITS or order.terms.group is None
         view["status"] = "pending_new" if is_sent else "held"
         if order.stage is Stage.QUEUED and order.state is State.WORKING:
@@ -241,6 +242,12 @@ def order_view(account: Account, listing: Listing, order: Order) -> View:
         "hwm": optional(order.peak),
         **({} if terms.expire_ns is None else {"expires_at": rfc3339(terms.expire_ns)}),
     }
+
+
+def _as_leg(view: View) -> View:
+    """An order under another one: its end is the other's."""
+    view.pop("expires_at", None)
+    return view
 
 
 def exchange_of(listing: Listing) -> str:
