@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -134,11 +135,12 @@ async def served(**settings: Any) -> AsyncIterator[Client]:
     """A running simulator with three quotes, and a client of it."""
     account = settings.pop("account", {})
     engine = settings.pop("engine", {})
+    now_ns = settings.pop("now_ns", time.time_ns)
     whole = msgspec.structs.replace(
         ENGINE, accounts=(AccountSettings(id=ACCOUNT, netting=True, **account),), **engine
     )
     async with (
-        AlpacaSimulator(AlpacaSettings(engine=whole, **settings)) as sim,
+        AlpacaSimulator(AlpacaSettings(engine=whole, **settings), now_ns) as sim,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as session,
     ):
         client = Client(sim, session)
