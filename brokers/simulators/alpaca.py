@@ -164,6 +164,8 @@ class AlpacaSimulator(Server):
 
     def keep_time(self) -> None:
         """Opens and closes the day, ends orders on time, and keeps the day's last values."""
+        if not self._next_roll_ns:
+            self.engine.finish_pending()
         self.engine.watch_session()
         for account in self.engine.accounts.values():
             self.engine.expire(account)

@@ -301,6 +301,18 @@ class NetEngine(Venue):
         else:
             fresh.stage = stage
 
+    def finish_pending(self) -> None:
+        """Does what the venue had still to do when it was stopped."""
+        for account in self.accounts.values():
+            for order in list(account.working.values()):
+                old = account.order(order.replaces) if order.replaces is not None else None
+                if order.stage is Stage.PENDING_CANCEL:
+                    self.cancel(account, order)
+                elif order.stage is Stage.PENDING and old is not None:
+                    self.swap(account, old, order)
+                else:
+                    self.send(account, order)
+
     # -- the market
 
     def quote(self, quote: Quote) -> None:
@@ -316,7 +328,9 @@ class NetEngine(Venue):
                     self._look_at(account, order, quote)
 
     def _look_at(self, account: Account, order: Order, quote: Quote) -> None:
-        if order.stage is Stage.QUEUED and order.terms.is_extended and self.may_trade(order.terms):
+        is_waiting = order.stage is Stage.QUEUED and order.terms.life not in NET_LIVES
+        if is_waiting and self.may_trade(order.terms):
+            # It waited for the long day, or for a halt to end.
             self.hold(account, order, Stage.ROUTED)
         if not self._is_watched(account, order):
             return

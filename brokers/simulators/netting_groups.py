@@ -72,7 +72,8 @@ class Groups:
         """The exits that hang on the order, as they now stand: replaced ones are not among them."""
         numbers = account.groups.get(root(order), ()) if has_exits(order) else ()
         found = [account.order(x) for x in numbers]
-        return [x for x in found if x is not None and not has_exits(x) and not is_replaced(x)]
+        legs = [x for x in found if x is not None and not has_exits(x) and not is_replaced(x)]
+        return sorted(legs, key=lambda x: x.terms.role is Role.STOP_LOSS)
 
     def join(self, account: Account, order: Order) -> None:
         """Adds an order to the group it names."""
