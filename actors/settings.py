@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -92,7 +93,7 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     id: Name
-    broker: str = "oanda"
+    broker: Literal["oanda", "alpaca"] = "oanda"
     port: Port = 0
     seed: int = 7
     ticks: str | None = None
@@ -169,7 +170,7 @@ def _convert_faults(where: str, entry: Any, kind: Any) -> list[str]:
 def _find_faults(settings: Settings) -> list[str]:
     """What each part alone cannot know: names that must match, secrets that must exist."""
     owners = {owner.id for owner in settings.owners}
-    simulators = {simulator.id for simulator in settings.simulators}
+    simulators = {simulator.id: simulator.broker for simulator in settings.simulators}
     faults = list(find_compliance_faults(settings.compliance))
     if settings.deployment.host not in LOOPBACK:
         host = settings.deployment.host
@@ -188,7 +189,7 @@ def _find_faults(settings: Settings) -> list[str]:
 
 
 def _connection_faults(
-    connection: ConnectionSettings, owners: set[str], simulators: set[str]
+    connection: ConnectionSettings, owners: set[str], simulators: Mapping[str, str]
 ) -> list[str]:
     where = f"connection {connection.id}"
     faults = []
@@ -215,6 +216,11 @@ def _connection_faults(
         faults += _token_faults(connection)
     elif connection.simulator not in simulators:
         faults.append(f"{where}: simulator {connection.simulator} is not among [[simulators]]")
+    elif simulators[connection.simulator] != connection.broker:
+        faults.append(
+            f"{where}: simulator {connection.simulator} speaks "
+            f"{simulators[connection.simulator]}, not {connection.broker}"
+        )
     if connection.environment is Environment.LIVE and connection.simulator is not None:
         faults.append(f"{where}: a live connection cannot use a simulator")
     return faults
@@ -239,8 +245,4 @@ def read_token(connection: ConnectionSettings) -> str:
         return os.environ[connection.token_env]
     if connection.token_file is not None:
         return Path(connection.token_file).read_text().strip()
-    return BROKERS[connection.broker].paper_token
-
-
-PAPER_TOKEN = BROKERS["oanda"].paper_token
-"""Opens nothing but our own OANDA simulator on loopback."""
+    return BROKERS[connection.broker].paper_token(connection.broker_account_id)

@@ -39,7 +39,15 @@ RESTART_PAUSES_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 STOP_S = 2.0
 READY_S = 60.0
 POLL_S = 0.05
-PARTS = frozenset({"actors.edge", "actors.watchdog", "actors.deploy", "brokers.simulators.oanda"})
+PARTS = frozenset(
+    {
+        "actors.edge",
+        "actors.watchdog",
+        "actors.deploy",
+        "brokers.simulators.oanda",
+        "brokers.simulators.alpaca",
+    }
+)
 RAY_PARTS = ("gcs_server", "raylet", "dashboard.py", "monitor.py", "log_monitor.py")
 
 log = structlog.get_logger()

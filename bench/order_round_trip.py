@@ -30,7 +30,6 @@ import uvloop
 from msgspec import Struct
 from rich.console import Console
 
-from actors.settings import PAPER_TOKEN
 from bench import report
 from bench.contender import OUTCOMES_S_MAX, Fillgate
 from bench.histogram import Histogram
@@ -43,6 +42,7 @@ from bench.segments import Trail, split, trails
 from bench.stub import stub
 from bench.workload import Ticket, arrivals, tickets
 from bench.world import INSTRUMENTS, OWNER, SPARE_ACCOUNT, World, world
+from brokers.registry import PAPER_TOKEN
 
 WARM_UP = 300
 TURN = 200

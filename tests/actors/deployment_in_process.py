@@ -25,7 +25,7 @@ from actors.link import Hello, Link, LinkOwner, dial
 from actors.paper import venue_book
 from actors.paths import Paths, connection_role
 from actors.router.actor import Router
-from actors.settings import PAPER_TOKEN
+from brokers.registry import PAPER_TOKEN
 from brokers.simulators.book import AccountSettings
 from brokers.simulators.engine import EngineSettings
 from brokers.simulators.oanda import Login, OandaSettings, OandaSimulator

@@ -12,12 +12,12 @@ import structlog
 
 from actors.logs import configure_logs
 from actors.settings import (
-    PAPER_TOKEN,
     ConnectionSettings,
     SettingsError,
     load,
     read_token,
 )
+from brokers.registry import PAPER_TOKEN
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "fillgate.example.toml"
 
