@@ -184,6 +184,7 @@ class Orders:
         reason = venue.adapter.find_unsupported(order)
         if reason is not None:
             return order, refusals.unsupported(reason)
+        self.desk.ordered_ns[first.connection, order.instrument] = self.desk.boot_ns
         quote = self.desk.find_quote(order.instrument, first.connection)
         if quote is not None and not quote.tradeable and order.type is OrderType.MARKET:
             return order, refusals.market_closed(order.instrument)
