@@ -77,7 +77,7 @@ class PriceFeed:
 
     async def _outlive(self, stream: _Stream) -> _Stream | None:
         """Waits for a change of wishes; returns the stream that goes on with them."""
-        await asyncio.wait({stream.spoke, stream.task}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({stream.opened, stream.task}, return_when=asyncio.FIRST_COMPLETED)
         changed = asyncio.ensure_future(self._changed.wait())
         await asyncio.wait({changed, stream.task}, return_when=asyncio.FIRST_COMPLETED)
         changed.cancel()
@@ -148,6 +148,7 @@ class _Stream:
         loop = asyncio.get_running_loop()
         self.symbols = symbols
         self.lines: Any = None
+        self.opened: asyncio.Future[None] = loop.create_future()
         self.spoke: asyncio.Future[None] = loop.create_future()
         self._feed = feed
         self._told: set[str] = set()
@@ -165,6 +166,7 @@ class _Stream:
         silence_ms = adapter.capabilities.heartbeat_ms * 2 + 500
         async with connection.transport.open_lines(request, silence_ms) as lines:
             self.lines = lines
+            self.opened.set_result(None)
             async for line in lines:
                 if not self._feed.take(self, line):
                     return
@@ -178,7 +180,8 @@ class _Stream:
         known = self._feed.book.find(name)
         if known is None or quote.broker_ns != known.broker_ns:
             return known is None or quote.broker_ns > known.broker_ns
-        return (quote.bid, quote.ask) != (known.bid, known.ask)
+        state = (known.bid, known.ask, known.tradeable)
+        return (quote.bid, quote.ask, quote.tradeable) != state
 
     async def end(self) -> None:
         """Closes it; how it ended is no matter any more."""

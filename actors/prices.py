@@ -25,7 +25,7 @@ from actors.price_feed import PriceFeed
 from domain.instruments import Instrument, conversion_pairs
 from domain.quotes import Quote
 from streaming.quotes import Throttle
-from streaming.sessions import ALWAYS, FOREX, Sessions
+from streaming.sessions import ALWAYS, FOREX, Sessions, Span
 from streaming.watching import INSTRUMENTS_MAX, Following
 
 FLUSH_S = 0.05
@@ -137,9 +137,11 @@ class Prices(LinkOwner[Any]):
     async def _learn_calendars(self, names: list[str]) -> None:
         while True:
             for name in names:
-                now_ns = self._connection.clocks.utc_ns()
-                self._sessions.learn(name, await asyncio.to_thread(read_spans, name, now_ns))
+                self._sessions.learn(name, await self._read_spans(name))
             await asyncio.sleep(CALENDARS_EVERY_S)
+
+    async def _read_spans(self, calendar: str) -> tuple[Span, ...]:
+        return await asyncio.to_thread(read_spans, calendar, self._connection.clocks.utc_ns())
 
     def _floor(self) -> tuple[str, ...]:
         """The settings' instruments; where none are named all there are, if they are not many."""
