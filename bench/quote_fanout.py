@@ -21,7 +21,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,7 +37,7 @@ from rich.markdown import Markdown
 
 from bench.histogram import NS_PER_MS
 from bench.machine import describe
-from bench.quote_readers import Reader
+from bench.quote_readers import Reader, show_life
 from bench.world import CONNECTION, WorldOptions, make_home
 
 PROCESSES = 2
@@ -120,7 +120,8 @@ class Stand:
             "messages_per_s": int(messages / took_s),
             "cpu_us_per_message": round(cpu_s * 1e6 / messages, 3),
             **{f"{name}_ms": _at(latencies, at) for name, at in PERCENTILES.items()},
-            "faults": _find_faults(clients, quotes),
+            "edge_rss_mib": round(self.edge.memory_info().rss / 2**20, 1),
+            "faults": find_faults(clients, quotes),
         }
 
     async def metric(self, name: str) -> int:
@@ -139,11 +140,13 @@ def _at(latencies: HdrHistogram, percentile: float) -> float:
     return round(float(latencies.get_value_at_percentile(percentile)) / NS_PER_MS, 3)
 
 
-def _find_faults(clients: list[dict[str, int]], quotes: int) -> list[str]:
+def find_faults(clients: list[dict[str, int]], quotes: int) -> list[str]:
+    """What any client did not get as it was sent."""
     faults = []
     for number, client in enumerate(clients):
         if client["quotes"] != quotes or client["stands_for"] != quotes:
-            faults.append(f"client {number}: {client['quotes']} of {quotes} quotes")
+            got = f"{client['quotes']} of {quotes} quotes, for {client['stands_for']} updates"
+            faults.append(f"client {number}: {got}")
         if client["holes"]:
             faults.append(f"client {number}: {client['holes']} updates out of order")
         if client["payload_min"] < PAYLOAD_BYTES_MIN:
@@ -174,6 +177,7 @@ class SlowClient:
         loop = asyncio.get_running_loop()
         while await loop.sock_recv(self._reader.sock, SLOW_BYTES_PER_S // 10):
             await asyncio.sleep(0.1)
+            show_life([self._reader])
         self.is_closed = True
 
     async def __aexit__(self, *_: object) -> None:
@@ -253,30 +257,46 @@ async def _connect(stack: contextlib.AsyncExitStack, made: Stand, clients: int) 
 async def measure(plan: Plan) -> dict[str, Any]:
     """All runs; those with and without the slow client take turns."""
     machine = describe(Path.cwd())
-    full, alone, beside = [], [], []
+    runs: dict[str, list[dict[str, Any]]] = {part: [] for part in RUNS}
     async with stand(plan) as made:
         await made.run(WARM_UP, 0)
         for number in range(plan.runs):
             console.print(f"run {number + 1}/{plan.runs}", style="dim")
-            full.append(await made.run(plan.quotes, 0))
-            alone.append(await made.run(plan.quotes, plan.rate))
-            async with SlowClient(made) as slow:
-                before = await made.metric("quotes_conflated_total")
-                beside.append(await made.run(plan.quotes, plan.rate))
-                beside[-1]["conflated"] = await made.metric("quotes_conflated_total") - before
-                beside[-1]["slow_closed"] = slow.is_closed
-        rss_mib = round(made.edge.memory_info().rss / 2**20, 1)
-    return summarize(plan, {"full_speed": full, "alone": alone, "beside_slow": beside}) | {
-        "edge_rss_mib": rss_mib,
-        "machine": msgspec.to_builtins(machine),
-    }
+            # Another order each time: nobody always runs after the same neighbor.
+            for part in list(RUNS)[:: 1 if number % 2 == 0 else -1]:
+                runs[part].append(await RUNS[part](made, plan))
+    return summarize(plan, runs) | {"machine": msgspec.to_builtins(machine)}
+
+
+async def _at_full_speed(made: Stand, plan: Plan) -> dict[str, Any]:
+    return await made.run(plan.quotes, 0)
+
+
+async def _alone(made: Stand, plan: Plan) -> dict[str, Any]:
+    return await made.run(plan.quotes, plan.rate)
+
+
+async def _beside_slow(made: Stand, plan: Plan) -> dict[str, Any]:
+    async with SlowClient(made) as slow:
+        before = await made.metric("quotes_conflated_total")
+        figures = await made.run(plan.quotes, plan.rate)
+        figures["conflated"] = await made.metric("quotes_conflated_total") - before
+        figures["slow_closed"] = slow.is_closed
+    return figures
+
+
+RUNS: dict[str, Callable[[Stand, Plan], Awaitable[dict[str, Any]]]] = {
+    "full_speed": _at_full_speed,
+    "alone": _alone,
+    "beside_slow": _beside_slow,
+}
 
 
 def summarize(plan: Plan, runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """The median of each figure, and each run's own."""
     middle = {
         part: {
-            name: median(run[name] for run in some)
+            name: round(median(run[name] for run in some), 3)
             for name in some[0]
             if name not in ("faults", "slow_closed")
         }
@@ -288,6 +308,7 @@ def summarize(plan: Plan, runs: dict[str, list[dict[str, Any]]]) -> dict[str, An
         "plan": msgspec.to_builtins(plan),
         "passed": not faults,
         "faults": faults[:10],
+        "edge_rss_mib": max(run["edge_rss_mib"] for some in runs.values() for run in some),
         "p99_change_percent": round((p99[1] / p99[0] - 1) * 100, 1) if p99[0] else 0.0,
         "slow_closed": sum(run["slow_closed"] for run in runs["beside_slow"]),
         "median": middle,
@@ -311,7 +332,7 @@ def markdown(result: dict[str, Any]) -> str:
     ]
     for part, words in names.items():
         row = result["median"][part]
-        figures = [f"{row['messages_per_s']:,}", row["p50_ms"], row["p99_ms"], row["p999_ms"]]
+        figures = [f"{row['messages_per_s']:,.0f}", row["p50_ms"], row["p99_ms"], row["p999_ms"]]
         cells = [*figures, row["cpu_us_per_message"]]
         lines.append(f"| {words} | " + " | ".join(str(cell) for cell in cells) + " |")
     slow = result["median"]["beside_slow"]["conflated"]

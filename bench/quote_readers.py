@@ -149,16 +149,20 @@ def _frames(data: memoryview) -> Iterator[tuple[int, int]]:
         at += head + size
 
 
+def show_life(readers: list[Reader]) -> None:
+    """The edge ends who is silent for long."""
+    for reader in readers:
+        reader.sock.send(PONG_FRAME)
+
+
 def take_all(readers: list[Reader], selector: selectors.BaseSelector, wait_s: float) -> None:
     """Reads all clients until the source, once heard, has been quiet for a while."""
     quiet_at = time.monotonic() + wait_s
     alive_at = 0.0
     while (now := time.monotonic()) < quiet_at:
         if now > alive_at:
-            # The edge ends who is silent for long.
             alive_at = now + ALIVE_S
-            for reader in readers:
-                reader.sock.send(PONG_FRAME)
+            show_life(readers)
         ready = selector.select(QUIET_S / 4)
         for key, _ in ready:
             assert key.data.read(), "the edge closed a client"
@@ -169,7 +173,10 @@ def take_all(readers: list[Reader], selector: selectors.BaseSelector, wait_s: fl
 def report(readers: list[Reader]) -> dict[str, object]:
     """What one run brought, client by client, and all latencies."""
     latencies = HdrHistogram(LOWEST_NS, HIGHEST_NS, DIGITS)
-    checks = [reader.check(latencies) for reader in readers]
+    checks = []
+    for reader in readers:
+        checks.append(reader.check(latencies))
+        show_life(readers)
     return {"clients": checks, "latencies": latencies.encode().decode(), "pid": os.getpid()}
 
 
