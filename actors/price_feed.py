@@ -22,6 +22,8 @@ from streaming.quotes import QuoteBook
 CHANGE_AFTER_S = 0.05
 """Wishes that come together are one change."""
 IDLE_S = 0.05
+CATCH_UP_NS = 2_000_000_000
+"""How long a new stream may tell what is known already; after it all it says is news."""
 
 log = structlog.get_logger()
 
@@ -130,13 +132,13 @@ class PriceFeed:
             if stream.has_spoken:
                 return False
             self._speaker = stream
-            stream.spoke.set_result(None)
+            stream.begin(self.connection.clocks.boot_ns())
         connection = self.connection
         clocks = connection.clocks
-        now_ns = clocks.utc_ns()
-        self.book.heard(clocks.boot_ns(), now_ns)
+        now_ns, boot_ns = clocks.utc_ns(), clocks.boot_ns()
+        self.book.heard(boot_ns, now_ns)
         quote = connection.adapter.parse_price_line(line, connection.settings.id, now_ns).quote
-        if quote is not None and quote.instrument in self.wanted and stream.is_news(quote):
+        if quote is not None and quote.instrument in self.wanted and stream.is_news(quote, boot_ns):
             self.tell(quote)
         return True
 
@@ -151,6 +153,7 @@ class _Stream:
         self.opened: asyncio.Future[None] = loop.create_future()
         self.spoke: asyncio.Future[None] = loop.create_future()
         self._feed = feed
+        self._spoke_ns = 0
         self._told: set[str] = set()
         self.task = loop.create_task(self._read())
 
@@ -158,6 +161,11 @@ class _Stream:
     def has_spoken(self) -> bool:
         """True once a line came."""
         return self.spoke.done()
+
+    def begin(self, now_ns: int) -> None:
+        """It has spoken."""
+        self._spoke_ns = now_ns
+        self.spoke.set_result(None)
 
     async def _read(self) -> None:
         connection = self._feed.connection
@@ -171,19 +179,22 @@ class _Stream:
                 if not self._feed.take(self, line):
                     return
 
-    def is_news(self, quote: Quote) -> bool:
+    def is_news(self, quote: Quote, now_ns: int) -> bool:
         """False for what a stream tells first, its state, where that is known already."""
         name = quote.instrument
-        if name in self._told:
-            return True
+        known = None if name in self._told else self._feed.book.find(name)
+        if known is not None and now_ns - self._spoke_ns < CATCH_UP_NS:
+            is_older = quote.broker_ns < known.broker_ns
+            if is_older or _state(quote) == _state(known):
+                return False
         self._told.add(name)
-        known = self._feed.book.find(name)
-        if known is None or quote.broker_ns != known.broker_ns:
-            return known is None or quote.broker_ns > known.broker_ns
-        state = (known.bid, known.ask, known.tradeable)
-        return (quote.bid, quote.ask, quote.tradeable) != state
+        return True
 
     async def end(self) -> None:
         """Closes it; how it ended is no matter any more."""
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
+
+
+def _state(quote: Quote) -> tuple[object, ...]:
+    return (quote.broker_ns, quote.bid, quote.ask, quote.tradeable)

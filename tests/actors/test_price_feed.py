@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 from price_world import TICK_S, Market
-from router_world import UTC_NS
+from router_world import UTC_NS, quote
 from virtual_time import in_virtual_time
 
 
@@ -158,4 +159,57 @@ async def test_a_stream_tells_first_what_it_knows_and_only_news_of_that_counts(
     await asyncio.sleep(TICK_S)
     told = [(q.instrument, q.tradeable) for q in market.heard("edge-0") if q.update == 2]
     assert told == [("USD/JPY", False), ("GBP/USD", True)]
+    await market.stop()
+
+
+@in_virtual_time
+async def test_a_new_stream_that_lags_behind_the_old_takes_no_price_back(tmp_path: Path) -> None:
+    market = Market(tmp_path, instruments=("USD/JPY",))
+    await market.up()
+    market.watch("edge-0", "EUR/USD", "USD/JPY")
+    await asyncio.sleep(0.2)
+    # Both streams hear three; the old one has told all before the new one speaks.
+    for number in (1, 2, 3):
+        market.say("USD/JPY", at_ns=UTC_NS + number)
+    await asyncio.sleep(TICK_S)
+    market.say("USD/JPY", at_ns=UTC_NS + 4)
+    await asyncio.sleep(TICK_S)
+    told = [(q.update, q.broker_ns - UTC_NS) for q in market.heard("edge-0")]
+    assert told == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    await market.stop()
+
+
+@in_virtual_time
+async def test_a_broker_whose_clock_went_back_is_heard_again_after_a_moment(
+    tmp_path: Path,
+) -> None:
+    market = Market(tmp_path)
+    await market.up()
+    market.watch("edge-0", "EUR/USD")
+    market.say()
+    await asyncio.sleep(TICK_S)
+    market.wired.venue.cut()
+    await asyncio.sleep(0.5)
+    market.say(at_ns=UTC_NS - 9)
+    await asyncio.sleep(3)
+    market.say(at_ns=UTC_NS - 8)
+    await asyncio.sleep(TICK_S)
+    real = [q for q in market.heard("edge-0") if not q.unchanged]
+    assert [(q.update, q.broker_ns - UTC_NS) for q in real] == [(1, 0), (2, -8)]
+    await market.stop()
+
+
+@in_virtual_time
+async def test_an_old_stream_that_speaks_after_the_new_one_is_not_heard(tmp_path: Path) -> None:
+    market = Market(tmp_path, instruments=("USD/JPY",))
+    await market.up()
+    market.say("USD/JPY")
+    market.watch("edge-0", "EUR/USD", "USD/JPY")
+    await asyncio.sleep(0.2)
+    old, new = market.wired.venue._prices
+    new.put_nowait(msgspec.msgpack.encode(quote("USD/JPY", UTC_NS + 1)))
+    old.put_nowait(msgspec.msgpack.encode(quote("USD/JPY", UTC_NS + 1)))
+    await asyncio.sleep(TICK_S)
+    assert [q.update for q in market.heard("edge-0")] == [1, 2]
+    assert len(market.wired.venue._prices) == 1
     await market.stop()

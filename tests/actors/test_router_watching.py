@@ -62,5 +62,5 @@ def test_a_connection_that_is_away_is_told_when_it_is_back() -> None:
     held = Position(account="acc-1", instrument="USD/JPY", quantity=Decimal(5))
     world.router.desk.books.positions["acc-1", "USD/JPY"] = held
     assert look(world) == [()]
-    world.bring_connection()
+    world.bring_connection(in_step=False)
     assert look(world)[-1] == ("USD/JPY",)
