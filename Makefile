@@ -16,10 +16,10 @@ BENCH  ?=
 
 PURE   := domain/*,compliance/*,streaming/*
 
-.PHONY: help install up demo test check format bench soak coverage lock clean
+.PHONY: help install up demo test check format bench bench-quotes soak coverage lock clean
 
 help: ## list these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 # ---------------------------------------------------------------- install
 
@@ -58,6 +58,9 @@ demo: $(RUN) ## trade ORDERS=500 orders over replayed ticks and compare all thre
 
 bench: $(DEV) ## time an order's round trip; BENCH=--json for a program
 	@$(BIN)/python -m bench.order_round_trip $(BENCH)
+
+bench-quotes: $(DEV) ## time quotes to 50 clients, a slow one among them; BENCH=--json
+	@$(BIN)/python -m bench.quote_fanout $(BENCH)
 
 # ---------------------------------------------------------------- prove
 

@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,9 @@ from actors.link import Link, LinkOwner, dial, listen
 from actors.logs import configure_logs
 from actors.paths import connection_role
 from domain.commands import Login, Logout, Query, ReadStream, Submit
+from domain.errors import ErrorInfo
 from gateway.backend import Status
+from gateway.errors import refusal
 from gateway.health import health_app
 from gateway.metrics import GatewayCollector
 from gateway.server import GatewayServer
@@ -80,10 +81,19 @@ class QuoteSide(LinkOwner[Any]):
         self._edge.quote_links.discard(link)
 
     def received(self, _link: Link[Any], message: Any) -> None:
-        """Quotes."""
+        """Quotes, or what could be had."""
         if isinstance(message, m.Quotes):
-            for quote in message.quotes:
-                self._edge.server.deliver_quote(quote)
+            self._edge.server.quotes.deliver(message.quotes)
+        elif isinstance(message, m.PriceOffer):
+            self._edge.offers[message.connection] = Offer(message)
+
+
+class Offer:
+    """What a connection would price, ready to be asked."""
+
+    def __init__(self, told: m.PriceOffer) -> None:
+        self.instruments = frozenset(told.instruments)
+        self.is_full = told.is_full
 
 
 class Edge:
@@ -92,8 +102,10 @@ class Edge:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._router: Link[Any] | None = None
-        self._watched: Counter[str] = Counter()
+        self._watched: dict[str, None] = {}
+        self._is_to_tell = False
         self.quote_links: set[Link[Any]] = set()
+        self.offers: dict[str, Offer] = {}
         self._is_trading = False
         self.server = GatewayServer(
             self,
@@ -128,14 +140,26 @@ class Edge:
 
     def subscribe_quotes(self, instrument: str) -> None:
         """The first client here wants quotes of it."""
-        self._watched[instrument] += 1
-        self._tell_watched()
+        self._watched[instrument] = None
+        self._tell_watched_soon()
 
     def unsubscribe_quotes(self, instrument: str) -> None:
         """The last client here no longer does."""
-        self._watched[instrument] -= 1
-        self._watched += Counter()
-        self._tell_watched()
+        del self._watched[instrument]
+        self._tell_watched_soon()
+
+    def find_quote_fault(self, instrument: str) -> ErrorInfo | None:
+        """Why nobody would price it; None also while a connection has yet to say what it could."""
+        names = {connection.id for connection in self._stage.settings.connections}
+        offers = self.offers.values()
+        if names - self.offers.keys() or any(instrument in offer.instruments for offer in offers):
+            return None
+        field = f"streams.quotes/{instrument}"
+        if any(offer.is_full for offer in offers):
+            words = "its connection follows as many instruments as it may; unsubscribe from others"
+            return refusal("too_many", words, field=field)
+        words = f"no connection prices {instrument[:40]}; instruments.list names what can be had"
+        return refusal("unknown_instrument", words, field=field)
 
     def status(self) -> Status:
         """The deployment as this edge sees it."""
@@ -155,7 +179,14 @@ class Edge:
         """What our clients watch."""
         return m.WatchQuotes(instruments=tuple(self._watched))
 
+    def _tell_watched_soon(self) -> None:
+        """Once for all that one turn of the loop changes."""
+        if not self._is_to_tell:
+            self._is_to_tell = True
+            asyncio.get_running_loop().call_soon(self._tell_watched)
+
     def _tell_watched(self) -> None:
+        self._is_to_tell = False
         for link in self.quote_links:
             link.send(self.watched())
 

@@ -194,6 +194,17 @@ class Quotes(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="quotes"
     quotes: tuple[Quote, ...]
 
 
+class PriceOffer(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="price_offer"):
+    """What a connection would price if asked: all its broker lists, or only what it does already.
+
+    `is_full`: the connection follows as many instruments as it may.
+    """
+
+    connection: str
+    instruments: tuple[str, ...]
+    is_full: bool = False
+
+
 FromConnection = Attached | Items | HaltsSet | Quotes
 
 
@@ -204,7 +215,10 @@ class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="stand
 
 
 class WatchQuotes(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="watch_quotes"):
-    """An edge wants these instruments' quotes, and no others."""
+    """These instruments and no others: an edge wants their quotes, a router needs their prices.
+
+    A router gets the quotes of all that is followed, for any of it may be ordered next.
+    """
 
     instruments: tuple[str, ...]
 
@@ -249,7 +263,7 @@ FromCompliance = Loaded | ScreenAnswer
 _Greeting = Hello | Ping | Pong
 
 router_inbox = msgspec.msgpack.Decoder(ToRouter | _Greeting)
-edge_inbox = msgspec.msgpack.Decoder(FromRouter | Quotes | Standing | _Greeting)
+edge_inbox = msgspec.msgpack.Decoder(FromRouter | Quotes | PriceOffer | Standing | _Greeting)
 connection_inbox = msgspec.msgpack.Decoder(ToConnection | WatchQuotes | _Greeting)
 router_from_connection = msgspec.msgpack.Decoder(FromConnection | _Greeting)
 compliance_inbox = msgspec.msgpack.Decoder(ToCompliance | _Greeting)

@@ -85,7 +85,8 @@ simulator = "paper"
 # Other hosts than the broker's own, for a proxy or a simulator run elsewhere.
 #api_url = "http://127.0.0.1:8081"
 #stream_url = "http://127.0.0.1:8081"
-# What to stream prices of; empty means all that the broker lists.
+# What to stream prices of always. Beside these: what clients watch, what is ordered or held, and
+# the pairs that value it. Empty means all that the broker lists, where those are 500 at most.
 instruments = []
 # Orders that may be under way at once; more wait as READY and can still be canceled. 1 to 1000.
 credits = 64

@@ -223,11 +223,14 @@ class BreakerReset(Request, frozen=True, kw_only=True, tag="breaker.reset"):
 class Sub(Request, frozen=True, kw_only=True, omit_defaults=True, tag="sub"):
     """Follows streams, each after the number given, or from now on where it is null.
 
-    `quotes/<instrument>` takes null. `snapshot` sends the stream's state first, as `snap`.
+    `quotes/<instrument>` takes null; the newest quote follows at once, as a repeat. `snapshot`
+    sends the state first, as `snap`: of one durable stream, or of quotes. `conflate` False asks
+    for each quote, however slowly they are read: past the bound the connection is closed.
     """
 
     streams: Annotated[dict[StreamName, Sequence | None], Meta(min_length=1, max_length=64)]
     snapshot: bool = False
+    conflate: bool = True
 
 
 class Unsub(Request, frozen=True, kw_only=True, tag="unsub"):

@@ -25,6 +25,7 @@ from actors.router.place import Place
 from actors.router.reads import Reads
 from actors.router.reports import Reports
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
+from actors.router.watching import Watching
 from domain.accounts import AccountSnapshot
 from domain.audit import Retention
 from domain.commands import LoggedIn, Login, Logout, Query, ReadStream, StreamPage, Submit
@@ -57,6 +58,7 @@ class Router:
         self.reports = Reports(self.desk, self.changes)
         self.guards = Guards(self.desk, self.changes)
         self.reads = Reads(self.desk)
+        self._watching = Watching(self.desk)
         self._edges: set[Link[Any]] = set()
         self._connections: dict[str, Link[Any]] = {}
         self._compliance: Link[Any] | None = None
@@ -167,8 +169,16 @@ class Router:
                 self.orders.spend_credits(venue)
             self.flush()
             self.say_the_news()
+            self._watch()
             self._stand()
             self._snapshot()
+
+    def _watch(self) -> None:
+        """Asks the connections for the prices that orders and positions need."""
+        for name, wanted in self._watching.tick():
+            link = self._connections.get(name)
+            if link is not None:
+                link.send(wanted)
 
     def _snapshot(self) -> None:
         books = self.desk.books
@@ -271,6 +281,7 @@ class Router:
         self._connections[name] = link
         self.reports.attach(name)
         self.flush()
+        link.send(self._watching.say(name))
 
     def connection_down(self, name: str, link: Link[Any]) -> None:
         """A broker connection died."""

@@ -24,7 +24,7 @@ from domain.accounts import AccountBalances, SessionState
 from domain.audit import Retention
 from domain.commands import FromRouter, Published
 from domain.events import OrderEvent
-from domain.instruments import Instrument
+from domain.instruments import Instrument, conversion_pairs
 from domain.lifecycle import Break, Order, Status, apply
 from domain.portfolio import Position, apply_lots, apply_net
 from domain.quotes import Quote
@@ -72,6 +72,8 @@ class Desk:
         self.now_ns = 0
         self.boot_ns = 0
         self.quotes: dict[str, dict[str, Quote]] = {}
+        self.ordered_ns: dict[tuple[str, str], int] = {}
+        """When (connection, instrument) was last ordered: its price is wanted for a while."""
         self.records: list[Record] = []
         self.to_edges: list[tuple[Any, FromRouter]] = []
         self.to_all_edges: list[Published] = []
@@ -135,8 +137,7 @@ class Desk:
         """Quotes for the instrument and to value its currencies in the accounts' ones."""
         wanted = {instrument.symbol}
         for home in currencies:
-            for currency in (instrument.base_currency, instrument.quote_currency):
-                wanted |= {f"{currency}/{home}", f"{home}/{currency}"}
+            wanted.update(conversion_pairs(instrument, home))
         found = (self.find_quote(symbol) for symbol in sorted(wanted))
         return tuple(rate_of(quote) for quote in found if quote is not None)
 

@@ -86,6 +86,8 @@ class Orders:
         fault = choice.find_fault(self.desk, submit.owner, order, candidates)
         if fault is not None:
             return Decided(client_order_id=order.client_order_id, error=fault)
+        # Its price is wanted from now on, to screen this order and the next.
+        self.desk.ordered_ns[candidates[0].connection, order.instrument] = self.desk.boot_ns
         screening = Screening(
             submit=submit,
             order=order,

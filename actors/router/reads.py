@@ -11,6 +11,7 @@ import msgspec
 
 from actors.router import refusals
 from actors.router.desk import Desk
+from actors.router.snapshots import Snapshots
 from domain.commands import Query, QueryAnswer
 from domain.errors import Category, ErrorInfo, Outcome, Retry
 from domain.events import Fill
@@ -37,7 +38,9 @@ class Reads:
             "quote.get": self._quotes,
             "transactions.since": self._transactions,
             "connections.list": self._connections,
+            "snapshot": self._snapshot,
         }
+        self._snapshots = Snapshots(desk, _row)
 
     def answer(self, query: Query) -> QueryAnswer:
         """Rows, or the error that says what to ask instead."""
@@ -47,8 +50,16 @@ class Reads:
         rows = read(query)
         if isinstance(rows, ErrorInfo):
             return QueryAnswer(ref=query.ref, error=rows)
-        body = _encode(rows)
-        return QueryAnswer(ref=query.ref, position=self._desk.books.number, body=body)
+        books = self._desk.books
+        position = books.number
+        if query.what == "snapshot":
+            # Of a stream's state, the number it stands at.
+            position = books.heads.get(str(query.args.get("stream")), 0)
+        return QueryAnswer(ref=query.ref, position=position, body=_encode(rows))
+
+    def _snapshot(self, query: Query) -> Any:
+        rows = self._snapshots.read(str(query.args.get("stream")), query.owner)
+        return _unknown("stream", "no such stream") if rows is None else rows
 
     def _order(self, query: Query) -> Any:
         books = self._desk.books

@@ -250,3 +250,37 @@ def test_published_updates_go_to_every_edge_with_their_owner(world: World) -> No
         told = world.last(edge, c.Published)
         assert told.owner == OWNER
         assert [u.stream for u in told.updates] == [f"orders/{OWNER}"]
+
+
+def snap(world: World, stream: str) -> tuple[int, Any]:
+    answer = ask(world, "snapshot", stream=stream)
+    assert answer.error is None
+    assert answer.body is not None
+    return answer.position, msgpack.decode(answer.body)
+
+
+def test_a_snapshot_of_orders_is_those_open_at_the_number_it_names(world: World) -> None:
+    world.live("o-1")
+    world.live("o-2")
+    world.fill("o-2", quantity=1000)
+    position, found = snap(world, f"orders/{OWNER}")
+    assert position == world.router.desk.books.heads[f"orders/{OWNER}"] > 0
+    assert [row["client_order_id"] for row in found] == ["o-1"]
+
+
+def test_a_snapshot_of_an_account_has_its_balances_and_what_it_holds(world: World) -> None:
+    world.live("o-1")
+    world.fill(quantity=400)
+    position, found = snap(world, f"account/{ACCOUNT}")
+    assert position == world.router.desk.books.heads[f"account/{ACCOUNT}"]
+    assert found["account"]["account"] == ACCOUNT
+    assert len(found["balances"]) == 1
+    assert [held["quantity"] for held in found["positions"]] == ["400"]
+
+
+def test_other_streams_have_a_state_as_well_and_unknown_ones_none(world: World) -> None:
+    _, connections = snap(world, "connections")
+    assert connections == [{"connection": PAPER, "state": "connected"}]
+    assert snap(world, "admin")[1] == []
+    assert snap(world, f"transactions/{ACCOUNT}") == (0, [])
+    assert refusal(world, "snapshot", stream="nothing/here") == "unknown_stream"
