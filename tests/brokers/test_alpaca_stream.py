@@ -22,6 +22,7 @@ from alpaca_builders import (
     order,
     read,
     update,
+    venue_order,
 )
 
 from actors.outbox import SeenEvents
@@ -308,8 +309,6 @@ def test_the_newest_of_a_chain_of_replacements_is_what_is_canceled() -> None:
     speaker = adapter()
     read(speaker, update("new"), update("new", replacing()))
     read(speaker, update("new", order("newer", replaces="new-id")))
-    from alpaca_builders import venue_order
-
     assert speaker.cancel(venue_order()).path == "/v2/orders/newer"
 
 
