@@ -107,17 +107,14 @@ class AccountChecks:
             other = order.terms
             if (other.units > 0) is (terms.units > 0) or other.style != "simple":
                 continue
-            found = order_ids(account).of(order.id)
-            kinds = {terms.kind, other.kind}
-            if kinds != {Kind.LIMIT}:
-                reason = "opposite side market/stop order exists"
-                raise forbidden(WASH, existing_order_id=found, reject_reason=reason)
-            buy, sale = (terms, other) if terms.units > 0 else (other, terms)
-            assert buy.price is not None
-            assert sale.price is not None
-            if buy.price >= sale.price:
-                reason = "opposite side limit order exists"
-                raise forbidden(WASH, existing_order_id=found, reject_reason=reason)
+            if not _may_meet(terms, other):
+                continue
+            kind = "limit" if other.kind is Kind.LIMIT else "market/stop"
+            raise forbidden(
+                WASH,
+                existing_order_id=order_ids(account).of(order.id),
+                reject_reason=f"opposite side {kind} order exists",
+            )
 
     def _check_units(
         self, account: Account, terms: Terms, held: Decimal, old: Order | None
@@ -196,6 +193,16 @@ class AccountChecks:
             raise unprocessable("fractional orders cannot be sold short")
         if not may_short(self._engine, account):
             raise forbidden("account is not allowed to short")
+
+
+def _may_meet(terms: Terms, other: Terms) -> bool:
+    """True unless both are limits that stand apart."""
+    if terms.kind is not Kind.LIMIT or other.kind is not Kind.LIMIT:
+        return True
+    buy, sale = (terms, other) if terms.units > 0 else (other, terms)
+    assert buy.price is not None
+    assert sale.price is not None
+    return buy.price >= sale.price
 
 
 def may_short(engine: NetEngine, account: Account) -> bool:
