@@ -123,7 +123,7 @@ class AccountChecks:
         symbol = terms.instrument
         claimed = held_units(account, symbol, terms.units < 0, old)
         available = max(ZERO, abs(held) - claimed)
-        wanted = abs(terms.units) - (abs(old.filled) if old is not None else ZERO)
+        wanted = abs(terms.units - self._carried(old))
         if terms.notional is not None:
             price = self._engine.purse.price(symbol)
             wanted = terms.notional / price if price else available + 1
@@ -155,8 +155,7 @@ class AccountChecks:
         if terms.units < 0:
             self._check_short(account, terms, listing)
         purse = self._engine.purse
-        carried = old.filled if old is not None else ZERO
-        cost = purse.opening_cost(account, terms, terms.units - carried)
+        cost = purse.opening_cost(account, terms, terms.units - self._carried(old))
         least = COINS_COST_MIN if is_crypto(listing) else SHARES_COST_MIN
         if old is None and cost < least:
             raise forbidden(f"cost basis must be >= minimal amount of order {least}")
@@ -179,6 +178,11 @@ class AccountChecks:
                 buying_power=money(funds.buying_power),
                 cost_basis=money(cost),
             )
+
+    def _carried(self, old: Order | None) -> Decimal:
+        """What a replacement need not do any more."""
+        is_counted = old is not None and self._engine.settings.chain_quantities
+        return old.filled if old is not None and is_counted else ZERO
 
     def _check_short(self, account: Account, terms: Terms, listing: Listing) -> None:
         if is_crypto(listing):

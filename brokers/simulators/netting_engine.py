@@ -286,16 +286,19 @@ class NetEngine(Venue):
         self.books.end_act(account)
 
     def _swap(self, account: Account, old: Order, fresh: Order) -> None:
-        if old.id not in account.working or abs(fresh.terms.units) <= abs(old.filled):
+        counts = self.settings.chain_quantities
+        is_done = counts and abs(fresh.terms.units) <= abs(old.filled)
+        if old.id not in account.working or is_done:
             self.end_alone(account, fresh, Why.REPLACE_REJECTED)
             self._refuse_end(account, old, Why.REPLACE_REJECTED)
             if old.id in account.working:
                 old.stage = Stage.ROUTED
             return
         self.end_alone(account, old, Why.REPLACED, fresh.id)
-        # As in FIX, quantity and filled are those of the whole chain.
-        fresh.carried = fresh.filled = old.filled
-        fresh.leaves, fresh.value = fresh.terms.units - old.filled, old.value
+        if counts:
+            # As in FIX, quantity and filled are those of the whole chain.
+            fresh.carried = fresh.filled = old.filled
+            fresh.leaves, fresh.value = fresh.terms.units - old.filled, old.value
         if fresh.stage is Stage.PENDING:
             self._send(account, fresh)
 

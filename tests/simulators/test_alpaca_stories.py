@@ -406,8 +406,9 @@ async def test_a_replacement_is_a_new_order_in_the_olds_place():
 
 
 @pytest.mark.asyncio
-async def test_a_replacement_counts_what_the_old_order_filled():
-    async with served() as client:
+@pytest.mark.parametrize(("counts", "total"), [(True, "6"), (False, "10")])
+async def test_a_replacement_counts_what_the_old_order_filled_or_not(counts, total):
+    async with served(engine={"chain_quantities": counts}) as client:
         await client.tick("AAPL", "100.00", "100.02", ask_size="4")
         old = await client.placed(type="limit", limit_price="100.02", qty="10")
         too_few = await client.ask("PATCH", f"/v2/orders/{old['id']}", {"qty": "4"})
@@ -415,7 +416,7 @@ async def test_a_replacement_counts_what_the_old_order_filled():
         await client.tick("AAPL", "100.00", "100.01")
         done, position = await client.again(fresh), await client.get("/v2/positions/AAPL")
     assert too_few[1]["message"] == "unable to replace order, qty must be > filled_qty"
-    assert (done["status"], done["filled_qty"], position["qty"]) == ("filled", "6", "6")
+    assert (done["status"], done["filled_qty"], position["qty"]) == ("filled", "6", total)
 
 
 @pytest.mark.asyncio

@@ -139,7 +139,8 @@ async def test_a_replacement_that_comes_too_late_is_refused_on_the_stream():
 
 @pytest.mark.asyncio
 async def test_a_replacement_for_less_than_was_filled_meanwhile_is_refused():
-    async with served(venue_ms=80) as client, client.updates() as following:
+    engine = {"chain_quantities": True}
+    async with served(venue_ms=80, engine=engine) as client, client.updates() as following:
         _, order = await client.order(type="limit", limit_price="90", qty="5")
         await told(following, 2)
         await client.ask("PATCH", f"/v2/orders/{order['id']}", {"qty": "2"})
