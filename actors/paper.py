@@ -53,22 +53,28 @@ def paper_settings(simulator: SimulatorSettings, settings: Settings, paths: Path
         )
         for name, currency in currencies.items()
     )
-    return msgspec.json.encode(DIALECTS[simulator.broker](accounts, shared))
+    is_market = simulator.hours == "market"
+    return msgspec.json.encode(DIALECTS[simulator.broker](accounts, is_market, shared))
 
 
-def _oanda(accounts: tuple[AccountSettings, ...], shared: dict[str, Any]) -> ServerSettings:
-    engine = EngineSettings(accounts=accounts)
+Accounts = tuple[AccountSettings, ...]
+
+
+def _oanda(accounts: Accounts, is_market: bool, shared: dict[str, Any]) -> ServerSettings:
+    engine = EngineSettings(accounts=accounts, hours="forex" if is_market else "always")
     return OandaSettings(engine=engine, logins=(Login(token=PAPER_TOKEN),), **shared)
 
 
-def _alpaca(accounts: tuple[AccountSettings, ...], shared: dict[str, Any]) -> ServerSettings:
+def _alpaca(accounts: Accounts, is_market: bool, shared: dict[str, Any]) -> ServerSettings:
     """A key opens one account: `paper` the first, and each account's own name itself."""
     keys = {"paper": None} | {x.id: x.id for x in accounts}
     logins = tuple(
         AlpacaLogin(key_id=key, secret=PAPER_TOKEN, name=key, account=name)
         for key, name in keys.items()
     )
-    return AlpacaSettings(engine=replace(ENGINE, accounts=accounts), logins=logins, **shared)
+    hours = "nyse" if is_market else "always"
+    engine = replace(ENGINE, accounts=accounts, hours=hours)
+    return AlpacaSettings(engine=engine, logins=logins, **shared)
 
 
 DIALECTS = {"oanda": _oanda, "alpaca": _alpaca}

@@ -89,7 +89,8 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
 class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A paper broker run beside the gateway: `ticks` replays files, else a seeded generator.
 
-    `accounts` are opened beside those of the connections: for others to trade.
+    `accounts` are opened beside those of the connections: for others to trade. `hours`
+    `market` keeps the broker's own: the forex week, or those of the New York Stock Exchange.
     """
 
     id: Name
@@ -100,6 +101,7 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     speed: Annotated[float, Meta(ge=0, le=100_000)] = 1.0
     balance: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 100_000
     accounts: tuple[str, ...] = ()
+    hours: Literal["always", "market"] = "always"
 
 
 class RaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -102,7 +102,7 @@ visibility_horizon_ms = 2000
 [[simulators]]
 # Named by a connection's `simulator`.
 id = "paper"
-# The dialect it speaks.
+# The dialect it speaks: oanda or alpaca. Its connections' broker must be the same.
 broker = "oanda"
 # Where it listens, on loopback; 0 takes a free one.
 port = 0
@@ -116,6 +116,8 @@ speed = 1.0
 balance = 100000
 # Broker account ids to open beside those of the connections, for other programs to trade.
 accounts = []
+# always: the market never closes. market: the broker's own hours, on its own clock.
+hours = "always"
 
 # ------------------------------------------------------------------ compliance
 # Limits per order. An order beyond one is denied with the largest that would pass.

@@ -107,17 +107,14 @@ class AccountChecks:
             other = order.terms
             if (other.units > 0) is (terms.units > 0) or other.style != "simple":
                 continue
-            found = order_ids(account).of(order.id)
-            kinds = {terms.kind, other.kind}
-            if kinds != {Kind.LIMIT}:
-                reason = "opposite side market/stop order exists"
-                raise forbidden(WASH, existing_order_id=found, reject_reason=reason)
-            buy, sale = (terms, other) if terms.units > 0 else (other, terms)
-            assert buy.price is not None
-            assert sale.price is not None
-            if buy.price >= sale.price:
-                reason = "opposite side limit order exists"
-                raise forbidden(WASH, existing_order_id=found, reject_reason=reason)
+            if not _may_meet(terms, other):
+                continue
+            kind = "limit" if other.kind is Kind.LIMIT else "market/stop"
+            raise forbidden(
+                WASH,
+                existing_order_id=order_ids(account).of(order.id),
+                reject_reason=f"opposite side {kind} order exists",
+            )
 
     def _check_units(
         self, account: Account, terms: Terms, held: Decimal, old: Order | None
@@ -126,7 +123,7 @@ class AccountChecks:
         symbol = terms.instrument
         claimed = held_units(account, symbol, terms.units < 0, old)
         available = max(ZERO, abs(held) - claimed)
-        wanted = abs(terms.units) - (abs(old.filled) if old is not None else ZERO)
+        wanted = abs(terms.units - self._carried(old))
         if terms.notional is not None:
             price = self._engine.purse.price(symbol)
             wanted = terms.notional / price if price else available + 1
@@ -158,8 +155,7 @@ class AccountChecks:
         if terms.units < 0:
             self._check_short(account, terms, listing)
         purse = self._engine.purse
-        carried = old.filled if old is not None else ZERO
-        cost = purse.opening_cost(account, terms, terms.units - carried)
+        cost = purse.opening_cost(account, terms, terms.units - self._carried(old))
         least = COINS_COST_MIN if is_crypto(listing) else SHARES_COST_MIN
         if old is None and cost < least:
             raise forbidden(f"cost basis must be >= minimal amount of order {least}")
@@ -183,6 +179,11 @@ class AccountChecks:
                 cost_basis=money(cost),
             )
 
+    def _carried(self, old: Order | None) -> Decimal:
+        """What a replacement need not do any more."""
+        is_counted = old is not None and self._engine.settings.chain_quantities
+        return old.filled if old is not None and is_counted else ZERO
+
     def _check_short(self, account: Account, terms: Terms, listing: Listing) -> None:
         if is_crypto(listing):
             asked = f"(requested: {text(abs(terms.units))}, available: 0)"
@@ -196,6 +197,16 @@ class AccountChecks:
             raise unprocessable("fractional orders cannot be sold short")
         if not may_short(self._engine, account):
             raise forbidden("account is not allowed to short")
+
+
+def _may_meet(terms: Terms, other: Terms) -> bool:
+    """True unless both are limits that stand apart."""
+    if terms.kind is not Kind.LIMIT or other.kind is not Kind.LIMIT:
+        return True
+    buy, sale = (terms, other) if terms.units > 0 else (other, terms)
+    assert buy.price is not None
+    assert sale.price is not None
+    return buy.price >= sale.price
 
 
 def may_short(engine: NetEngine, account: Account) -> bool:

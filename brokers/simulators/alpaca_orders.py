@@ -250,8 +250,8 @@ def _check_share(terms: Terms) -> None:
         raise unprocessable("opg and cls orders must be market or limit orders")
     if terms.life in (Life.IOC, Life.FOK) and terms.kind not in PLAIN:
         raise unprocessable("ioc and fok orders must be market or limit orders")
-    if terms.kind is Kind.TRAIL and (terms.life not in RESTING or terms.style != "simple"):
-        raise unprocessable("trailing stop orders must be simple orders, day or gtc")
+    if terms.kind is Kind.TRAIL and terms.style != "simple":
+        raise unprocessable("trailing stop orders must be simple orders")
     if terms.is_extended and (terms.kind is not Kind.LIMIT or terms.life not in RESTING):
         raise unprocessable("extended hours order must be DAY limit orders")
 
@@ -302,8 +302,6 @@ def _check_class(body: OrderBody, terms: Terms) -> None:
         raise unprocessable("bracket orders require take_profit.limit_price")
     if style == "oto" and (terms.take_profit is None) is (terms.stop_loss is None):
         raise unprocessable("oto orders require exactly one of take_profit and stop_loss")
-    if style == "oto" and terms.kind not in (*PLAIN, Kind.STOP, Kind.STOP_LIMIT):
-        raise unprocessable("oto orders cannot be trailing stop orders")
     profit = body.limit_price if style == "oco" else _price(terms.take_profit)
     stop = _price(terms.stop_loss)
     if profit is None or stop is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import cache, lru_cache
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from brokers.simulators.book import Account, Order
@@ -110,7 +111,12 @@ def rounded(number: Decimal) -> str:
 def rfc3339(at_ns: int) -> str:
     """UTC with nine places."""
     seconds, rest = divmod(at_ns, NS)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
+    return f"{_second(seconds)}.{rest:09}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def optional_time(at_ns: int | None) -> str | None:
@@ -123,6 +129,7 @@ def in_new_york(at_ns: int) -> str:
     return datetime.fromtimestamp(at_ns / NS, UTC).astimezone(NEW_YORK).isoformat()
 
 
+@cache
 def asset_id(symbol: str) -> str:
     """The UUID of an asset: the same for ever."""
     return str(uuid5(NAMESPACE_DNS, symbol))
@@ -136,15 +143,17 @@ def account_uuid(account: Account) -> str:
 class Ids:
     """UUIDs that hold a number of one account's: no table is needed to find it again."""
 
-    def __init__(self, account: Account, purpose: str) -> None:
-        told = f"{account.id} {account.created_ns} {purpose}".encode()
-        front = bytearray(hashlib.sha256(told).digest()[:8])
+    def __init__(self, told: str) -> None:
+        front = bytearray(hashlib.sha256(told.encode()).digest()[:8])
         front[6] = 0x40 | front[6] & 0x0F
         self._front = bytes(front)
+        word = self._front.hex()
+        self._word = f"{word[:8]}-{word[8:12]}-{word[12:]}"
 
     def of(self, number: int) -> str:
         """The UUID of a number."""
-        return str(UUID(bytes=self._front + (1 << 63 | number).to_bytes(8)))
+        word = f"{1 << 63 | number:016x}"
+        return f"{self._word}-{word[:4]}-{word[4:]}"
 
     def number(self, wanted: str) -> int:
         """The number in a UUID; 0, which names nothing, for one that is not ours."""
@@ -157,9 +166,14 @@ class Ids:
 
 def order_ids(account: Account) -> Ids:
     """The ids of the account's orders."""
-    return Ids(account, "order")
+    return _ids(f"{account.id} {account.created_ns} order")
 
 
 def execution_ids(account: Account) -> Ids:
     """The ids of what happened to them."""
-    return Ids(account, "execution")
+    return _ids(f"{account.id} {account.created_ns} execution")
+
+
+@lru_cache(maxsize=1024)
+def _ids(told: str) -> Ids:
+    return Ids(told)

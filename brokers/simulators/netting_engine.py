@@ -265,9 +265,13 @@ class NetEngine(Venue):
         """Books the order that takes the other's place; where the venue is slow, `swap` swaps."""
         self.books.begin_act(account)
         terms = replace(terms, group=old.terms.group or (old.id if has_exits(old) else None))
+        # One that is held has not been sent: the venue knows of neither.
+        is_held = old.stage in (Stage.HELD, Stage.ARMED)
+        is_slow = is_slow and not is_held
         if is_slow:
             self.move(account, old, Stage.PENDING_REPLACE)
-        fresh = self.book(account, terms, Stage.PENDING, replaces=old.id)
+        stage = old.stage if is_held else Stage.PENDING
+        fresh = self.book(account, terms, stage, replaces=old.id)
         if not is_slow:
             self._swap(account, old, fresh)
         self.books.end_act(account)
@@ -282,24 +286,21 @@ class NetEngine(Venue):
         self.books.end_act(account)
 
     def _swap(self, account: Account, old: Order, fresh: Order) -> None:
-        if old.id not in account.working or abs(fresh.terms.units) <= abs(old.filled):
+        counts = self.settings.chain_quantities
+        is_done = counts and abs(fresh.terms.units) <= abs(old.filled)
+        if old.id not in account.working or is_done:
             self.end_alone(account, fresh, Why.REPLACE_REJECTED)
             self._refuse_end(account, old, Why.REPLACE_REJECTED)
             if old.id in account.working:
                 old.stage = Stage.ROUTED
             return
-        was_sent = old.stage not in (Stage.HELD, Stage.ARMED)
-        stage = old.stage
         self.end_alone(account, old, Why.REPLACED, fresh.id)
-        # As in FIX, quantity and filled are those of the whole chain.
-        fresh.carried = fresh.filled = old.filled
-        fresh.leaves, fresh.value = fresh.terms.units - old.filled, old.value
-        if fresh.terms.role is not old.terms.role:
-            fresh.terms = replace(fresh.terms, role=old.terms.role)
-        if was_sent:
+        if counts:
+            # As in FIX, quantity and filled are those of the whole chain.
+            fresh.carried = fresh.filled = old.filled
+            fresh.leaves, fresh.value = fresh.terms.units - old.filled, old.value
+        if fresh.stage is Stage.PENDING:
             self._send(account, fresh)
-        else:
-            fresh.stage = stage
 
     def finish_pending(self) -> None:
         """Does what the venue had still to do when it was stopped."""

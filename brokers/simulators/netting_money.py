@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from brokers.simulators.book import Account, Listing, Order, Quote
 from brokers.simulators.matching import touch
@@ -110,7 +111,9 @@ class Purse:
         for order in account.working.values():
             if order is without or order.terms.role in EXITS:
                 continue
-            cost = self.opening_cost(account, order.terms, order.leaves)
+            # Money to spend is units from its first fill on.
+            terms = replace(order.terms, notional=None) if order.filled else order.terms
+            cost = self.opening_cost(account, terms, order.leaves)
             weight = 1 if self._listings[order.terms.instrument].is_marginable else multiplier
             held += cost
             held_margin += cost * weight

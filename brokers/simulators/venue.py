@@ -28,6 +28,7 @@ class EngineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `client_ids`: a client id may not be reused while its order works (`pending`, OANDA's
     documented rule), not while the order is remembered (`ever`), or at will (`off`).
     `financing_rate` is a yearly share of notional, charged at each roll of the day.
+    `chain_quantities`: a netting book's replacement counts what its predecessor filled.
     """
 
     accounts: tuple[AccountSettings, ...] = (AccountSettings(id="101-001-1000001-001"),)
@@ -39,6 +40,7 @@ class EngineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     kept_max: int = 100_000
     tick_sizes: bool = True
     financing_rate: Decimal = ZERO
+    chain_quantities: bool = False
 
 
 class Venue:

@@ -136,6 +136,29 @@ async def test_a_stream_may_be_cut_by_what_it_carries():
             await following()
 
 
+@pytest.mark.asyncio
+async def test_a_price_stream_may_be_cut_by_what_it_carries():
+    async with served() as client, client.socket("/v2/iex", KEYS) as data:
+        await read(data)
+        await read(data)
+        await data.send_json({"action": "subscribe", "quotes": ["AAPL"]})
+        await read(data)
+        await client.control("/hostility", {"cut_stream": 1.0})
+        await client.tick("AAPL", "101.00", "101.02")
+        with pytest.raises(AssertionError):
+            await read(data)
+
+
+@pytest.mark.asyncio
+async def test_what_is_not_listed_cannot_be_halted_and_bodies_are_bounded():
+    async with served() as client:
+        url = f"{client.sim.url}/sim/halts"
+        async with client.session.post(url, json={"symbol": "NONE"}) as answer:
+            assert answer.status == 400
+        status, _ = await client.ask("POST", "/v2/orders", data=b" " * 70_000)
+    assert status == 413
+
+
 # -- the book
 
 
@@ -191,6 +214,20 @@ async def test_what_was_pending_when_it_stopped_is_finished(tmp_path):
         assert (await client.again(order))["status"] == "pending_new"
     async with served(state=state) as client:
         assert (await client.again(order))["status"] == "new"
+
+
+@pytest.mark.asyncio
+async def test_a_cancel_and_a_replacement_under_way_are_finished_too(tmp_path):
+    state = str(tmp_path / "book.json")
+    async with served(state=state) as client:
+        first = await client.placed(type="limit", limit_price="90")
+        second = await client.placed(type="limit", limit_price="91")
+    async with served(state=state, venue_ms=60_000) as client:
+        await client.ask("DELETE", f"/v2/orders/{first['id']}")
+        _, fresh = await client.ask("PATCH", f"/v2/orders/{second['id']}", {"qty": "2"})
+    async with served(state=state) as client:
+        left = [(await client.again(x))["status"] for x in (first, second, fresh)]
+    assert left == ["canceled", "replaced", "new"]
 
 
 # -- how it is run

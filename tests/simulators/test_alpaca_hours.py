@@ -59,6 +59,19 @@ async def test_an_order_waits_for_the_opening():
 
 
 @pytest.mark.asyncio
+async def test_what_became_too_dear_while_it_waited_is_rejected():
+    async with nyse() as client, client.updates() as following:
+        await move_to(client, "08:00:00")
+        order = await client.placed(qty="1900")
+        await client.tick("AAPL", "200.00", "200.02")
+        await move_to(client, "09:30:00")
+        done = await client.again(order)
+        events = await told(following, 4)
+    assert (order["status"], done["status"]) == ("accepted", "rejected")
+    assert events == ["pending_new", "accepted", "new", "rejected"]
+
+
+@pytest.mark.asyncio
 async def test_coins_trade_all_night():
     async with nyse() as client:
         await move_to(client, "03:00:00")

@@ -73,6 +73,25 @@ REFUSED = [
     ({**BRACKET, "order_class": "oto"}, 422, 42210000, None),
     ({**OCO}, 422, 42210000, "oco orders must be exit orders"),
     ({**OCO, "type": "market"}, 422, 42210000, "oco orders must be limit orders"),
+    ({"symbol": None}, 422, 40010001, "symbol is required"),
+    ({"notional": "-1", "qty": None}, 422, 40010001, "notional must be > 0"),
+    ({"type": "limit", "limit_price": "-5"}, 422, 40010001, "limit_price must be > 0"),
+    ({**OCO, "take_profit": None}, 422, 42210000, "oco orders require take_profit.limit_price"),
+    ({**COIN, "type": "limit", "limit_price": "30000", "extended_hours": True}, 422, 42210000,
+     "extended hours are not supported for crypto orders"),
+    ({**COIN, "type": "limit", "limit_price": "0.0000000001"}, 422, 42210000, None),
+    ({"qty": "1.5", "type": "trailing_stop", "trail_percent": "2"}, 422, 42210000,
+     "fractional orders cannot be trailing stop orders"),
+    ({"type": "trailing_stop", "trail_percent": "2", **BRACKET}, 422, 42210000,
+     "trailing stop orders must be simple orders"),
+    ({"type": "limit", "limit_price": "90", "extended_hours": True, **BRACKET}, 422, 42210000,
+     "bracket orders cannot be extended hours orders"),
+    ({"side": "sell", "type": "stop", "stop_price": "101"}, 422, 42210000,
+     "stop price must be less than current price"),
+    ({"side": "sell", "order_class": "bracket", "take_profit": {"limit_price": "90"},
+      "stop_loss": {"stop_price": "99"}}, 422, 42210000,
+     "stop_loss.stop_price must be >= base_price + 0.01"),
+    ({"symbol": "SPY"}, 422, 42210000, "no price of SPY is known yet"),
 ]  # fmt: skip
 
 
@@ -387,8 +406,9 @@ async def test_a_replacement_is_a_new_order_in_the_olds_place():
 
 
 @pytest.mark.asyncio
-async def test_a_replacement_counts_what_the_old_order_filled():
-    async with served() as client:
+@pytest.mark.parametrize(("counts", "total"), [(True, "6"), (False, "10")])
+async def test_a_replacement_counts_what_the_old_order_filled_or_not(counts, total):
+    async with served(engine={"chain_quantities": counts}) as client:
         await client.tick("AAPL", "100.00", "100.02", ask_size="4")
         old = await client.placed(type="limit", limit_price="100.02", qty="10")
         too_few = await client.ask("PATCH", f"/v2/orders/{old['id']}", {"qty": "4"})
@@ -396,7 +416,7 @@ async def test_a_replacement_counts_what_the_old_order_filled():
         await client.tick("AAPL", "100.00", "100.01")
         done, position = await client.again(fresh), await client.get("/v2/positions/AAPL")
     assert too_few[1]["message"] == "unable to replace order, qty must be > filled_qty"
-    assert (done["status"], done["filled_qty"], position["qty"]) == ("filled", "6", "6")
+    assert (done["status"], done["filled_qty"], position["qty"]) == ("filled", "6", total)
 
 
 @pytest.mark.asyncio
@@ -490,3 +510,76 @@ async def test_all_positions_are_closed_with_their_orders():
         left = await client.get("/v2/positions")
     assert [(x["symbol"], x["status"]) for x in kept] == [("AAPL", 403), ("BTCUSD", 200)]
     assert (status, [x["symbol"] for x in rows], left) == (207, ["AAPL"], [])
+
+
+# -- what is rare
+
+
+@pytest.mark.asyncio
+async def test_fractions_can_be_switched_off():
+    async with served() as client:
+        await client.ask("PATCH", "/v2/account/configurations", {"fractional_trading": False})
+        found = await client.refused(qty="1.5")
+        broken = await client.ask("PATCH", "/v2/account/configurations", data=b"[")
+    assert found[2] == "account is not allowed to trade fractional shares"
+    assert broken[0] == 400
+
+
+@pytest.mark.asyncio
+async def test_an_account_has_so_many_open_orders():
+    async with served(engine={"orders_max": 1}) as client:
+        await client.placed(type="limit", limit_price="90")
+        found = await client.refused(type="limit", limit_price="91")
+    assert found == (403, 40310000, "at most 1 open orders")
+
+
+@pytest.mark.asyncio
+async def test_a_small_account_trades_with_its_own_money_only():
+    async with served(account={"balance": 1500}) as client:
+        account = await client.get("/v2/account")
+        short = await client.refused(side="sell")
+    assert (account["multiplier"], account["buying_power"]) == ("1", "1500")
+    assert not account["shorting_enabled"]
+    assert short[2] == "account is not allowed to short"
+
+
+@pytest.mark.asyncio
+async def test_a_held_exits_new_name_must_be_its_own():
+    async with served() as client:
+        entry = await client.placed(type="limit", limit_price="95", **BRACKET)
+        leg = entry["legs"][0]["id"]
+        taken = {"client_order_id": entry["client_order_id"], "limit_price": "111"}
+        found = await client.ask("PATCH", f"/v2/orders/{leg}", taken)
+    assert found[1]["message"] == "client_order_id must be unique"
+
+
+@pytest.mark.asyncio
+async def test_the_same_quantity_is_no_change_of_it():
+    async with served() as client:
+        order = await client.placed(type="limit", limit_price="90", qty="3")
+        asked = {"qty": "3", "limit_price": "91", "time_in_force": "gtc"}
+        status, fresh = await client.ask("PATCH", f"/v2/orders/{order['id']}", asked)
+        wrong = await client.ask("PATCH", f"/v2/orders/{fresh['id']}", {"time_in_force": "soon"})
+        broken = await client.ask("PATCH", f"/v2/orders/{fresh['id']}", data=b"{")
+    assert (status, fresh["qty"], fresh["time_in_force"]) == (200, "3", "gtc")
+    assert (wrong[0], broken[0]) == (422, 400)
+
+
+@pytest.mark.asyncio
+async def test_activities_of_one_day_are_found_by_its_date():
+    async with served() as client:
+        rows = await client.get("/v2/account/activities")
+        day = rows[0]["date"]
+        same = await client.get(f"/v2/account/activities?date={day}")
+        other = await client.get("/v2/account/activities?date=2020-01-02")
+    assert (same, other) == (rows, [])
+
+
+@pytest.mark.asyncio
+async def test_latest_data_wants_a_symbol_that_is_there():
+    async with served() as client:
+        none = await client.ask("GET", "/v2/stocks/quotes/latest")
+        unknown = await client.ask("GET", "/v2/stocks/BTCUSD/quotes/latest")
+        partly = await client.get("/v2/stocks/quotes/latest?symbols=AAPL,NONE")
+    assert none[0] == unknown[0] == 422
+    assert list(partly["quotes"]) == ["AAPL"]

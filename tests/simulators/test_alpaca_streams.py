@@ -10,6 +10,7 @@ import pytest
 from alpaca_client import ACCOUNT, KEYS, read, served, told
 
 from brokers.simulators.alpaca import AlpacaLogin
+from brokers.simulators.alpaca_sockets import FRAMES_MAX, TEXT_CODEC, Peer
 
 LISTEN = {"action": "listen", "data": {"streams": ["trade_updates", "account_updates"]}}
 AUTH = {"action": "auth", "key": "paper", "secret": "paper"}
@@ -134,6 +135,51 @@ async def test_a_replacement_that_comes_too_late_is_refused_on_the_stream():
         "pending_replace", "pending_new", "fill", "rejected", "order_replace_rejected",
     ]  # fmt: skip
     assert (rejected["status"], position["qty"]) == ("rejected", "1")
+
+
+@pytest.mark.asyncio
+async def test_a_replacement_for_less_than_was_filled_meanwhile_is_refused():
+    engine = {"chain_quantities": True}
+    async with served(venue_ms=80, engine=engine) as client, client.updates() as following:
+        _, order = await client.order(type="limit", limit_price="90", qty="5")
+        await told(following, 2)
+        await client.ask("PATCH", f"/v2/orders/{order['id']}", {"qty": "2"})
+        await client.tick("AAPL", "89.00", "89.02", ask_size="3")
+        events = await told(following, 5)
+        left = await client.again(order)
+    assert events[2:] == ["partial_fill", "rejected", "order_replace_rejected"]
+    assert (left["status"], left["filled_qty"]) == ("partially_filled", "3")
+
+
+@pytest.mark.asyncio
+async def test_all_orders_are_canceled_but_those_that_already_are():
+    async with served(venue_ms=60_000) as client:
+        _, order = await client.order(type="limit", limit_price="90")
+        await client.ask("DELETE", f"/v2/orders/{order['id']}")
+        status, rows = await client.ask("DELETE", "/v2/orders")
+    assert (status, [x["status"] for x in rows]) == (207, [500])
+
+
+@pytest.mark.asyncio
+async def test_too_many_listeners_are_not_let_in():
+    async with served(trade_connections_max=1) as client, client.updates():
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="429"):
+            async with client.socket("/stream"):
+                pass
+
+
+@pytest.mark.asyncio
+async def test_a_listener_that_does_not_log_in_is_let_go():
+    async with served(auth_timeout_ms=30) as client, client.socket("/stream") as socket:
+        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+
+
+@pytest.mark.asyncio
+async def test_a_listener_too_far_behind_is_cut_off():
+    peer = Peer(TEXT_CODEC, is_binary=False)
+    for _ in range(FRAMES_MAX + 1):
+        peer.tell({})
+    assert peer.is_cut
 
 
 # -- market data
