@@ -35,6 +35,7 @@ SIZES = {
     AssetClass.CRYPTO: Sizes(Decimal("0.010"), Decimal("0.001"), 20),
 }
 POSITION_SIZES_MAX = 20
+CENT = Decimal("0.01")
 
 
 class Scene(Struct, frozen=True, kw_only=True):
@@ -93,8 +94,10 @@ class Dealer:
         return (Side.BUY if self.held > 0 else Side.SELL) if self.held else self.side()
 
     def grid(self, price: Decimal) -> Decimal:
-        """The price on the instrument's grid."""
-        return price.quantize(self.scene.instrument.tick, ROUND_DOWN)
+        """The price on the instrument's grid; a share's is in cents from a dollar on."""
+        tick = self.scene.instrument.tick
+        is_share = self.scene.instrument.asset_class in (AssetClass.EQUITY, AssetClass.ETF)
+        return price.quantize(max(tick, CENT) if is_share else tick, ROUND_DOWN)
 
     def away(self, side: Side, steps: float) -> Decimal:
         """A price so many spreads on the cheap side of the market: below it for a buy."""
