@@ -1,0 +1,212 @@
+"""A batch of records to the rows it leaves behind: the last word of each key. Pure.
+
+Orders go through the journal's own fold (order_index.py), begun with those the batch speaks of
+as the store has them; the rest is told whole by each record. So the rows are the same however
+the records are cut into batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import Struct, field
+from sqlalchemy import Table
+
+from domain import ids
+from domain.events import External, Fill
+from domain.lifecycle import Order
+from domain.portfolio import Position
+from domain.records import Ordered, Record, Synced
+from domain.streams import (
+    BalancesUpdate,
+    ConnectionUpdate,
+    Notice,
+    OrderUpdate,
+    PositionUpdate,
+    StreamUpdate,
+    TransactionUpdate,
+)
+from ledger import store_rows as rows
+from ledger import store_tables as t
+from ledger.order_index import OrderIndex
+from ledger.store_rows import Row
+
+Key = tuple[Any, ...]
+Movement = tuple[str, str]
+"""(connection, broker transaction id)."""
+
+
+class Needs(Struct, frozen=True):
+    """What of the store a batch must see before it can be folded: order ids, movement ids."""
+
+    orders: set[str]
+    movements: set[str]
+
+
+class Known(Struct, kw_only=True):
+    """That, as the store has it: orders, their parents' entries, movements; home currencies."""
+
+    orders: dict[str, Order] = {}
+    movements: dict[Movement, Row] = {}
+    homes: dict[str, str] = {}
+    owners: dict[str, str | None] = {}
+
+
+class Changes(Struct):
+    """What a batch leaves behind. Holdings are written anew whole, an account's or one's."""
+
+    rows: dict[Table, dict[Key, Row]] = field(default_factory=dict)
+    cleared: set[str] = field(default_factory=set)
+    held: dict[tuple[str, str], tuple[Row, list[Row]] | None] = field(default_factory=dict)
+
+    def put(self, table: Table, key: Key, row: Row) -> None:
+        """The row of a key from now on."""
+        self.rows.setdefault(table, {})[key] = row
+
+
+def find_needs(records: Iterable[Record]) -> Needs:
+    """What the records speak of."""
+    orders: set[str] = set()
+    movements: set[str] = set()
+    for record in records:
+        cause = record.cause
+        if isinstance(cause, Ordered):
+            orders.add(ids.order_id(record.owner or "", cause.command.client_order_id))
+        for update in record.updates:
+            body = update.body
+            if isinstance(body, TransactionUpdate):
+                movements.add(body.transaction.broker_transaction_id)
+            elif isinstance(body, OrderUpdate):
+                orders.add(body.order_id)
+                event = body.event
+                if isinstance(event, Fill):
+                    movements.add(event.broker_execution_id)
+                elif isinstance(event, External) and event.parent_execution:
+                    movements.add(event.parent_execution)
+    return Needs(orders, movements)
+
+
+def fold(records: Iterable[Record], known: Known) -> Changes:
+    """The rows that the records leave behind."""
+    folding = _Fold(known)
+    for record in records:
+        folding.apply(record)
+    return folding.finish()
+
+
+class _Fold:
+    """One batch on its way through."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._index = OrderIndex(open=dict(known.orders), digests=dict.fromkeys(known.orders, ""))
+        for (connection, execution), row in known.movements.items():
+            parent = known.orders.get(row["order_id"] or "")
+            if parent is not None and parent.terms is not None and parent.terms.bracket:
+                self._index.entries.setdefault(connection, {})[execution] = parent.order_id
+        self._touched: dict[str, Record] = {}
+        self._changes = Changes()
+
+    def finish(self) -> Changes:
+        """The changes, each order as the last of the batch leaves it."""
+        for order_id, record in self._touched.items():
+            order = self._index.get(order_id)
+            assert order is not None
+            self._changes.put(t.orders, (order_id,), rows.order_row(order, record))
+        return self._changes
+
+    def apply(self, record: Record) -> None:
+        """One record: its cause, then its updates in their order."""
+        match record.cause:
+            case Ordered() as cause:
+                order_id = ids.order_id(record.owner or "", cause.command.client_order_id)
+                if self._index.receive(cause, record.owner or "") is None:
+                    self._touched[order_id] = record
+            case Synced() as cause:
+                self._sync(cause, record)
+            case _:
+                pass
+        act = rows.audit_row(record)
+        if act is not None:
+            self._changes.put(t.audit, (record.number,), act)
+        for update in record.updates:
+            self._update(update, record)
+
+    def _sync(self, cause: Synced, record: Record) -> None:
+        """What the account holds is replaced; what the fold of books does, as rows."""
+        snapshot, changes = cause.snapshot, self._changes
+        account = snapshot.account
+        self._known.homes[account.account] = account.base_currency
+        self._known.owners[account.account] = account.owner
+        changes.put(t.accounts, (account.account,), rows.account_row(account, record))
+        self._balances(BalancesUpdate(balances=snapshot.balances), record)
+        changes.cleared.add(account.account)
+        for key in [key for key in changes.held if key[0] == account.account]:
+            del changes.held[key]
+        for position in snapshot.positions:
+            self._hold(position, record)
+
+    def _update(self, update: StreamUpdate, record: Record) -> None:
+        changes, number = self._changes, (update.stream, update.seq)
+        changes.put(t.events, number, rows.event_row(update, record))
+        match update.body:
+            case OrderUpdate() as body:
+                self._order(body, update, record)
+            case PositionUpdate(position=position):
+                self._hold(position, record)
+            case BalancesUpdate() as body:
+                self._balances(body, record)
+            case ConnectionUpdate(connection=state):
+                key = (state.connection,)
+                changes.put(t.connections, key, rows.connection_row(state, record))
+            case TransactionUpdate(transaction=told):
+                owner = self._owner(told.account, record)
+                self._move(rows.transaction_row(told, record, owner) | {"told_by_broker": True})
+            case Notice() as body:
+                changes.put(t.notices, number, rows.notice_row(body, update, record))
+
+    def _owner(self, account: str, record: Record) -> str | None:
+        return record.owner or self._known.owners.get(account)
+
+    def _hold(self, position: Position, record: Record) -> None:
+        key = (position.account, position.instrument)
+        if not (position.quantity or position.lots):
+            self._changes.held[key] = None
+            return
+        owner = self._owner(position.account, record)
+        row = rows.position_row(position, record, owner)
+        self._changes.held[key] = (row, list(rows.lot_rows(position, record, owner)))
+
+    def _balances(self, update: BalancesUpdate, record: Record) -> None:
+        held = update.balances
+        row = rows.balances_row(held, record, self._owner(held.account, record))
+        self._changes.put(t.balances, (held.account, held.currency), row)
+
+    def _order(self, body: OrderUpdate, update: StreamUpdate, record: Record) -> None:
+        before = self._index.get(body.order_id)
+        # What cannot be was told to people when it was journaled: it changes nothing here either.
+        self._index.update(body, record)
+        order = self._index.get(body.order_id)
+        if order is None:
+            return
+        self._touched[order.order_id] = record
+        fill = body.event
+        is_new = before is None or order.executions != before.executions
+        if isinstance(fill, Fill) and is_new:
+            row = rows.fill_row(order, fill, update, record)
+            self._changes.put(t.fills, (fill.execution_id,), row)
+            home = self._known.homes.get(order.account or "")
+            derived = rows.transaction_row(rows.trade(order, fill, home), record, order.owner)
+            self._move(derived | {"client_order_id": order.client_order_id})
+
+    def _move(self, row: Row) -> None:
+        """A movement, once however often and by whomever it is told."""
+        key = (row["connection"], row["broker_transaction_id"])
+        moved = self._changes.rows.get(t.transactions, {}).get(key)
+        before = moved or self._known.movements.get(key)
+        if before is not None and row["told_by_broker"]:
+            row = rows.merge(row, before)
+        elif before is not None:
+            row = rows.merge(before, row) if before["told_by_broker"] else before
+        self._changes.put(t.transactions, key, row)
