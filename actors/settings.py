@@ -19,6 +19,8 @@ from compliance.settings import find_faults as find_compliance_faults
 from domain.accounts import AccountType, Environment, Region
 from gateway.settings import GatewaySettings
 from ledger.journal import JournalSettings
+from ledger.store_settings import StoreSettings
+from ledger.store_settings import find_faults as find_store_faults
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$")]
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -115,6 +117,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     simulators: tuple[SimulatorSettings, ...] = ()
     gateway: GatewaySettings = GatewaySettings()
     journal: JournalSettings = JournalSettings()
+    store: StoreSettings = StoreSettings()
     compliance: ComplianceSettings = ComplianceSettings()
     ray: RaySettings = RaySettings()
 
@@ -168,6 +171,7 @@ def _find_faults(settings: Settings) -> list[str]:
     owners = {owner.id for owner in settings.owners}
     simulators = {simulator.id for simulator in settings.simulators}
     faults = list(find_compliance_faults(settings.compliance))
+    faults += find_store_faults(settings.store, read_store_url(settings.store))
     if settings.deployment.host not in LOOPBACK:
         host = settings.deployment.host
         faults.append(f"[deployment] host {host}: without TLS only {', '.join(LOOPBACK)} is served")
@@ -215,6 +219,11 @@ def read_token(connection: ConnectionSettings) -> str:
     if connection.token_file is not None:
         return Path(connection.token_file).read_text().strip()
     return PAPER_TOKEN
+
+
+def read_store_url(store: StoreSettings) -> str | None:
+    """Where the relational store is; None for a file in the home. May hold a password."""
+    return os.environ.get(store.url_env) if store.url_env is not None else store.url
 
 
 PAPER_TOKEN = "paper"  # noqa: S105 - opens nothing but our own simulator on loopback

@@ -7,15 +7,13 @@ The journal alone promises anything, so nothing is lost by that and nobody waits
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import Meta, Struct
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
 from ledger.store_faults import StoreFailed
 from ledger.store_tables import SCHEMA
@@ -27,44 +25,9 @@ BUSY_MS = 10_000
 READERS_MAX = 2
 
 
-class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which database holds the store; without a URL, a SQLite file in the deployment's home.
-
-    A URL with a password belongs into the environment variable that `url_env` names. One
-    transaction takes `batch_records` at most, and waits `gather_ms` for more of them.
-    """
-
-    url: str | None = None
-    url_env: str | None = None
-    batch_records: Annotated[int, Meta(ge=1, le=10_000)] = 500
-    gather_ms: Annotated[int, Meta(ge=0, le=1_000)] = 50
-
-
-def find_faults(settings: StoreSettings) -> list[str]:
-    """What is wrong with the settings, each with its fix."""
-    if settings.url is not None and settings.url_env is not None:
-        return ["[store]: url and url_env are both set; keep one of them"]
-    if settings.url_env is not None and not os.environ.get(settings.url_env):
-        return [f"[store]: environment variable {settings.url_env} is not set"]
-    text = settings.url or os.environ.get(settings.url_env or "", "")
-    if not text:
-        return []
-    try:
-        url = make_url(text)
-    except ArgumentError:
-        return ["[store]: the URL cannot be read; it looks like postgresql://user@host/database"]
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        kind = url.get_backend_name()
-        return [f"[store]: {kind} is not supported; use sqlite:///file or postgresql://..."]
-    if settings.url is not None and url.password is not None:
-        return ["[store] url: holds a password; put the URL into the environment, see url_env"]
-    return []
-
-
-def find_url(settings: StoreSettings, file: Path) -> URL:
-    """The database of the settings; `file` is where SQLite keeps it by default."""
-    text = settings.url or os.environ.get(settings.url_env or "", "")
-    if not text:
+def find_url(text: str | None, file: Path) -> URL:
+    """The database of a URL; without one, SQLite in the file."""
+    if text is None:
         return URL.create("sqlite", database=str(file))
     url = make_url(text)
     if url.get_backend_name() == "postgresql":

@@ -26,6 +26,7 @@ from domain.streams import (
     PositionUpdate,
     StreamUpdate,
     TransactionUpdate,
+    UpdateBody,
 )
 from ledger import store_rows as rows
 from ledger import store_tables as t
@@ -67,24 +68,26 @@ class Changes(Struct):
 
 def find_needs(records: Iterable[Record]) -> Needs:
     """What the records speak of."""
-    orders: set[str] = set()
-    movements: set[str] = set()
+    needs = Needs(orders=set(), movements=set())
     for record in records:
         cause = record.cause
         if isinstance(cause, Ordered):
-            orders.add(ids.order_id(record.owner or "", cause.command.client_order_id))
+            needs.orders.add(ids.order_id(record.owner or "", cause.command.client_order_id))
         for update in record.updates:
-            body = update.body
-            if isinstance(body, TransactionUpdate):
-                movements.add(body.transaction.broker_transaction_id)
-            elif isinstance(body, OrderUpdate):
-                orders.add(body.order_id)
-                event = body.event
-                if isinstance(event, Fill):
-                    movements.add(event.broker_execution_id)
-                elif isinstance(event, External) and event.parent_execution:
-                    movements.add(event.parent_execution)
-    return Needs(orders, movements)
+            _need(update.body, needs)
+    return needs
+
+
+def _need(body: UpdateBody, needs: Needs) -> None:
+    if isinstance(body, TransactionUpdate):
+        needs.movements.add(body.transaction.broker_transaction_id)
+    elif isinstance(body, OrderUpdate):
+        needs.orders.add(body.order_id)
+        event = body.event
+        if isinstance(event, Fill):
+            needs.movements.add(event.broker_execution_id)
+        elif isinstance(event, External) and event.parent_execution:
+            needs.movements.add(event.parent_execution)
 
 
 def fold(records: Iterable[Record], known: Known) -> Changes:

@@ -116,10 +116,9 @@ def compare(wanted: Connection, found: Connection) -> Comparison:
     return comparison
 
 
-def _compare_table(
-    table: Table, wanted: Connection, found: Connection
-) -> tuple[int, list[str]]:
-    rows, differences = 0, []
+def _compare_table(table: Table, wanted: Connection, found: Connection) -> tuple[int, list[str]]:
+    rows = 0
+    differences: list[str] = []
     ours, theirs = _rows(table, wanted), _rows(table, found)
     one, other = next(ours, None), next(theirs, None)
     while (one is not None or other is not None) and len(differences) < DIFFERENCES_MAX:
