@@ -27,7 +27,7 @@ from actors.rows import encode_rows
 from domain.commands import Query, QueryAnswer, ReadStream, StreamPage
 from domain.errors import ErrorInfo
 from ledger.faults import JournalError
-from ledger.following import Followable, Tail
+from ledger.following import Followable, Tail, read_batch
 from ledger.store import Store, read_cursor
 from ledger.store_database import READERS_MAX
 from ledger.store_faults import StoreAstray, StoreError
@@ -125,10 +125,9 @@ class Ledger(LinkOwner[Any]):
 
     def _step(self, store: Store, tail: Tail) -> bool:
         """Applies one batch; True where the journal has no more now."""
-        records = tail.read(self._settings.batch_records)
+        records = read_batch(tail, self._settings.batch_records)
         store.apply(records)
-        # A tail may give less than asked for at a seam: only nothing means nothing.
-        return not records
+        return len(records) < self._settings.batch_records
 
     async def _rest(self) -> None:
         """Gathers what comes, unless somebody waits for it."""

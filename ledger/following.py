@@ -25,3 +25,14 @@ class Followable(Protocol):
 
     def follow(self, after: int = 0) -> Tail:
         """A cursor after record `after`. Raises JournalError, also where that is not there."""
+
+
+def read_batch(tail: Tail, limit: int) -> list[Record]:
+    """The next records, `limit` of them unless the journal ends before."""
+    records = tail.read(limit)
+    while records and len(records) < limit:
+        more = tail.read(limit - len(records))
+        if not more:
+            break
+        records += more
+    return records

@@ -22,13 +22,14 @@ from ledger import store_tables as t
 from ledger.store_database import Database
 from ledger.store_faults import StoreForeign, StoreMoved, StoreOld
 from ledger.store_fold import Changes, Known, Needs, find_needs, fold
+from ledger.store_rows import Row
 from ledger.store_schema import find_revision, newest_revision
 
 NAMES_MAX = 500
 """So many names in one question."""
 
-APPENDED = (t.events, t.audit, t.notices)
 KEPT_ONCE = (t.fills,)
+"""An execution is one fill, whoever tells it again."""
 REPLACED = (t.orders, t.balances, t.accounts, t.connections, t.transactions)
 
 _order = Decoder(Order).decode
@@ -49,7 +50,9 @@ class Store:
         """Raises StoreForeign, StoreTooNew, StoreOld, StoreFailed."""
         self.database = database
         self._deployment_id = deployment_id
-        self._upserts = {table: _upsert(table, database) for table in (*KEPT_ONCE, *REPLACED)}
+        self._writes = {
+            table: database.compile(_insert(table, database.is_sqlite)) for table in t.FOLDED
+        }
         with database.write() as connection:
             found = find_revision(connection, database.place)
             if found != newest_revision():
@@ -77,13 +80,14 @@ class Store:
         assert fresh[0].number == after + 1
         last = fresh[-1]
         with self.database.write() as connection:
+            self._advance(connection, last)
             known = _load(connection, find_needs(fresh))
             self._write(connection, fold(fresh, known))
-            self._advance(connection, last)
         self.cursor = Cursor(position=last.number, epoch=last.epoch, at_ns=last.at_ns)
         return len(fresh)
 
     def _advance(self, connection: Connection, last: Record) -> None:
+        """First of all: it locks the row, so of two writers one waits, and then finds it moved."""
         moved = connection.execute(
             update(t.store)
             .where(t.store.c.position == self.cursor.position)
@@ -105,13 +109,17 @@ class Store:
         self.database.close()
 
     def _write(self, connection: Connection, changes: Changes) -> None:
-        for table in APPENDED:
-            _insert(connection, table, changes)
-        for table, statement in self._upserts.items():
-            found = changes.rows.get(table)
-            if found:
-                connection.execute(statement, list(found.values()))
-        _write_holdings(connection, changes)
+        _clear_holdings(connection, changes)
+        held = [holding for holding in changes.held.values() if holding.row is not None]
+        found: dict[Table, list[Row]] = {
+            **{table: list(rows.values()) for table, rows in changes.rows.items()},
+            t.positions: [holding.row for holding in held if holding.row is not None],
+            t.lots: [lot for holding in held for lot in holding.lots],
+        }
+        for table, rows in found.items():
+            if rows:
+                # Not as a statement of SQLAlchemy's: that takes longer than all the rest.
+                connection.exec_driver_sql(self._writes[table], rows)
 
 
 def read_cursor(connection: Connection) -> Cursor:
@@ -120,37 +128,26 @@ def read_cursor(connection: Connection) -> Cursor:
     return Cursor(position=row.position, epoch=row.epoch, at_ns=row.at_ns)
 
 
-def _insert(connection: Connection, table: Table, changes: Changes) -> None:
-    found = changes.rows.get(table)
-    if found:
-        connection.execute(insert(table), list(found.values()))
-
-
-def _upsert(table: Table, database: Database) -> Any:
+def _insert(table: Table, is_sqlite: bool) -> Any:
     """An insert that replaces the row of the same key, or leaves the first one there."""
-    make = sqlite.insert if database.is_sqlite else postgresql.insert
-    statement = make(table)
+    statement = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
     keys = [column.name for column in table.primary_key]
     if table in KEPT_ONCE:
         return statement.on_conflict_do_nothing(index_elements=keys)
+    if table not in REPLACED:
+        return statement
     changed = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
     return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
-def _write_holdings(connection: Connection, changes: Changes) -> None:
-    """Positions and their lots: what was there goes, what is held comes."""
+def _clear_holdings(connection: Connection, changes: Changes) -> None:
+    """Positions and their lots: what was there goes before what is held comes."""
     for table in (t.positions, t.lots):
         for names in _pieces(changes.cleared):
             connection.execute(delete(table).where(table.c.account.in_(names)))
         for keys in _pieces(changes.held):
             key = tuple_(table.c.account, table.c.instrument)
             connection.execute(delete(table).where(key.in_(keys)))
-    held = [each for each in changes.held.values() if each is not None]
-    if held:
-        connection.execute(insert(t.positions), [row for row, _ in held])
-    lots = [lot for _, pieces in held for lot in pieces]
-    if lots:
-        connection.execute(insert(t.lots), lots)
 
 
 def _load(connection: Connection, needs: Needs) -> Known:
@@ -159,7 +156,7 @@ def _load(connection: Connection, needs: Needs) -> Known:
     for names in _pieces(needs.movements):
         asked = select(t.transactions).where(t.transactions.c.broker_transaction_id.in_(names))
         for row in connection.execute(asked).mappings():
-            known.movements[row["connection"], row["broker_transaction_id"]] = dict(row)
+            known.movements[row["broker_transaction_id"], row["connection"]] = dict(row)
     parents = {row["order_id"] for row in known.movements.values() if row["order_id"]}
     known.orders |= _load_orders(connection, parents - known.orders.keys())
     columns = (t.accounts.c.account, t.accounts.c.base_currency, t.accounts.c.owner)

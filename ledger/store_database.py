@@ -7,12 +7,16 @@ The journal alone promises anything, so nothing is lost by that and nobody waits
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from ledger.store_faults import StoreFailed
@@ -23,6 +27,12 @@ WAL_PAGES = 4_000
 """After so many pages (16 MiB) SQLite moves what was committed into the file itself."""
 BUSY_MS = 10_000
 READERS_MAX = 2
+
+# For the whole process, and all of it wants the digits as they are.
+sqlite3.register_adapter(Decimal, str)
+
+_SQLITE = sqlite.dialect(paramstyle="named")
+_POSTGRESQL = psycopg.dialect()  # type: ignore[no-untyped-call]
 
 
 def find_url(text: str | None, file: Path) -> URL:
@@ -45,6 +55,10 @@ class Database:
             Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._writer = _engine(url, writes=True)
         self._reader = _engine(url, writes=False)
+
+    def compile(self, statement: Any) -> str:
+        """The statement as its driver takes it for many rows, each a dictionary."""
+        return str(statement.compile(dialect=_SQLITE if self.is_sqlite else _POSTGRESQL))
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

@@ -18,7 +18,7 @@ from sqlalchemy import URL, Connection, Table, Text, collate, func, select
 
 from domain.records import Record
 from ledger.faults import JournalCorrupt
-from ledger.following import Followable, Tail
+from ledger.following import Followable, Tail, read_batch
 from ledger.store import Cursor, Store, read_cursor
 from ledger.store_database import Database
 from ledger.store_faults import StoreAstray
@@ -62,7 +62,7 @@ def catch_up(
     with closing(read_on(journal, store.cursor)) as tail:
         while until is None or store.cursor.position < until:
             left = BATCH_RECORDS if until is None else until - store.cursor.position
-            records = tail.read(min(left, BATCH_RECORDS))
+            records = read_batch(tail, min(left, BATCH_RECORDS))
             if not records:
                 return
             store.apply(records)
