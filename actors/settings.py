@@ -117,9 +117,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     simulators: tuple[SimulatorSettings, ...] = ()
     gateway: GatewaySettings = GatewaySettings()
     journal: JournalSettings = JournalSettings()
-    store: StoreSettings = StoreSettings()
     compliance: ComplianceSettings = ComplianceSettings()
     ray: RaySettings = RaySettings()
+    store: StoreSettings = StoreSettings()
 
 
 def load(path: Path) -> Settings:

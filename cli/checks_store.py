@@ -9,7 +9,7 @@ from actors.settings import Settings, read_store_url
 from cli.checks import Check, fail, ok, warn
 from ledger.faults import JournalError
 from ledger.reader import JournalReader
-from ledger.store import Cursor, read_cursor
+from ledger.store import Cursor, check_owner, read_cursor
 from ledger.store_database import Database, find_url
 from ledger.store_faults import StoreError, StoreOld
 from ledger.store_rebuild import read_on
@@ -36,6 +36,7 @@ def _look(database: Database, paths: Paths, settings: Settings, is_running: bool
         revision = find_revision(connection, database.place)
         if revision != newest_revision():
             return warn(NAME, str(StoreOld(database.place, revision)), "`fillgate up` does it, too")
+        check_owner(connection, database.place, settings.deployment.id)
         cursor = read_cursor(connection)
     journal = JournalReader(paths.journal, settings.deployment.id)
     try:

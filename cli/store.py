@@ -17,7 +17,7 @@ from cli.output import console, print_json, say
 from cli.trouble import FAILED, Trouble
 from ledger import store_rebuild
 from ledger.reader import JournalReader
-from ledger.store import read_cursor
+from ledger.store import check_owner, read_cursor
 from ledger.store_database import Database, find_url
 from ledger.store_faults import StoreOld
 from ledger.store_opening import open_store
@@ -33,6 +33,7 @@ def status(ctx: typer.Context, home: HomeOption = None, json: JsonOption = False
         revision = find_revision(connection, database.place)
         if revision != newest_revision():
             raise StoreOld(database.place, revision)
+        check_owner(connection, database.place, settings.deployment.id)
         cursor = read_cursor(connection)
         rows = store_rebuild.count_rows(connection)
     last = _last_record(state.paths, settings)

@@ -61,12 +61,9 @@ class Store:
             self.cursor = read_cursor(connection)
 
     def _claim(self, connection: Connection) -> None:
-        owner = connection.scalar(select(t.store.c.deployment_id))
-        if owner is None:
+        if not check_owner(connection, self.database.place, self._deployment_id):
             first = {"id": 1, "deployment_id": self._deployment_id}
             connection.execute(insert(t.store).values(**first, position=0, epoch=0, at_ns=0))
-        elif owner != self._deployment_id:
-            raise StoreForeign(self.database.place, owner, self._deployment_id)
 
     def apply(self, records: Sequence[Record]) -> int:
         """Writes what is new of the records; returns how many were. Raises StoreError.
@@ -122,9 +119,20 @@ class Store:
                 connection.exec_driver_sql(self._writes[table], rows)
 
 
+def check_owner(connection: Connection, place: str, deployment_id: str) -> bool:
+    """True where the store is the deployment's, False where nobody's yet. Raises StoreForeign."""
+    owner = connection.scalar(select(t.store.c.deployment_id))
+    if owner is not None and owner != deployment_id:
+        raise StoreForeign(place, owner, deployment_id)
+    return owner is not None
+
+
 def read_cursor(connection: Connection) -> Cursor:
     """How far the store is, within a transaction."""
-    row = connection.execute(select(t.store.c.position, t.store.c.epoch, t.store.c.at_ns)).one()
+    asked = select(t.store.c.position, t.store.c.epoch, t.store.c.at_ns)
+    row = connection.execute(asked).one_or_none()
+    if row is None:
+        return Cursor()
     return Cursor(position=row.position, epoch=row.epoch, at_ns=row.at_ns)
 
 

@@ -19,10 +19,10 @@ from sqlalchemy import URL, Connection, Table, Text, collate, func, select
 from domain.records import Record
 from ledger.faults import JournalCorrupt
 from ledger.following import Followable, Tail, read_batch
-from ledger.store import Cursor, Store, read_cursor
+from ledger.store import Cursor, Store, check_owner, read_cursor
 from ledger.store_database import Database
-from ledger.store_faults import StoreAstray
-from ledger.store_schema import migrate
+from ledger.store_faults import StoreAstray, StoreOld
+from ledger.store_schema import find_revision, migrate, newest_revision
 from ledger.store_tables import FOLDED
 
 BATCH_RECORDS = 1_000
@@ -95,6 +95,9 @@ def verify(
         beside = Database(URL.create("sqlite", database=str(Path(folder) / "store.sqlite")))
         with closing(beside), database.read() as found:
             migrate(beside)
+            if (revision := find_revision(found, database.place)) != newest_revision():
+                raise StoreOld(database.place, revision)
+            check_owner(found, database.place, deployment_id)
             cursor = read_cursor(found)
             made = Store(beside, deployment_id)
             catch_up(made, journal, cursor.position, on_progress)
