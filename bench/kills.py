@@ -1,10 +1,11 @@
 """Does an order survive kill -9 anywhere: 0 lost, 0 doubled, each event once?
 
-    python -m bench.kills [--kills 20] [--rate 100] [--json]
+    python -m bench.kills [--kills 20] [--rate 100] [--only ROLE] [--json]
 
-Edge, router, compliance and broker connection are killed in turn under a steady stream of
-orders over several instruments; for the second half the venue loses replies and lands orders
-late. Then three logs are compared: the client's, the journal's and the venue's own book.
+Edge, router, compliance, broker connection and ledger are killed in turn under a steady stream
+of orders over several instruments; for the second half the venue loses replies and lands orders
+late. Then three logs are compared: the client's, the journal's and the venue's own book; and
+the ledger's store with one made from the journal anew, row for row.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ import shutil
 import sys
 import tempfile
 import time
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import psutil
 from msgspec import Struct
 
+from actors.paths import LEDGER_ROLE
+from actors.settings import load
 from bench.world import CONNECTION_ROLE, INSTRUMENTS, OWNER, World, WorldOptions, world
 from domain.lifecycle import Status
 from domain.orders import CancelOrder, NewOrder, OrderType, Side, TimeInForce
@@ -33,9 +38,13 @@ from gateway.client import Client, ConnectionLostError, Refused
 from gateway.client_book import OUTCOMES
 from ledger.agreement import Agreement, compare_client, compare_venue, stream_of
 from ledger.projection import Books
+from ledger.reader import JournalReader
+from ledger.store_database import Database, find_url
+from ledger.store_rebuild import verify
 
-ROLES = ("edge-0", "router", "compliance", CONNECTION_ROLE)
+ROLES = ("edge-0", "router", "compliance", CONNECTION_ROLE, LEDGER_ROLE)
 KILL_EVERY_S = 3.0
+START_S_MAX = 30.0
 CALM_S = 2.0
 QUIET_S_MAX = 60.0
 HOSTILE = {"lost_reply": 0.05, "late_landing": 0.05, "late_ms": [50, 700]}
@@ -43,11 +52,13 @@ CALM: dict[str, object] = {}
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """How many kills, at which rate of orders, under which seed."""
+    """How many kills of which roles, how often, at which rate of orders, under which seed."""
 
     kills: int = 20
     rate: int = 100
     seed: int = 1
+    roles: tuple[str, ...] = ROLES
+    every_s: float = KILL_EVERY_S
 
 
 class Load:
@@ -141,16 +152,41 @@ async def run(plan: Plan, deployment: World) -> dict[str, Any]:
         for number in range(plan.kills):
             if number == plan.kills // 2:
                 await deployment.simulate("/sim/hostility", HOSTILE)
-            role = ROLES[number % len(ROLES)]
+            role = plan.roles[number % len(plan.roles)]
+            await _until_up(deployment, role)
             deployment.kill(role)
             kills.append((time.monotonic(), role))
-            await asyncio.sleep(KILL_EVERY_S)
+            await asyncio.sleep(plan.every_s)
         await deployment.simulate("/sim/hostility", CALM)
         sending.cancel()
         await load.settle()
         await _quiet(client, log)
     agreement = await compare(deployment, log, stream)
+    agreement.differences += await compare_store(deployment)
     return report(plan, load, log, kills, agreement)
+
+
+async def _until_up(deployment: World, role: str) -> None:
+    """Until the role has a process: one that is killed again while it starts counts once."""
+    deadline = time.monotonic() + START_S_MAX
+    while not psutil.pid_exists(deployment.pid(role)) and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+
+
+async def compare_store(deployment: World) -> list[str]:
+    """The ledger's store, once it is at the journal's end, against a second one made now."""
+    settings = load(deployment.paths.settings)
+    journal = JournalReader(deployment.paths.journal, settings.deployment.id)
+    deadline = time.monotonic() + QUIET_S_MAX
+    with closing(Database(find_url(None, deployment.paths.store))) as database:
+        while True:
+            found = await asyncio.to_thread(verify, database, settings.deployment.id, journal)
+            if found.position == journal.last() or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.5)
+    if found.position != journal.last():
+        found.differences.append(f"ends at {found.position}, the journal at {journal.last()}")
+    return [f"store: {difference}" for difference in found.differences]
 
 
 async def _quiet(client: Client, log: Log) -> None:
@@ -230,8 +266,11 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--rate", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=ROLES, help="kill no other role")
     parser.add_argument("--json", action="store_true")
     words = parser.parse_args()
-    result = asyncio.run(main(Plan(kills=words.kills, rate=words.rate, seed=words.seed)))
+    chosen = (words.only,) if words.only else ROLES
+    plan = Plan(kills=words.kills, rate=words.rate, seed=words.seed, roles=chosen)
+    result = asyncio.run(main(plan))
     print(json.dumps(result, indent=None if words.json else 2))
     sys.exit(1 if result["lost"] or result["doubled"] or result["differences"] else 0)
