@@ -39,11 +39,14 @@ from gateway.client_book import OUTCOMES
 from ledger.agreement import Agreement, compare_client, compare_venue, stream_of
 from ledger.projection import Books
 from ledger.reader import JournalReader
+from ledger.store import read_cursor
 from ledger.store_database import Database, find_url
+from ledger.store_faults import StoreFailed
 from ledger.store_rebuild import verify
 
 ROLES = ("edge-0", "router", "compliance", CONNECTION_ROLE, LEDGER_ROLE)
 KILL_EVERY_S = 3.0
+READ_EVERY_S = 0.05
 START_S_MAX = 30.0
 CALM_S = 2.0
 QUIET_S_MAX = 60.0
@@ -122,6 +125,35 @@ class Load:
         return NewOrder(**common, time_in_force=TimeInForce.FOK)
 
 
+class Reading:
+    """Lists asked for all the while: how many were answered, refused, or went back in time."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.answered = self.backward = self.position = 0
+        self.slowest_s = 0.0
+        self.refused: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Asks until canceled."""
+        while True:
+            start = time.monotonic()
+            try:
+                res = await self._client.query(wire.OrdersList, status="all", limit=20)
+            except (Refused, ConnectionLostError) as trouble:
+                code = trouble.error.code if isinstance(trouble, Refused) else "connection_lost"
+                self.refused[code] = self.refused.get(code, 0) + 1
+            else:
+                self._take(res.position or 0, time.monotonic() - start)
+            await asyncio.sleep(READ_EVERY_S)
+
+    def _take(self, position: int, took_s: float) -> None:
+        self.answered += 1
+        self.backward += position < self.position
+        self.position = max(self.position, position)
+        self.slowest_s = max(self.slowest_s, took_s)
+
+
 class Log:
     """What the client library applied, in its order."""
 
@@ -142,28 +174,39 @@ class Log:
 
 async def run(plan: Plan, deployment: World) -> dict[str, Any]:
     """Kills, waits until all is quiet, compares; the report."""
-    log, kills = Log(), []
+    log, kills, luck = Log(), [], Random(plan.seed)
     stream = f"orders/{OWNER}"
     connect = Client.connect(deployment.url, deployment.token, "kills", on_event=log.take)
     async with connect as client:
-        load = Load(client, plan)
+        load, reading = Load(client, plan), Reading(client)
         sending = asyncio.create_task(load.run())
+        asking = asyncio.create_task(reading.run())
         await asyncio.sleep(CALM_S)
         for number in range(plan.kills):
             if number == plan.kills // 2:
                 await deployment.simulate("/sim/hostility", HOSTILE)
             role = plan.roles[number % len(plan.roles)]
             await _until_up(deployment, role)
+            if role == LEDGER_ROLE and number % 2:
+                await _until_it_writes(deployment)
             deployment.kill(role)
             kills.append((time.monotonic(), role))
-            await asyncio.sleep(plan.every_s)
+            # Sooner or later: also while it starts, and in the middle of its work.
+            await asyncio.sleep(plan.every_s * (0.5 + luck.random()))
         await deployment.simulate("/sim/hostility", CALM)
         sending.cancel()
+        asking.cancel()
         await load.settle()
         await _quiet(client, log)
     agreement = await compare(deployment, log, stream)
     agreement.differences += await compare_store(deployment)
-    return report(plan, load, log, kills, agreement)
+    result = report(plan, load, log, kills, agreement)
+    return result | {
+        "lists": reading.answered,
+        "lists_refused": reading.refused,
+        "lists_backward": reading.backward,
+        "list_slowest_s": round(reading.slowest_s, 3),
+    }
 
 
 async def _until_up(deployment: World, role: str) -> None:
@@ -171,6 +214,23 @@ async def _until_up(deployment: World, role: str) -> None:
     deadline = time.monotonic() + START_S_MAX
     while not psutil.pid_exists(deployment.pid(role)) and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
+
+
+async def _until_it_writes(deployment: World) -> None:
+    """Until the store grows: half of the kills shall come in the middle of the ledger's work."""
+    deadline = time.monotonic() + START_S_MAX
+    with closing(Database(find_url(None, deployment.paths.store))) as database:
+        first = _position(database)
+        while _position(database) == first and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+
+
+def _position(database: Database) -> int:
+    try:
+        with database.read() as connection:
+            return read_cursor(connection).position
+    except StoreFailed:  # no tables yet
+        return 0
 
 
 async def compare_store(deployment: World) -> list[str]:

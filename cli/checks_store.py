@@ -13,7 +13,7 @@ from ledger.store import Cursor, check_owner, read_cursor
 from ledger.store_database import Database, find_url
 from ledger.store_faults import StoreError, StoreOld
 from ledger.store_rebuild import read_on
-from ledger.store_schema import find_revision, newest_revision
+from ledger.store_schema import NEWEST, find_revision
 
 BEHIND_RECORDS_MAX = 10_000
 NAME = "store"
@@ -34,7 +34,7 @@ def check_store(paths: Paths, settings: Settings, is_running: bool) -> list[Chec
 def _look(database: Database, paths: Paths, settings: Settings, is_running: bool) -> Check:
     with database.read() as connection:
         revision = find_revision(connection, database.place)
-        if revision != newest_revision():
+        if revision != NEWEST:
             return warn(NAME, str(StoreOld(database.place, revision)), "`fillgate up` does it, too")
         check_owner(connection, database.place, settings.deployment.id)
         cursor = read_cursor(connection)

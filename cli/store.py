@@ -21,7 +21,7 @@ from ledger.store import check_owner, read_cursor
 from ledger.store_database import Database, find_url
 from ledger.store_faults import StoreOld
 from ledger.store_opening import open_store
-from ledger.store_schema import find_revision, migrate, newest_revision
+from ledger.store_schema import NEWEST, find_revision, migrate
 
 
 @store_app.command("status")
@@ -31,7 +31,7 @@ def status(ctx: typer.Context, home: HomeOption = None, json: JsonOption = False
     settings = load(state.paths.settings)
     with _database(state.paths, settings) as database, database.read() as connection:
         revision = find_revision(connection, database.place)
-        if revision != newest_revision():
+        if revision != NEWEST:
             raise StoreOld(database.place, revision)
         check_owner(connection, database.place, settings.deployment.id)
         cursor = read_cursor(connection)

@@ -26,6 +26,9 @@ class Followable(Protocol):
     def follow(self, after: int = 0) -> Tail:
         """A cursor after record `after`. Raises JournalError, also where that is not there."""
 
+    def last(self) -> int:
+        """The number of the last record there is now. Raises JournalError."""
+
 
 def read_batch(tail: Tail, limit: int) -> list[Record]:
     """The next records, `limit` of them unless the journal ends before."""

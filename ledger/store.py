@@ -23,7 +23,7 @@ from ledger.store_database import Database
 from ledger.store_faults import StoreForeign, StoreMoved, StoreOld
 from ledger.store_fold import Changes, Known, Needs, find_needs, fold
 from ledger.store_rows import Row
-from ledger.store_schema import find_revision, newest_revision
+from ledger.store_schema import NEWEST, find_revision
 
 NAMES_MAX = 500
 """So many names in one question."""
@@ -55,7 +55,7 @@ class Store:
         }
         with database.write() as connection:
             found = find_revision(connection, database.place)
-            if found != newest_revision():
+            if found != NEWEST:
                 raise StoreOld(database.place, found)
             self._claim(connection)
             self.cursor = read_cursor(connection)

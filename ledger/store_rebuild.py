@@ -17,12 +17,11 @@ from msgspec import Struct
 from sqlalchemy import URL, Connection, Table, Text, collate, func, select
 
 from domain.records import Record
-from ledger.faults import JournalCorrupt
 from ledger.following import Followable, Tail, read_batch
 from ledger.store import Cursor, Store, check_owner, read_cursor
 from ledger.store_database import Database
 from ledger.store_faults import StoreAstray, StoreOld
-from ledger.store_schema import find_revision, migrate, newest_revision
+from ledger.store_schema import NEWEST, find_revision, migrate
 from ledger.store_tables import FOLDED
 
 BATCH_RECORDS = 1_000
@@ -33,13 +32,15 @@ Progress = Callable[[int], None]
 
 
 def read_on(journal: Followable, cursor: Cursor) -> Tail:
-    """A cursor in the journal after the store's own. Raises StoreAstray, JournalError."""
+    """A cursor in the journal after the store's own. Raises StoreAstray, JournalError.
+
+    A journal that cannot be read says nothing of the store: that is never taken for astray.
+    """
     if cursor.position == 0:
         return journal.follow(0)
-    try:
-        tail = journal.follow(cursor.position - 1)
-    except JournalCorrupt as trouble:
-        raise StoreAstray(cursor.position) from trouble
+    if journal.last() < cursor.position:
+        raise StoreAstray(cursor.position)
+    tail = journal.follow(cursor.position - 1)
     found = tail.read(1)
     if not found or not _is_same(found[0], cursor):
         tail.close()
@@ -95,7 +96,7 @@ def verify(
         beside = Database(URL.create("sqlite", database=str(Path(folder) / "store.sqlite")))
         with closing(beside), database.read() as found:
             migrate(beside)
-            if (revision := find_revision(found, database.place)) != newest_revision():
+            if (revision := find_revision(found, database.place)) != NEWEST:
                 raise StoreOld(database.place, revision)
             check_owner(found, database.place, deployment_id)
             cursor = read_cursor(found)

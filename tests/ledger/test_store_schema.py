@@ -8,19 +8,20 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from msgspec.structs import replace
 from sqlalchemy import URL, delete, inspect, update
 
 from domain.records import EpochStarted
 from ledger import store_tables as t
-from ledger.faults import JournalForeign
+from ledger.faults import JournalCorrupt, JournalForeign
 from ledger.reader import JournalReader
 from ledger.store import Cursor, Store
 from ledger.store_database import Database, find_url
 from ledger.store_faults import StoreAstray, StoreFailed, StoreForeign, StoreOld, StoreTooNew
 from ledger.store_opening import open_store
 from ledger.store_rebuild import catch_up, count_rows, read_on, verify
-from ledger.store_schema import VERSION_TABLE, migrate, newest_revision
+from ledger.store_schema import MIGRATIONS, NEWEST, REVISIONS, VERSION_TABLE, migrate
 from ledger.store_settings import StoreSettings, find_faults
 from tests.ledger import store_stories as stories
 from tests.ledger.store_stories import DEPLOYMENT, a_life, append, write_journal
@@ -29,7 +30,7 @@ POSTGRESQL = "postgresql://fillgate@db/fillgate"
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_code(database: Database):
-    assert migrate(database) == (None, newest_revision())
+    assert migrate(database) == (None, NEWEST)
     with database.read() as connection:
         options = {"version_table": VERSION_TABLE, "compare_type": True}
         context = MigrationContext.configure(connection, opts=options)
@@ -38,9 +39,14 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(database: Database):
     assert names == {VERSION_TABLE, *t.metadata.tables}
 
 
+def test_the_revisions_known_are_those_there_are():
+    scripts = reversed(list(ScriptDirectory(str(MIGRATIONS)).walk_revisions()))
+    assert tuple(script.revision for script in scripts) == REVISIONS
+
+
 def test_a_store_of_this_release_is_left_as_it_is(database: Database):
     stories.open_store(database).apply(a_life(1, 30))
-    assert migrate(database) == (newest_revision(), newest_revision())
+    assert migrate(database) == (NEWEST, NEWEST)
     with database.read() as connection:
         assert count_rows(connection)["events"] > 0
 
@@ -108,6 +114,18 @@ def test_reading_on_begins_after_the_store_s_last_record(database: Database, tmp
     with closing(read_on(JournalReader(directory), store.cursor)) as tail:
         assert tail.read(10) == [more]
     assert store.cursor == Cursor(position=last.number, epoch=last.epoch, at_ns=last.at_ns)
+
+
+def test_a_damaged_journal_does_not_make_the_store_wrong(database: Database, tmp_path: Path):
+    directory = write_journal(tmp_path / "journal", a_life(1, 60))
+    store = stories.open_store(database)
+    catch_up(store, JournalReader(directory))
+    segment = next(directory.glob("segment-*.log"))
+    data = bytearray(segment.read_bytes())
+    data[6_000] ^= 0xFF
+    segment.write_bytes(data)
+    with pytest.raises(JournalCorrupt):
+        read_on(JournalReader(directory), store.cursor)
 
 
 def test_a_foreign_journal_is_not_followed(database: Database, tmp_path: Path):
