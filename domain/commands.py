@@ -174,7 +174,8 @@ class Logout(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="logout"
 class ReadStream(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="read"):
     """Asks for a stream's entries after a number, at most `limit`.
 
-    `from_journal` asks the router for what it no longer holds in memory, where nobody else has it.
+    `from_journal` asks the router for what it no longer holds in memory, where nobody else has
+    it. `head` is the stream's last number as far as it is known on the way.
     """
 
     ref: int
@@ -183,6 +184,7 @@ class ReadStream(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="rea
     after: int
     limit: int
     from_journal: bool = False
+    head: int = 0
 
 
 class StreamPage(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="page"):

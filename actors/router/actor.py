@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from msgspec.msgpack import Decoder
+from msgspec.structs import replace
 
 from actors import messages as m
 from actors.beacon import Declared
@@ -240,7 +241,8 @@ class Router:
         limit = min(read.limit, PAGE_MAX)
         updates = books.read(read.stream, read.after, limit)
         if updates is None and not read.from_journal:
-            self.desk.to_edges.append((link, m.TooOld(read=read)))
+            known = replace(read, head=books.heads.get(read.stream, 0))
+            self.desk.to_edges.append((link, m.TooOld(read=known)))
             return
         if updates is None:
             # The ledger is away: read from the whole journal, off the loop.

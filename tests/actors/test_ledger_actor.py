@@ -344,6 +344,22 @@ async def test_an_order_is_in_the_ledger_s_list_as_soon_as_its_client_knows_of_i
         assert held["quantity"] == str(
             world.router.desk.books.positions[ACCOUNT, "EUR/USD"].quantity
         )
+        world.router.desk.books.tail_max = 1
+        await world.edge.say(c.Place(order=_market("last")))
+        await world.rest()
+        stream, seen = f"orders/{OWNER}", 0
+        head = world.router.desk.books.heads[stream]
+        for ref in range(100, 200):
+            edge.read(ReadStream(ref=ref, owner=OWNER, stream=stream, after=seen, limit=7))
+            page = await asyncio.wait_for(heard.get(), WAIT_S)
+            assert page.head == head
+            assert [u.seq for u in page.updates] == list(
+                range(seen + 1, seen + 1 + len(page.updates))
+            )
+            seen += len(page.updates)
+            if seen == head:
+                break
+        assert seen == head
         ledger.cancel()
         await asyncio.wait([ledger])
         world._tasks.remove(ledger)
