@@ -42,7 +42,7 @@ from ledger.reader import JournalReader
 from ledger.store import read_cursor
 from ledger.store_database import Database, find_url
 from ledger.store_faults import StoreFailed
-from ledger.store_rebuild import verify
+from ledger.store_rebuild import verify_at_end
 
 ROLES = ("edge-0", "router", "compliance", CONNECTION_ROLE, LEDGER_ROLE)
 KILL_EVERY_S = 3.0
@@ -235,17 +235,13 @@ def _position(database: Database) -> int:
 
 async def compare_store(deployment: World) -> list[str]:
     """The ledger's store, once it is at the journal's end, against a second one made now."""
-    settings = load(deployment.paths.settings)
-    journal = JournalReader(deployment.paths.journal, settings.deployment.id)
-    deadline = time.monotonic() + QUIET_S_MAX
+    name = load(deployment.paths.settings).deployment.id
+    journal = JournalReader(deployment.paths.journal, name)
+    pauses = int(QUIET_S_MAX / READ_EVERY_S)
     with closing(Database(find_url(None, deployment.paths.store))) as database:
-        while True:
-            found = await asyncio.to_thread(verify, database, settings.deployment.id, journal)
-            if found.position == journal.last() or time.monotonic() > deadline:
-                break
-            await asyncio.sleep(0.5)
-    if found.position != journal.last():
-        found.differences.append(f"ends at {found.position}, the journal at {journal.last()}")
+        found = await asyncio.to_thread(
+            verify_at_end, database, name, journal, lambda: time.sleep(READ_EVERY_S), pauses
+        )
     return [f"store: {difference}" for difference in found.differences]
 
 

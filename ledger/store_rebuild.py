@@ -106,6 +106,34 @@ def verify(
                 return compare(wanted, found)
 
 
+def verify_at_end(
+    database: Database,
+    deployment_id: str,
+    journal: Followable,
+    pause: Callable[[], None],
+    pauses_max: int,
+) -> Comparison:
+    """Verifies once the store has all that the journal has; not having it is a difference."""
+    for _ in range(pauses_max):
+        if _position(database) >= journal.last():
+            break
+        pause()
+    found = verify(database, deployment_id, journal)
+    last = journal.last()
+    if found.position != last:
+        found.differences.append(
+            f"the store ends at record {found.position}, the journal at {last}"
+        )
+    return found
+
+
+def _position(database: Database) -> int:
+    """How far the store is; 0 while it has no tables."""
+    with database.read() as connection:
+        is_made = find_revision(connection, database.place) == NEWEST
+        return read_cursor(connection).position if is_made else 0
+
+
 def compare(wanted: Connection, found: Connection) -> Comparison:
     """Every row of both, in the order of their keys."""
     comparison = Comparison(position=read_cursor(found).position)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from actors.link import PathLock
 from actors.paths import LEDGER_ROLE, Paths
 from actors.settings import load
-from cli import checks_store
+from cli import checks_store, demo_report
 from cli.checks import Check, Level
 from cli.checks_store import check_store
 from domain import events as ev
@@ -110,6 +110,17 @@ def test_another_deployment_s_store_is_refused(paths: Paths) -> None:
 
 def test_a_store_without_tables_is_not_verified(paths: Paths) -> None:
     assert "fillgate store migrate" in call(paths.home, "store", "verify").stderr
+
+
+def test_the_demo_finds_a_store_that_is_not_the_journal_s(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_report, "PAUSES_MAX", 2)
+    monkeypatch.setattr(demo_report, "PAUSE_S", 0)
+    call(paths.home, "store", "migrate")
+    assert "ends at record 0, the journal at 3" in demo_report.store_differences(paths)[-1]
+    fill_store(paths)
+    assert demo_report.store_differences(paths) == ()
 
 
 # -- the doctor
