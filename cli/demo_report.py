@@ -102,14 +102,9 @@ def store_differences(home: Paths) -> tuple[str, ...]:
     """Where the ledger's store is not, row for row, what the journal makes of itself."""
     settings = load(home.settings)
     name, url = settings.deployment.id, read_store_url(settings.store)
+    journal = JournalReader(home.journal, name)
     with closing(Database(find_url(url, home.store))) as database:
-        found = verify_at_end(
-            database,
-            name,
-            JournalReader(home.journal, name),
-            lambda: time.sleep(PAUSE_S),
-            PAUSES_MAX,
-        )
+        found = verify_at_end(database, name, journal, lambda: time.sleep(PAUSE_S), PAUSES_MAX)
     return tuple(f"store: {difference}" for difference in found.differences)
 
 
