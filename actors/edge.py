@@ -25,10 +25,11 @@ from prometheus_client import CollectorRegistry
 from actors import messages as m
 from actors.beacon import Declared
 from actors.host import Stage
+from actors.ledger_side import LedgerSide
 from actors.link import Link, LinkOwner, dial, listen
 from actors.logs import configure_logs
-from actors.paths import connection_role
-from domain.commands import Login, Logout, Query, ReadStream, Submit
+from actors.paths import LEDGER_ROLE, connection_role
+from domain.commands import Login, Logout, Published, Query, ReadStream, Submit
 from domain.errors import ErrorInfo
 from gateway.backend import Status
 from gateway.errors import refusal
@@ -61,7 +62,11 @@ class RouterSide(LinkOwner[Any]):
         """An answer, updates, or how the router stands."""
         if isinstance(message, m.Standing):
             self._edge.stand(message)
+        elif isinstance(message, m.TooOld):
+            self._edge.read_old(message.read)
         else:
+            if isinstance(message, Published):
+                self._edge.saw(message.position)
             self._edge.server.deliver(message)
 
 
@@ -102,6 +107,7 @@ class Edge:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._router: Link[Any] | None = None
+        self._position = 0
         self._watched: dict[str, None] = {}
         self._is_to_tell = False
         self.quote_links: set[Link[Any]] = set()
@@ -113,6 +119,7 @@ class Edge:
             stage.clocks,
             stage.settings.gateway,
         )
+        self.ledger = LedgerSide(self.server.deliver, self._ask_router)
         self.registry = CollectorRegistry()
         self.registry.register(GatewayCollector(self.server.counts, lambda: self._is_trading))
 
@@ -135,8 +142,20 @@ class Edge:
         self._send(read)
 
     def query(self, query: Query) -> None:
-        """Asks for rows."""
-        self._send(query)
+        """Asks for rows, at least as new as what clients here have been told."""
+        asked = int(query.args.get("at_least") or 0)
+        newest = max(asked, self._position)
+        self.ledger.ask(msgspec.structs.replace(query, at_least=newest))
+
+    def read_old(self, read: ReadStream) -> None:
+        """The router no longer holds it in memory."""
+        self.ledger.ask(read)
+
+    def _ask_router(self, asked: Query | ReadStream) -> None:
+        """What the ledger does not answer; a page then comes from the whole journal."""
+        if isinstance(asked, ReadStream):
+            asked = msgspec.structs.replace(asked, from_journal=True)
+        self._send(asked)
 
     def subscribe_quotes(self, instrument: str) -> None:
         """The first client here wants quotes of it."""
@@ -206,6 +225,11 @@ class Edge:
     def stand(self, standing: m.Standing) -> None:
         """The router says whether orders can be taken."""
         self._is_trading = standing.is_trading
+        self.saw(standing.position)
+
+    def saw(self, position: int) -> None:
+        """The journal has come so far."""
+        self._position = max(self._position, position)
 
     def health(self) -> Status:
         """Ready means that an order would get through: router, compliance and a connection."""
@@ -231,6 +255,9 @@ class Edge:
                 dial(paths.socket("router"), lambda: Link(me, m.edge_inbox, RouterSide(self)))
             )
         ]
+        path = paths.socket(LEDGER_ROLE)
+        work = dial(path, lambda: Link(me, m.edge_from_ledger, self.ledger))
+        links.append(loop.create_task(work))
         for connection in stage.settings.connections:
             path = paths.socket(connection_role(connection.id))
             work = dial(path, lambda: Link(me, m.edge_inbox, QuoteSide(self)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -14,21 +15,23 @@ from actors.connection import BrokerConnection, Login
 from actors.host import Stage
 from actors.link import Link, listen
 from actors.marks import Marks
-from actors.paths import Paths, connection_role
+from actors.paths import LEDGER_ROLE, Paths, connection_role
 from actors.prices import Prices
 from actors.router.actor import Router
 from actors.router.desk import Venue
 from actors.router.place import Place
-from actors.settings import ConnectionSettings, Settings, read_token
+from actors.settings import ConnectionSettings, Settings, read_store_url, read_token
 from brokers.adapter import Adapter, AdapterSettings
 from brokers.registry import BROKERS
 from brokers.transport import Transport, TransportSettings
 from domain.accounts import BrokerAccount
 from ledger.faults import JournalLocked
 from ledger.journal import LocalJournal
+from ledger.reader import JournalReader
 from ledger.recovery import restore
 
 WARM_CONNECTIONS = 8
+LEDGER_NICENESS = 5
 
 
 def starter_of(role: str) -> Callable[[Stage], Awaitable[None]]:
@@ -37,12 +40,15 @@ def starter_of(role: str) -> Callable[[Stage], Awaitable[None]]:
         return start_router
     if role == "compliance":
         return start_compliance
+    if role == LEDGER_ROLE:
+        return start_ledger
     return start_connection
 
 
 def roles(settings: Settings) -> list[str]:
-    """The roles that run as Ray actors."""
-    return ["router", "compliance", *(connection_role(c.id) for c in settings.connections)]
+    """The roles that run as Ray actors, those on an order's way first."""
+    connections = (connection_role(c.id) for c in settings.connections)
+    return ["router", "compliance", *connections, LEDGER_ROLE]
 
 
 def edge_roles(settings: Settings) -> list[str]:
@@ -84,6 +90,26 @@ async def start_compliance(stage: Stage) -> None:
         stage.paths.socket("compliance"), lambda: Link(stage.hello, m.compliance_inbox, actor)
     )
     await server.serve_forever()
+
+
+async def start_ledger(stage: Stage) -> None:
+    """Follows the journal into the store, behind everyone who trades."""
+    # Imported here: SQL's libraries take time and memory that no other role should pay for.
+    from actors.ledger import Ledger
+    from actors.ledger_reads import LedgerReads
+    from ledger.store_opening import open_store
+
+    # This thread, and those it starts: the rows can wait where an order cannot.
+    os.nice(LEDGER_NICENESS)
+    settings, paths = stage.settings, stage.paths
+    deployment, url = settings.deployment.id, read_store_url(settings.store)
+    ledger = Ledger(
+        lambda: open_store(url, paths.store, deployment),
+        JournalReader(paths.journal, deployment),
+        LedgerReads(settings.connections),
+        settings.store,
+    )
+    await ledger.run(paths.socket(LEDGER_ROLE), stage.hello)
 
 
 async def start_connection(stage: Stage) -> None:

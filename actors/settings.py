@@ -22,6 +22,8 @@ from compliance.settings import find_faults as find_compliance_faults
 from domain.accounts import AccountType, Environment, Region
 from gateway.settings import GatewaySettings
 from ledger.journal import JournalSettings
+from ledger.store_settings import StoreSettings
+from ledger.store_settings import find_faults as find_store_faults
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$")]
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -123,6 +125,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     journal: JournalSettings = JournalSettings()
     compliance: ComplianceSettings = ComplianceSettings()
     ray: RaySettings = RaySettings()
+    store: StoreSettings = StoreSettings()
 
 
 def load(path: Path) -> Settings:
@@ -174,6 +177,7 @@ def _find_faults(settings: Settings) -> list[str]:
     owners = {owner.id for owner in settings.owners}
     simulators = {simulator.id: simulator.broker for simulator in settings.simulators}
     faults = list(find_compliance_faults(settings.compliance))
+    faults += find_store_faults(settings.store, read_store_url(settings.store))
     if settings.deployment.host not in LOOPBACK:
         host = settings.deployment.host
         faults.append(f"[deployment] host {host}: without TLS only {', '.join(LOOPBACK)} is served")
@@ -248,3 +252,8 @@ def read_token(connection: ConnectionSettings) -> str:
     if connection.token_file is not None:
         return Path(connection.token_file).read_text().strip()
     return BROKERS[connection.broker].paper_token(connection.broker_account_id)
+
+
+def read_store_url(store: StoreSettings) -> str | None:
+    """Where the relational store is; None for a file in the home. May hold a password."""
+    return os.environ.get(store.url_env) if store.url_env is not None else store.url

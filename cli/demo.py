@@ -1,4 +1,4 @@
-"""`fillgate demo`: trades over replayed ticks, then compares all three books."""
+"""`fillgate demo`: trades over replayed ticks, then compares all books."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from typing import Annotated, Any
 
 import typer
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from actors.paths import Paths
 from actors.settings import Settings, load
 from cli.app import HomeOption, JsonOption, app, state_of
-from cli.demo_report import Report, make_report, tell
+from cli.demo_report import Report, make_report, store_differences, tell
 from cli.demo_trade import ClientLog, Trader
 from cli.demo_world import PaperBrokers, Ticks, load_ticks, paper_brokers, throw_away, wanted
 from cli.dial import find_running, read_first_token, run
@@ -54,7 +55,7 @@ def demo(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Trade in a throw-away deployment and compare client log, journal and broker's book."""
+    """Trade in a throw-away deployment; compare client log, journal, store and broker's book."""
     state = state_of(ctx, home, json)
     plan = Plan(
         orders=orders,
@@ -154,7 +155,9 @@ async def play(plan: Plan, steps: Tell) -> Report:
             seconds = await _trade(plan, trader, brokers, steps)
             steps("comparing the books", plan.orders)
             book = await brokers.book()
-        found.append(await asyncio.to_thread(make_report, paths, log, trader, book, seconds))
+        report = await asyncio.to_thread(make_report, paths, log, trader, book, seconds)
+        differences = await asyncio.to_thread(store_differences, paths)
+        found.append(replace(report, differences=report.differences + differences))
     return found[0]
 
 

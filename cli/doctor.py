@@ -13,6 +13,7 @@ from cli import checks as machine
 from cli import checks_deployment as deployment
 from cli.app import HomeOption, JsonOption, app, state_of
 from cli.checks import Check, Level
+from cli.checks_store import check_store
 from cli.output import console, print_json, say, table
 from cli.trouble import FAILED
 from cli.up import read_running
@@ -62,6 +63,7 @@ def examine(paths: Paths) -> Iterator[Check]:
     if settings is not None:
         yield from deployment.check_ports(settings, running)
         yield from deployment.check_connections(paths, settings)
+        yield from check_store(paths, settings, is_running=running is not None)
 
 
 def worst_of(checks: list[Check]) -> Level:

@@ -227,6 +227,18 @@ snapshots_kept = 2
 # Whether the next file is made ready ahead of time, by a thread.
 prepare_in_background = true
 
+# ------------------------------------------------------------------ store
+# The relational store that lists, reports and long replays are read from. The journal makes it.
+[store]
+# Another database than a SQLite file in the home; one with a password goes into the environment.
+#url = "postgresql://fillgate@127.0.0.1/fillgate"
+# The environment variable that holds the URL instead.
+#url_env = "FILLGATE_STORE_URL"
+# Records a transaction takes at most. 1 to 10000.
+batch_records = 500
+# How long it waits for more of them; a read that needs one does not wait. 0 to 1000.
+gather_ms = 200
+
 # ------------------------------------------------------------------ ray
 # Ray places, watches and restarts the actors; no order passes through it.
 [ray]

@@ -34,6 +34,7 @@ RequestId = Annotated[
 Sequence = Annotated[int, Meta(ge=0, le=INT64_MAX)]
 Ordinal = Annotated[int, Meta(ge=1, le=INT64_MAX)]
 StreamName = Annotated[str, Meta(min_length=1, max_length=160)]
+OrderId = Annotated[str, Meta(min_length=1, max_length=64)]
 RowLimit = Annotated[int, Meta(ge=1, le=ROWS_MAX)]
 
 
@@ -146,6 +147,15 @@ class OrderPreview(Request, frozen=True, kw_only=True, tag="order.preview"):
     order: NewOrder
 
 
+class ReadRequest(Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Rows at least as new as record `at_least` of the journal, a `position` read before.
+
+    Without it they are as new as what this session was told.
+    """
+
+    at_least: Sequence | None = None
+
+
 class OrderGet(Request, frozen=True, kw_only=True, omit_defaults=True, tag="order.get"):
     """One order, by either id."""
 
@@ -153,8 +163,11 @@ class OrderGet(Request, frozen=True, kw_only=True, omit_defaults=True, tag="orde
     order_id: str | None = None
 
 
-class OrdersList(Request, frozen=True, kw_only=True, omit_defaults=True, tag="orders.list"):
-    """Orders, newest first; `status` is `open` (the default), `all`, or one of ours."""
+class OrdersList(ReadRequest, frozen=True, kw_only=True, omit_defaults=True, tag="orders.list"):
+    """Orders, newest first; `status` is `open` (the default), `all`, or one of ours.
+
+    `before` is the order_id of the last row of a page: the next page, of what is older.
+    """
 
     status: str | None = None
     instrument: Symbol | None = None
@@ -162,11 +175,12 @@ class OrdersList(Request, frozen=True, kw_only=True, omit_defaults=True, tag="or
     tag: Tag | None = None
     since_ns: Sequence | None = None
     until_ns: Sequence | None = None
+    before: OrderId | None = None
     limit: RowLimit | None = None
 
 
 class ExecutionsSince(
-    Request, frozen=True, kw_only=True, omit_defaults=True, tag="executions.since"
+    ReadRequest, frozen=True, kw_only=True, omit_defaults=True, tag="executions.since"
 ):
     """Fills of the owner after a number of `orders/<owner>`."""
 
@@ -174,17 +188,19 @@ class ExecutionsSince(
     limit: RowLimit | None = None
 
 
-class PositionsList(Request, frozen=True, kw_only=True, omit_defaults=True, tag="positions.list"):
+class PositionsList(
+    ReadRequest, frozen=True, kw_only=True, omit_defaults=True, tag="positions.list"
+):
     """Open positions."""
 
     account: str | None = None
 
 
-class AccountsList(Request, frozen=True, kw_only=True, tag="accounts.list"):
+class AccountsList(ReadRequest, frozen=True, kw_only=True, tag="accounts.list"):
     """The owner's accounts."""
 
 
-class AccountGet(Request, frozen=True, kw_only=True, tag="account.get"):
+class AccountGet(ReadRequest, frozen=True, kw_only=True, tag="account.get"):
     """One account with its balances."""
 
     account: str
@@ -201,9 +217,12 @@ class QuoteGet(Request, frozen=True, kw_only=True, tag="quote.get"):
 
 
 class TransactionsSince(
-    Request, frozen=True, kw_only=True, omit_defaults=True, tag="transactions.since"
+    ReadRequest, frozen=True, kw_only=True, omit_defaults=True, tag="transactions.since"
 ):
-    """Booked movements of an account after a number of its stream."""
+    """Booked movements of an account after a `number`, which each row has.
+
+    Movements of one number come together, so a page may be a little longer than its limit.
+    """
 
     account: str
     after: Sequence = 0

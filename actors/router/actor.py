@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from msgspec.msgpack import Decoder
+from msgspec.structs import replace
 
 from actors import messages as m
 from actors.beacon import Declared
@@ -191,7 +192,7 @@ class Router:
     def edge_up(self, link: Link[Any]) -> None:
         """An edge came."""
         self._edges.add(link)
-        link.send(m.Standing(is_trading=self._is_trading))
+        link.send(self._standing())
 
     def _stand(self) -> None:
         """Tells the edges when it changes whether orders get through."""
@@ -200,7 +201,10 @@ class Router:
         if is_trading != self._is_trading:
             self._is_trading = is_trading
             for edge in self._edges:
-                edge.send(m.Standing(is_trading=is_trading))
+                edge.send(self._standing())
+
+    def _standing(self) -> m.Standing:
+        return m.Standing(is_trading=self._is_trading, position=self.desk.books.number)
 
     def edge_down(self, link: Link[Any]) -> None:
         """An edge died: its sessions are disconnected now."""
@@ -246,8 +250,12 @@ class Router:
         books = self.desk.books
         limit = min(read.limit, PAGE_MAX)
         updates = books.read(read.stream, read.after, limit)
+        if updates is None and not read.from_journal:
+            known = replace(read, head=books.heads.get(read.stream, 0))
+            self.desk.to_edges.append((link, m.TooOld(read=known)))
+            return
         if updates is None:
-            # Older than the tail in memory: read from the journal, off the loop.
+            # The ledger is away: read from the whole journal, off the loop.
             asyncio.get_running_loop().run_in_executor(None, self._read_old, link, read, limit)
             return
         head = books.heads.get(read.stream, 0)

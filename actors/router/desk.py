@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from actors.messages import Freed, Observe
+from actors.messages import Freed, Observe, TooOld
 from actors.router.lot_guards import find_shrink
 from actors.settings import ConnectionSettings
 from brokers.adapter import Adapter
@@ -75,7 +75,7 @@ class Desk:
         self.ordered_ns: dict[tuple[str, str], int] = {}
         """When (connection, instrument) was last ordered: its price is wanted for a while."""
         self.records: list[Record] = []
-        self.to_edges: list[tuple[Any, FromRouter]] = []
+        self.to_edges: list[tuple[Any, FromRouter | TooOld]] = []
         self.to_all_edges: list[Published] = []
         self.to_connections: list[tuple[str, Any]] = []
         self.to_compliance: list[Any] = []
@@ -161,7 +161,7 @@ class Durable:
 
     def __init__(self) -> None:
         self.freed: dict[str, Freed] = {}
-        self.to_edges: list[tuple[Any, FromRouter]] = []
+        self.to_edges: list[tuple[Any, FromRouter | TooOld]] = []
         self.to_all_edges: list[Published] = []
         self.to_connections: list[tuple[str, Any]] = []
         self.to_compliance: list[Any] = []
@@ -305,6 +305,8 @@ class Draft:
         assert not breaks, breaks
         desk.records.append(record)
         if record.updates:
-            desk.to_all_edges.append(Published(owner=self._owner, updates=record.updates))
+            desk.to_all_edges.append(
+                Published(owner=self._owner, updates=record.updates, position=record.number)
+            )
             desk.to_compliance.append(Observe(updates=record.updates))
         return record

@@ -294,6 +294,7 @@ def _submit() -> dict[str, Any]:
 def test_every_role_has_a_starter_and_its_place() -> None:
     assert roles.starter_of("router") is roles.start_router
     assert roles.starter_of("compliance") is roles.start_compliance
+    assert roles.starter_of("ledger") is roles.start_ledger
     assert roles.starter_of("connection-x") is roles.start_connection
 
 
