@@ -7,6 +7,8 @@ import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import structlog
+
 from actors import messages as m
 from actors.beacon import Declared
 from actors.compliance import ComplianceActor
@@ -19,16 +21,21 @@ from actors.prices import Prices
 from actors.router.actor import Router
 from actors.router.desk import Venue
 from actors.router.place import Place
-from actors.settings import ConnectionSettings, Settings, read_token
+from actors.settings import ConnectionSettings, Settings, journal_place, read_token
 from brokers.adapter import Adapter, AdapterSettings
 from brokers.registry import AUTH_HEADERS, BROKERS, HOSTS
 from brokers.transport import Transport, TransportSettings
 from domain.accounts import BrokerAccount
-from ledger.faults import JournalLocked
-from ledger.journal import LocalJournal
+from ledger.faults import JournalLocked, JournalUnreachable
+from ledger.journal import Journal
+from ledger.places import open_journal
 from ledger.recovery import restore
 
 WARM_CONNECTIONS = 8
+LOCK_RETRY_S = {"local": 0.02, "postgres": 0.2}
+UNREACHABLE_RETRY_S = 0.5
+
+log = structlog.get_logger()
 
 
 def starter_of(role: str) -> Callable[[Stage], Awaitable[None]]:
@@ -66,15 +73,17 @@ async def start_router(stage: Stage) -> None:
     await router.run(stage.paths)
 
 
-async def _open_journal(stage: Stage) -> LocalJournal:
-    """Waits for the lock: an older router may take a moment to die."""
+async def _open_journal(stage: Stage) -> Journal:
+    """Waits for the lock, as an older router may take a moment to die, and for the server."""
+    place = journal_place(stage.paths, stage.settings)
     while True:
         try:
-            return LocalJournal(
-                stage.paths.journal, stage.settings.deployment.id, stage.settings.journal
-            )
+            return open_journal(place)
         except JournalLocked:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(LOCK_RETRY_S[place.settings.backend])
+        except JournalUnreachable as trouble:
+            log.warning("the journal's server is away", why=str(trouble))
+            await asyncio.sleep(UNREACHABLE_RETRY_S)
 
 
 async def start_compliance(stage: Stage) -> None:

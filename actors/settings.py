@@ -14,11 +14,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from actors.paths import Paths
 from compliance.settings import ComplianceSettings
 from compliance.settings import find_faults as find_compliance_faults
 from domain.accounts import AccountType, Environment, Region
 from gateway.settings import GatewaySettings
 from ledger.journal import JournalSettings
+from ledger.places import Place, find_url_fault
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$")]
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -121,12 +123,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def load(path: Path) -> Settings:
     """The settings of a file. Raises SettingsError with every fault found."""
-    try:
-        raw = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise SettingsError([f"{path} does not exist; run `fillgate init` to make one"]) from None
-    except tomllib.TOMLDecodeError as trouble:
-        raise SettingsError([f"{path} is not valid TOML: {trouble}"]) from None
+    raw = _read_toml(path)
     faults = _section_faults(raw)
     if faults:
         raise SettingsError(faults)
@@ -135,6 +132,15 @@ def load(path: Path) -> Settings:
     if faults:
         raise SettingsError(faults)
     return settings
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise SettingsError([f"{path} does not exist; run `fillgate init` to make one"]) from None
+    except tomllib.TOMLDecodeError as trouble:
+        raise SettingsError([f"{path} is not valid TOML: {trouble}"]) from None
 
 
 def _section_faults(raw: dict[str, Any]) -> list[str]:
@@ -181,7 +187,27 @@ def _find_faults(settings: Settings) -> list[str]:
         faults += [f"{kind}: {name} is used twice; each must be unique" for name in twice]
     for connection in settings.connections:
         faults += _connection_faults(connection, owners, simulators)
-    return faults
+    return faults + _journal_faults(settings.journal)
+
+
+def _journal_faults(journal: JournalSettings) -> list[str]:
+    if journal.backend == "local":
+        return []
+    if (journal.url_env is None) == (journal.url_file is None):
+        return ["[journal]: backend postgres needs either url_env or url_file"]
+    if journal.url_env is not None and not os.environ.get(journal.url_env):
+        return [f"[journal]: environment variable {journal.url_env} is not set"]
+    if journal.url_file is not None and not Path(journal.url_file).is_file():
+        return [f"[journal]: url_file {journal.url_file} does not exist"]
+    name = journal.url_env or journal.url_file
+    fault = find_url_fault(_read_journal_url(journal))
+    return [f"[journal]: {name} {fault}"] if fault else []
+
+
+def _read_journal_url(journal: JournalSettings) -> str:
+    if journal.url_env is not None:
+        return os.environ[journal.url_env]
+    return Path(journal.url_file or "").read_text().strip()
 
 
 def _connection_faults(
@@ -206,6 +232,40 @@ def _connection_faults(
     if connection.environment is Environment.LIVE and connection.simulator is not None:
         faults.append(f"{where}: a live connection cannot use a simulator")
     return faults
+
+
+def journal_place(paths: Paths, settings: Settings) -> Place:
+    """Where the deployment's journal is."""
+    return _place(paths, settings.journal, settings.deployment.id)
+
+
+def find_journal(paths: Paths) -> Place:
+    """The same for who only looks, whatever else the settings say. Raises SettingsError.
+
+    Without settings it is the home's own, whosesoever.
+    """
+    if not paths.settings.exists():
+        return Place(directory=paths.journal)
+    raw = _read_toml(paths.settings)
+    wanted = {name: raw[name] for name in ("deployment", "journal") if name in raw}
+    try:
+        known = msgspec.convert(wanted, _JournalPart, strict=True)
+    except msgspec.ValidationError as trouble:
+        raise SettingsError([f"[journal]: {trouble}"]) from None
+    faults = _journal_faults(known.journal)
+    if faults:
+        raise SettingsError(faults)
+    return _place(paths, known.journal, known.deployment.id)
+
+
+class _JournalPart(Struct, frozen=True, kw_only=True):
+    deployment: DeploymentSettings
+    journal: JournalSettings = JournalSettings()
+
+
+def _place(paths: Paths, journal: JournalSettings, deployment_id: str) -> Place:
+    url = "" if journal.backend == "local" else _read_journal_url(journal)
+    return Place(directory=paths.journal, settings=journal, deployment_id=deployment_id, url=url)
 
 
 def read_token(connection: ConnectionSettings) -> str:

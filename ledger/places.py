@@ -11,6 +11,7 @@ from msgspec import Struct
 from domain.records import Record
 from ledger import journal
 from ledger.chain import holds_journal, read_chain
+from ledger.disk import find_holder
 from ledger.faults import JournalMissing
 from ledger.journal import Journal, JournalSettings, LocalJournal
 from ledger.reader import JournalReader, Progress
@@ -71,6 +72,13 @@ class Place(Struct, frozen=True, kw_only=True):
         return str(self.directory) if self.is_local else database_of(self).where
 
 
+def find_url_fault(url: str) -> str | None:
+    """Why it is no URL of a database, without a word of what it says; None where it is one."""
+    from ledger.postgres import is_url
+
+    return None if is_url(url) else "holds no PostgreSQL URL (postgresql://user@host/database)"
+
+
 def init(place: Place) -> None:
     """Makes a new journal. Raises JournalExists, JournalLocked, JournalUnreachable."""
     assert place.deployment_id is not None
@@ -121,6 +129,16 @@ def reader_of(place: Place) -> Reader:
     from ledger.postgres_reader import PostgresReader
 
     return PostgresReader(database_of(place), place.deployment_id)
+
+
+def holder_of(place: Place) -> str | None:
+    """Which process holds it, in words; None where nobody does. Raises JournalError."""
+    if place.is_local:
+        return find_holder(place.directory)
+    from ledger.postgres_reader import PostgresReader
+
+    found = PostgresReader(database_of(place), place.deployment_id).holder()
+    return f"process {found[0]} on {found[1]}" if found else None
 
 
 def database_of(place: Place) -> Database:

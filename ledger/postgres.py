@@ -158,6 +158,14 @@ class Database:
         return JournalFailed(f"{self.where}: {why} ({error.sqlstate})")
 
 
+def is_url(text: str) -> bool:
+    """Whether the driver can read it."""
+    try:
+        return bool(conninfo_to_dict(text))
+    except psycopg.Error:
+        return False
+
+
 def init(database: Database, deployment_id: str) -> None:
     """Makes the tables, all or none of them. Raises JournalExists, JournalUnreachable."""
     with database.connect("init") as session:
