@@ -114,7 +114,8 @@ class Database:
     def check_safety(self, session: Session) -> None:
         """Raises JournalUnsafe where an acknowledged commit could be lost by a crash."""
         for setting, good in (("synchronous_commit", ("on", "remote_apply")), ("fsync", ("on",))):
-            row = session.execute("SELECT current_setting(%s)", (setting,)).fetchone()
+            with self.faults():
+                row = session.execute("SELECT current_setting(%s)", (setting,)).fetchone()
             assert row is not None
             if row[0] not in good:
                 raise JournalUnsafe(self.where, setting, row[0])
@@ -155,6 +156,8 @@ class Database:
                 return JournalFull(f"{self.where} has no room: {why}; free disk space there")
             case psycopg.OperationalError():
                 return JournalUnreachable(self.where, why)
+        if error.sqlstate is None:  # the server said nothing, so it is the link
+            return JournalUnreachable(self.where, why)
         return JournalFailed(f"{self.where}: {why} ({error.sqlstate})")
 
 

@@ -70,7 +70,7 @@ class PostgresJournal:
         self._fence = 0
         self._session: Session | None = None
         try:
-            session = self._connect()
+            session = self._session = self._connect()
             self._enter(session, self._lease.take(session))
             self.last = self.durable = last_of(database, session)
         except BaseException:

@@ -17,6 +17,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from secrets import token_hex
 from threading import Event, Thread
 
@@ -82,7 +83,8 @@ class Lease:
             if not self._try_lock(session, _IS_GONE, fence) and not is_expired:
                 raise JournalLocked(self._database.where, pid, host)
             held = self._raise_fence(session, fence)
-        self._renewal = Renewal(self._renew, self._lease_ms / 4_000)
+        connect = partial(self._database.connect, "lease")
+        self._renewal = Renewal(connect, self._renew, self._lease_ms / 4_000)
         self._renewal.start()
         return held
 
@@ -129,24 +131,23 @@ class Lease:
         row = session.execute(query, (f"{self._database.schema}.lease", fence)).fetchone()
         return row is not None and bool(row[0])
 
-    def _renew(self, session: Session | None) -> tuple[Session, bool]:
-        """The session it used, and whether we are still the holder."""
-        if session is None:
-            session = self._database.connect("lease")
-            # It need not be durable, and must not keep a commit waiting for the disk.
-            session.execute("SET synchronous_commit = off")
+    def _renew(self, session: Session) -> bool:
+        """Whether we are still the holder."""
         query = self._database.text(_RENEW, holder=self.holder, lease_ms=self._lease_ms)
         with self._database.faults():
-            return session, session.execute(query).rowcount == 1
+            # It need not be durable, and must not keep a commit waiting for the disk.
+            session.execute("SET synchronous_commit = off")
+            return session.execute(query).rowcount == 1
 
 
 class Renewal(Thread):
     """Renews in a session of its own; a server that is away is tried again each turn."""
 
     def __init__(
-        self, renew: Callable[[Session | None], tuple[Session, bool]], every_s: float
+        self, connect: Callable[[], Session], renew: Callable[[Session], bool], every_s: float
     ) -> None:
         super().__init__(name="journal-lease", daemon=True)
+        self._connect = connect
         self._renew = renew
         self._every_s = every_s
         self._stopped = Event()
@@ -157,8 +158,8 @@ class Renewal(Thread):
         session: Session | None = None
         while not self._stopped.wait(self._every_s) and not self.is_lost:
             try:
-                session, is_ours = self._renew(session)
-                self.is_lost = not is_ours
+                session = session or self._connect()
+                self.is_lost = not self._renew(session)
             except JournalError:
                 _close(session)
                 session = None

@@ -7,6 +7,7 @@ so for root it runs as the user that Debian's package makes.
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import secrets
 import shutil
@@ -29,8 +30,8 @@ def find_server() -> Path | None:
     """The folder of the newest server's programs."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     on_path = shutil.which("postgres")
-    if on_path is not None:
-        found.append(Path(on_path))
+    if not found and on_path is not None:
+        found.append(Path(on_path).resolve())
     return found[-1].parent if found else None
 
 
@@ -91,6 +92,28 @@ class PostgresServer:
         """An immediate end and a start that recovers, as `pg_ctl restart -m immediate`."""
         self.stop(signal.SIGQUIT)
         self.start()
+
+    @contextlib.contextmanager
+    def standby(self) -> Iterator[PostgresServer]:
+        """Another server that follows this one by streaming replication; it is caught up."""
+        folder = Path(tempfile.mkdtemp(prefix="fgpg-"))
+        if os.geteuid() == 0:
+            shutil.chown(folder, SERVER_USER, SERVER_USER)
+        other = copy.copy(self)
+        other.folder, other.log, other._process = folder, folder / "server.log", None
+        words = ("-R", "-X", "stream", "-c", "fast", "-h", str(self.folder), "-U", ROLE)
+        copying = self._as_server("pg_basebackup", "-D", f"{folder}/data", *words)
+        try:
+            subprocess.run(copying, check=True, capture_output=True)
+            other.start()
+            yield other
+        finally:
+            other.stop(signal.SIGQUIT)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def promote(self) -> None:
+        """Makes a standby the primary."""
+        self.execute("SELECT pg_promote()")
 
     def execute(self, query: str, *words: object) -> list[tuple]:
         """As its superuser; rows where there are any."""
