@@ -1,6 +1,6 @@
 """Does an order survive kill -9 anywhere: 0 lost, 0 doubled, each event once?
 
-    python -m bench.kills [--kills 20] [--rate 100] [--json]
+    python -m bench.kills [--kills 20] [--rate 100] [--journal local|postgres|URL] [--json]
 
 Edge, router, compliance and broker connection are killed in turn under a steady stream of
 orders over several instruments; for the second half the venue loses replies and lands orders
@@ -24,6 +24,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from bench.postgres_server import journal_url
 from bench.world import CONNECTION_ROLE, INSTRUMENTS, OWNER, World, WorldOptions, world
 from domain.lifecycle import Status
 from domain.orders import CancelOrder, NewOrder, OrderType, Side, TimeInForce
@@ -43,11 +44,12 @@ CALM: dict[str, object] = {}
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """How many kills, at which rate of orders, under which seed."""
+    """How many kills, at which rate of orders, under which seed, over which journal."""
 
     kills: int = 20
     rate: int = 100
     seed: int = 1
+    journal: str = "local"
 
 
 class Load:
@@ -221,8 +223,9 @@ def report(
 
 async def main(plan: Plan) -> dict[str, Any]:
     """The bench in a deployment of its own."""
-    async with world(WorldOptions(horizon_ms=1_000)) as deployment:
-        return await run(plan, deployment)
+    with journal_url(plan.journal) as url:
+        async with world(WorldOptions(horizon_ms=1_000, journal_url=url)) as deployment:
+            return await run(plan, deployment)
 
 
 if __name__ == "__main__":
@@ -230,8 +233,10 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--rate", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--journal", default="local", help="local, postgres, or a URL")
     parser.add_argument("--json", action="store_true")
     words = parser.parse_args()
-    result = asyncio.run(main(Plan(kills=words.kills, rate=words.rate, seed=words.seed)))
+    given = {name: getattr(words, name) for name in Plan.__struct_fields__}
+    result = asyncio.run(main(Plan(**given)))
     print(json.dumps(result, indent=None if words.json else 2))
     sys.exit(1 if result["lost"] or result["doubled"] or result["differences"] else 0)
