@@ -184,21 +184,25 @@ def replay(
     database: Database, after: int, last: int, on_progress: Progress | None = None
 ) -> Iterator[Record]:
     """Records `after` + 1 to `last`, in a session of its own. Raises JournalError."""
-    number = after
     with database.connect("replay", "any") as session:
-        while number < last:
-            rows = page(database, session, number, min(PAGE_RECORDS, last - number))
-            if not rows:
-                what = f"gone; it must go on to {last}"
-                raise JournalCorrupt(database.where, 0, number + 1, what)
-            for row in rows:
-                record = record_of(database.where, row, number + 1)
-                number = record.number
-                if on_progress is not None and number % PROGRESS_RECORDS == 0:
-                    on_progress(number, last)
-                yield record
+        for record in _replay(database, session, after, last):
+            if on_progress is not None and record.number % PROGRESS_RECORDS == 0:
+                on_progress(record.number, last)
+            yield record
     if on_progress is not None:
         on_progress(last, last)
+
+
+def _replay(database: Database, session: Session, after: int, last: int) -> Iterator[Record]:
+    number = after
+    while number < last:
+        rows = page(database, session, number, min(PAGE_RECORDS, last - number))
+        if not rows:
+            what = f"gone; it must go on to {last}"
+            raise JournalCorrupt(database.where, 0, number + 1, what)
+        for row in rows:
+            number += 1
+            yield record_of(database.where, row, number)
 
 
 def page(database: Database, session: Session, after: int, limit: int) -> list[Row]:
