@@ -16,7 +16,7 @@ BENCH  ?=
 
 PURE   := domain/*,compliance/*,streaming/*
 
-.PHONY: help install up demo test check format bench bench-quotes soak coverage lock clean
+.PHONY: help install up demo test check check-deploy format bench bench-quotes soak coverage lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -64,12 +64,17 @@ bench-quotes: $(DEV) ## time quotes to 50 clients, a slow one among them; BENCH=
 
 # ---------------------------------------------------------------- prove
 
-check: $(DEV) ## format, lint, types, imports, architecture
+check: $(DEV) check-deploy ## format, lint, types, imports, architecture, deployment files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+check-deploy: $(DEV)
+	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml
+	$(BIN)/compose-lint --quiet deploy/compose.yaml
 
 test: $(DEV) ## every test but soak, with the coverage gates
 	@rm -f .coverage .coverage.*

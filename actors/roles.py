@@ -8,6 +8,8 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import structlog
+
 from actors import messages as m
 from actors.beacon import Declared
 from actors.compliance import ComplianceActor
@@ -20,18 +22,28 @@ from actors.prices import Prices
 from actors.router.actor import Router
 from actors.router.desk import Venue
 from actors.router.place import Place
-from actors.settings import ConnectionSettings, Settings, read_store_url, read_token
+from actors.settings import (
+    ConnectionSettings,
+    Settings,
+    journal_place,
+    read_store_url,
+    read_token,
+)
 from brokers.adapter import Adapter, AdapterSettings
 from brokers.registry import BROKERS
 from brokers.transport import Transport, TransportSettings
 from domain.accounts import BrokerAccount
-from ledger.faults import JournalLocked
-from ledger.journal import LocalJournal
-from ledger.reader import JournalReader
+from ledger.faults import JournalLocked, JournalUnreachable
+from ledger.journal import Journal
+from ledger.places import open_journal, reader_of
 from ledger.recovery import restore
 
 WARM_CONNECTIONS = 8
 LEDGER_NICENESS = 5
+LOCK_RETRY_S = {"local": 0.02, "postgres": 0.2}
+UNREACHABLE_RETRY_S = 0.5
+
+log = structlog.get_logger()
 
 
 def starter_of(role: str) -> Callable[[Stage], Awaitable[None]]:
@@ -72,15 +84,17 @@ async def start_router(stage: Stage) -> None:
     await router.run(stage.paths)
 
 
-async def _open_journal(stage: Stage) -> LocalJournal:
-    """Waits for the lock: an older router may take a moment to die."""
+async def _open_journal(stage: Stage) -> Journal:
+    """Waits for the lock, as an older router may take a moment to die, and for the server."""
+    place = journal_place(stage.paths, stage.settings)
     while True:
         try:
-            return LocalJournal(
-                stage.paths.journal, stage.settings.deployment.id, stage.settings.journal
-            )
+            return open_journal(place)
         except JournalLocked:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(LOCK_RETRY_S[place.settings.backend])
+        except JournalUnreachable as trouble:
+            log.warning("the journal's server is away", why=str(trouble))
+            await asyncio.sleep(UNREACHABLE_RETRY_S)
 
 
 async def start_compliance(stage: Stage) -> None:
@@ -105,7 +119,7 @@ async def start_ledger(stage: Stage) -> None:
     deployment, url = settings.deployment.id, read_store_url(settings.store)
     ledger = Ledger(
         lambda: open_store(url, paths.store, deployment),
-        JournalReader(paths.journal, deployment),
+        reader_of(journal_place(paths, settings)),
         LedgerReads(settings.connections),
         settings.store,
     )

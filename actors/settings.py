@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from actors.paths import Paths
 from brokers.registry import BROKERS
 from brokers.transport import find_url_fault
 from compliance.settings import ComplianceSettings
@@ -22,6 +23,8 @@ from compliance.settings import find_faults as find_compliance_faults
 from domain.accounts import AccountType, Environment, Region
 from gateway.settings import GatewaySettings
 from ledger.journal import JournalSettings
+from ledger.places import Place
+from ledger.places import find_url_fault as find_database_url_fault
 from ledger.store_settings import StoreSettings
 from ledger.store_settings import find_faults as find_store_faults
 
@@ -130,12 +133,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def load(path: Path) -> Settings:
     """The settings of a file. Raises SettingsError with every fault found."""
-    try:
-        raw = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise SettingsError([f"{path} does not exist; run `fillgate init` to make one"]) from None
-    except tomllib.TOMLDecodeError as trouble:
-        raise SettingsError([f"{path} is not valid TOML: {trouble}"]) from None
+    raw = _read_toml(path)
     faults = _section_faults(raw)
     if faults:
         raise SettingsError(faults)
@@ -144,6 +142,15 @@ def load(path: Path) -> Settings:
     if faults:
         raise SettingsError(faults)
     return settings
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise SettingsError([f"{path} does not exist; run `fillgate init` to make one"]) from None
+    except tomllib.TOMLDecodeError as trouble:
+        raise SettingsError([f"{path} is not valid TOML: {trouble}"]) from None
 
 
 def _section_faults(raw: dict[str, Any]) -> list[str]:
@@ -191,7 +198,27 @@ def _find_faults(settings: Settings) -> list[str]:
         faults += [f"{kind}: {name} is used twice; each must be unique" for name in twice]
     for connection in settings.connections:
         faults += _connection_faults(connection, owners, simulators)
-    return faults
+    return faults + _journal_faults(settings.journal)
+
+
+def _journal_faults(journal: JournalSettings) -> list[str]:
+    if journal.backend == "local":
+        return []
+    if (journal.url_env is None) == (journal.url_file is None):
+        return ["[journal]: backend postgres needs either url_env or url_file"]
+    if journal.url_env is not None and not os.environ.get(journal.url_env):
+        return [f"[journal]: environment variable {journal.url_env} is not set"]
+    if journal.url_file is not None and not Path(journal.url_file).is_file():
+        return [f"[journal]: url_file {journal.url_file} does not exist"]
+    name = journal.url_env or journal.url_file
+    fault = find_database_url_fault(_read_journal_url(journal))
+    return [f"[journal]: {name} {fault}"] if fault else []
+
+
+def _read_journal_url(journal: JournalSettings) -> str:
+    if journal.url_env is not None:
+        return os.environ[journal.url_env]
+    return Path(journal.url_file or "").read_text().strip()
 
 
 def _connection_faults(
@@ -243,6 +270,40 @@ def _token_faults(connection: ConnectionSettings) -> list[str]:
         return []
     source = connection.token_env or connection.token_file
     return [f"connection {connection.id}: the token in {source} {fault}"]
+
+
+def journal_place(paths: Paths, settings: Settings) -> Place:
+    """Where the deployment's journal is."""
+    return _place(paths, settings.journal, settings.deployment.id)
+
+
+def find_journal(paths: Paths) -> Place:
+    """The same for who only looks, whatever else the settings say. Raises SettingsError.
+
+    Without settings it is the home's own, whosesoever.
+    """
+    if not paths.settings.exists():
+        return Place(directory=paths.journal)
+    raw = _read_toml(paths.settings)
+    wanted = {name: raw[name] for name in ("deployment", "journal") if name in raw}
+    try:
+        known = msgspec.convert(wanted, _JournalPart, strict=True)
+    except msgspec.ValidationError as trouble:
+        raise SettingsError([f"[journal]: {trouble}"]) from None
+    faults = _journal_faults(known.journal)
+    if faults:
+        raise SettingsError(faults)
+    return _place(paths, known.journal, known.deployment.id)
+
+
+class _JournalPart(Struct, frozen=True, kw_only=True):
+    deployment: DeploymentSettings
+    journal: JournalSettings = JournalSettings()
+
+
+def _place(paths: Paths, journal: JournalSettings, deployment_id: str) -> Place:
+    url = "" if journal.backend == "local" else _read_journal_url(journal)
+    return Place(directory=paths.journal, settings=journal, deployment_id=deployment_id, url=url)
 
 
 def read_token(connection: ConnectionSettings) -> str:

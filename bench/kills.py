@@ -1,6 +1,7 @@
 """Does an order survive kill -9 anywhere: 0 lost, 0 doubled, each event once?
 
-    python -m bench.kills [--kills 20] [--rate 100] [--only ROLE] [--json]
+    python -m bench.kills [--kills 20] [--rate 100] [--only ROLE]
+                          [--journal local|postgres|URL] [--json]
 
 Edge, router, compliance, broker connection and ledger are killed in turn under a steady stream
 of orders over several instruments; for the second half the venue loses replies and lands orders
@@ -28,7 +29,8 @@ import psutil
 from msgspec import Struct
 
 from actors.paths import LEDGER_ROLE
-from actors.settings import load
+from actors.settings import journal_place, load
+from bench.postgres_server import journal_url
 from bench.world import CONNECTION_ROLE, INSTRUMENTS, OWNER, World, WorldOptions, world
 from domain.lifecycle import Status
 from domain.orders import CancelOrder, NewOrder, OrderType, Side, TimeInForce
@@ -37,8 +39,8 @@ from gateway import wire
 from gateway.client import Client, ConnectionLostError, Refused
 from gateway.client_book import OUTCOMES
 from ledger.agreement import Agreement, compare_client, compare_venue, stream_of
+from ledger.places import reader_of
 from ledger.projection import Books
-from ledger.reader import JournalReader
 from ledger.store import read_cursor
 from ledger.store_database import Database, find_url
 from ledger.store_faults import StoreFailed
@@ -55,13 +57,17 @@ CALM: dict[str, object] = {}
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """How many kills of which roles, how often, at which rate of orders, under which seed."""
+    """How many kills of which roles, how often, at which rate of orders, under which seed.
+
+    `journal` is where it is kept: local, postgres (a server of the bench's own), or a URL.
+    """
 
     kills: int = 20
     rate: int = 100
     seed: int = 1
     roles: tuple[str, ...] = ROLES
     every_s: float = KILL_EVERY_S
+    journal: str = "local"
 
 
 class Load:
@@ -235,8 +241,9 @@ def _position(database: Database) -> int:
 
 async def compare_store(deployment: World) -> list[str]:
     """The ledger's store, once it is at the journal's end, against a second one made now."""
-    name = load(deployment.paths.settings).deployment.id
-    journal = JournalReader(deployment.paths.journal, name)
+    settings = load(deployment.paths.settings)
+    name = settings.deployment.id
+    journal = reader_of(journal_place(deployment.paths, settings))
     pauses = int(QUIET_S_MAX / READ_EVERY_S)
     with closing(Database(find_url(None, deployment.paths.store))) as database:
         found = await asyncio.to_thread(
@@ -313,8 +320,9 @@ def report(
 
 async def main(plan: Plan) -> dict[str, Any]:
     """The bench in a deployment of its own."""
-    async with world(WorldOptions(horizon_ms=1_000)) as deployment:
-        return await run(plan, deployment)
+    with journal_url(plan.journal) as url:
+        async with world(WorldOptions(horizon_ms=1_000, journal_url=url)) as deployment:
+            return await run(plan, deployment)
 
 
 if __name__ == "__main__":
@@ -323,10 +331,16 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=ROLES, help="kill no other role")
+    parser.add_argument("--journal", default="local", help="local, postgres, or a URL")
     parser.add_argument("--json", action="store_true")
     words = parser.parse_args()
-    chosen = (words.only,) if words.only else ROLES
-    plan = Plan(kills=words.kills, rate=words.rate, seed=words.seed, roles=chosen)
+    plan = Plan(
+        kills=words.kills,
+        rate=words.rate,
+        seed=words.seed,
+        roles=(words.only,) if words.only else ROLES,
+        journal=words.journal,
+    )
     result = asyncio.run(main(plan))
     print(json.dumps(result, indent=None if words.json else 2))
     sys.exit(1 if result["lost"] or result["doubled"] or result["differences"] else 0)

@@ -26,13 +26,13 @@ from msgspec import Struct
 from actors.beacon import read_beacon
 from actors.paper import venue_book
 from actors.paths import Paths, connection_role
-from actors.settings import load
+from actors.settings import find_journal, journal_place, load
 from domain.records import Record
 from gateway.tokens import TokenStore, TokenTerms
 from gateway.wire import Scope
-from ledger import journal
+from ledger import places
 from ledger.agreement import VenueBook
-from ledger.reader import JournalReader
+from ledger.places import reader_of
 
 READY_S = 90.0
 STOP_S = 30.0
@@ -96,6 +96,8 @@ class WorldOptions(Struct, frozen=True, kw_only=True):
     horizon_ms: int = 1_000
     instruments: tuple[str, ...] = INSTRUMENTS
     extra: str = ""
+    journal_url: str | None = None
+    """A PostgreSQL that keeps the journal, in a schema of its own."""
 
 
 class World:
@@ -164,7 +166,7 @@ class World:
 
     def records(self) -> list[Record]:
         """The journal, whole, as a reader sees it."""
-        return list(JournalReader(self.paths.journal).replay())
+        return list(reader_of(find_journal(self.paths)).replay())
 
     async def simulate(self, path: str, body: object | None = None) -> Any:
         """Asks the simulator's control endpoints, which are no part of the broker."""
@@ -195,11 +197,21 @@ def make_home(home: Path, options: WorldOptions) -> str:
         horizon_ms=options.horizon_ms,
         spare_account=SPARE_ACCOUNT,
     )
+    if options.journal_url is not None:
+        text += _keep_journal_at(options.journal_url, home)
     paths.settings.write_text(text + options.extra)
-    load(paths.settings)
-    journal.init(paths.journal, deployment)
+    places.init(journal_place(paths, load(paths.settings)))
     terms = TokenTerms(owner=OWNER, scopes=tuple(Scope))
     return TokenStore(paths.tokens).create(terms, time.time_ns(), os.urandom)
+
+
+def _keep_journal_at(url: str, home: Path) -> str:
+    """The rest of the settings' last section."""
+    secret = home / "journal.url"
+    secret.touch(mode=0o600)
+    secret.write_text(url)
+    schema = f"w_{secrets.token_hex(4)}"
+    return f'backend = "postgres"\nurl_file = "{secret}"\nschema = "{schema}"\n'
 
 
 @contextlib.asynccontextmanager

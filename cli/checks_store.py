@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 
 from actors.paths import Paths
-from actors.settings import Settings, read_store_url
+from actors.settings import Settings, journal_place, read_store_url
 from cli.checks import Check, fail, ok, warn
 from ledger.faults import JournalError
-from ledger.reader import JournalReader
+from ledger.places import reader_of
 from ledger.store import Cursor, check_owner, read_cursor
 from ledger.store_database import Database, find_url
 from ledger.store_faults import StoreError, StoreOld
@@ -38,7 +38,7 @@ def _look(database: Database, paths: Paths, settings: Settings, is_running: bool
             return warn(NAME, str(StoreOld(database.place, revision)), "`fillgate up` does it, too")
         check_owner(connection, database.place, settings.deployment.id)
         cursor = read_cursor(connection)
-    journal = JournalReader(paths.journal, settings.deployment.id)
+    journal = reader_of(journal_place(paths, settings))
     try:
         read_on(journal, cursor).close()
         behind = journal.last() - cursor.position

@@ -11,12 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from actors.link import PathLock
 from actors.paths import LEDGER_ROLE, Paths
-from actors.settings import Settings, load, read_store_url
+from actors.settings import Settings, journal_place, load, read_store_url
 from cli.app import HomeOption, JsonOption, State, state_of, store_app
 from cli.output import console, print_json, say
 from cli.trouble import FAILED, Trouble
 from ledger import store_rebuild
-from ledger.reader import JournalReader
+from ledger.places import reader_of
 from ledger.store import check_owner, read_cursor
 from ledger.store_database import Database, find_url
 from ledger.store_faults import StoreOld
@@ -67,7 +67,7 @@ def rebuild(ctx: typer.Context, home: HomeOption = None, json: JsonOption = Fals
     settings = load(state.paths.settings)
     deployment = settings.deployment.id
     url = read_store_url(settings.store)
-    journal = JournalReader(state.paths.journal, deployment)
+    journal = reader_of(journal_place(state.paths, settings))
     with (
         _alone(state.paths),
         closing(open_store(url, state.paths.store, deployment)) as store,
@@ -87,7 +87,7 @@ def verify(ctx: typer.Context, home: HomeOption = None, json: JsonOption = False
     state = state_of(ctx, home, json)
     settings = load(state.paths.settings)
     deployment = settings.deployment.id
-    journal = JournalReader(state.paths.journal, deployment)
+    journal = reader_of(journal_place(state.paths, settings))
     with (
         _database(state.paths, settings) as database,
         _progress(state, "comparing", _last_record(state.paths, settings)) as told,
@@ -119,7 +119,7 @@ def _database(paths: Paths, settings: Settings) -> Iterator[Database]:
 
 
 def _last_record(paths: Paths, settings: Settings) -> int:
-    return JournalReader(paths.journal, settings.deployment.id).last()
+    return reader_of(journal_place(paths, settings)).last()
 
 
 @contextlib.contextmanager

@@ -218,6 +218,9 @@ bad_messages_max = 100
 # ------------------------------------------------------------------ journal
 # The append-only log that holds the truth. Sizes in bytes.
 [journal]
+# local keeps files in this home; postgres keeps tables in a database, so that a router may move
+# to another machine. Choose before `fillgate init`: docs/operating.md, "PostgreSQL journal".
+backend = "local"
 # One file of it. 1 MiB to 1 GiB.
 segment_bytes = 67108864
 # The end of a file that only cancels may use, for a full disk.
@@ -226,6 +229,15 @@ reserve_bytes = 1048576
 snapshots_kept = 2
 # Whether the next file is made ready ahead of time, by a thread.
 prepare_in_background = true
+# For postgres: the environment variable, or the file, that holds the database's URL.
+#url_env = "FILLGATE_JOURNAL_URL"
+#url_file = "/run/secrets/journal_url"
+# For postgres: the schema that holds the journal's tables and nothing else.
+schema = "fillgate_journal"
+# For postgres: a router not heard of for so long may be replaced. 1000 to 60000.
+lease_ms = 3000
+# For postgres: how long a commit waits for a server that went away. 100 to 20000.
+patience_ms = 10000
 
 # ------------------------------------------------------------------ store
 # The relational store that lists, reports and long replays are read from. The journal makes it.

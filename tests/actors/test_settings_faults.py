@@ -11,9 +11,12 @@ import pytest
 import structlog
 
 from actors.logs import configure_logs
+from actors.paths import Paths
 from actors.settings import (
     ConnectionSettings,
     SettingsError,
+    find_journal,
+    journal_place,
     load,
     read_token,
 )
@@ -102,6 +105,23 @@ FAULTS = {
     ),
     "a list as a table": (PLAIN.replace("[[owners]]", "[owners]"), "[owners]"),
     "a limit out of bounds": (PLAIN + '[compliance]\ncollar_percent = "99"\n', "collar_percent"),
+    "a journal without its database": (
+        PLAIN + '[journal]\nbackend = "postgres"\n', "needs either url_env or url_file",
+    ),
+    "a database named twice": (
+        PLAIN + '[journal]\nbackend = "postgres"\nurl_env = "A"\nurl_file = "b"\n',
+        "needs either url_env or url_file",
+    ),
+    "a database not in the environment": (
+        PLAIN + '[journal]\nbackend = "postgres"\nurl_env = "NO_SUCH_URL"\n', "NO_SUCH_URL",
+    ),
+    "a database's file missing": (
+        PLAIN + '[journal]\nbackend = "postgres"\nurl_file = "nowhere.url"\n',
+        "nowhere.url does not exist",
+    ),
+    "a schema that is no name": (
+        PLAIN + '[journal]\nschema = "a; drop"\n', "schema",
+    ),
     "no TOML": ("[deployment\n", "not valid TOML"),
 }  # fmt: skip
 
@@ -111,6 +131,50 @@ def test_each_fault_is_named_with_its_fix(tmp_path: Path, case: str) -> None:
     text, expected = FAULTS[case]
     faults = faults_of(tmp_path, text)
     assert any(expected in fault for fault in faults), faults
+
+
+def test_a_databases_url_that_is_none_is_a_fault_and_is_not_repeated(tmp_path: Path) -> None:
+    secret = tmp_path / "journal.url"
+    secret.write_text("postgres//fillgate:hunter2@host/db")
+    text = PLAIN + f'[journal]\nbackend = "postgres"\nurl_file = "{secret}"\n'
+    (fault,) = faults_of(tmp_path, text)
+    assert "holds no PostgreSQL URL" in fault
+    assert "hunter2" not in fault
+
+
+def test_who_only_reads_the_journal_needs_no_brokers_token(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    paths.settings.write_text(LIVE + 'token_env = "NO_SUCH_TOKEN"\n')
+    place = find_journal(paths)
+    assert (place.is_local, place.deployment_id) == (True, "test")
+    paths.settings.unlink()
+    assert find_journal(paths).deployment_id is None
+
+
+@pytest.mark.parametrize(
+    "section", ["[journal]\nsegment_bytes = 1\n", '[journal]\nbackend = "postgres"\n']
+)
+def test_who_only_reads_is_told_of_faults_in_the_journals_section(
+    tmp_path: Path, section: str
+) -> None:
+    paths = Paths(tmp_path)
+    paths.settings.write_text(PLAIN + section)
+    with pytest.raises(SettingsError, match="journal"):
+        find_journal(paths)
+
+
+def test_a_databases_url_comes_from_the_environment_or_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = Paths(tmp_path)
+    url = "postgresql://fillgate:hunter2@host/db"
+    monkeypatch.setenv("JOURNAL_URL", url)
+    (tmp_path / "url").write_text(url + "\n")
+    for words in ('url_env = "JOURNAL_URL"', f'url_file = "{tmp_path / "url"}"'):
+        paths.settings.write_text(PLAIN + f'[journal]\nbackend = "postgres"\n{words}\n')
+        place = journal_place(paths, load(paths.settings))
+        assert place.url == url
+        assert repr(place) == "Place(schema fillgate_journal of db at host)"
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

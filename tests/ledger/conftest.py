@@ -1,4 +1,4 @@
-"""Both databases that a store can live in."""
+"""The two backends of the journal, and both databases that a store can live in."""
 
 from __future__ import annotations
 
@@ -11,11 +11,25 @@ import pytest
 from sqlalchemy import URL, make_url
 
 from ledger.store_database import Database, find_url
-from tests.postgres_server import postgres_url
-
-__all__ = ["postgres_url"]
+from tests.ledger.journal_backends import Backend, LocalBackend, PostgresBackend
+from tests.postgres_server import PostgresServer, fresh_schema
 
 _numbers = count(1)
+
+
+@pytest.fixture(params=["local", "postgres"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    """A place for a journal; nothing is there yet."""
+    if request.param == "local":
+        return LocalBackend(tmp_path / "journal")
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return PostgresBackend(server, fresh_schema())
+
+
+@pytest.fixture
+def stored(postgres_server: PostgresServer) -> PostgresBackend:
+    """A place in PostgreSQL."""
+    return PostgresBackend(postgres_server, fresh_schema())
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -23,11 +37,11 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
     """An empty database of its own."""
     if request.param == "sqlite":
         return find_url(None, tmp_path / "store" / "store.sqlite")
-    server = request.getfixturevalue("postgres_url")
+    server: PostgresServer = request.getfixturevalue("postgres_server")
     name = f"store_{next(_numbers)}"
-    with psycopg.connect(server, autocommit=True) as connection:
+    with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-    return find_url(make_url(server).set(database=name).render_as_string(), tmp_path)
+    return find_url(make_url(server.url()).set(database=name).render_as_string(), tmp_path)
 
 
 @pytest.fixture
