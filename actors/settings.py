@@ -17,6 +17,8 @@ from msgspec import Meta, Struct
 from compliance.settings import ComplianceSettings
 from compliance.settings import find_faults as find_compliance_faults
 from domain.accounts import AccountType, Environment, Region
+from domain.signals import SignalRule
+from domain.signals import find_faults as find_signal_faults
 from gateway.settings import GatewaySettings
 from ledger.journal import JournalSettings
 
@@ -42,6 +44,7 @@ class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     host: str = "127.0.0.1"
     port: Port = 8765
     health_port: Port = 8766
+    rest_port: Port = 8767
     edges: Annotated[int, Meta(ge=1, le=16)] = 1
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -113,6 +116,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     owners: tuple[OwnerSettings, ...]
     connections: tuple[ConnectionSettings, ...]
     simulators: tuple[SimulatorSettings, ...] = ()
+    signals: tuple[SignalRule, ...] = ()
     gateway: GatewaySettings = GatewaySettings()
     journal: JournalSettings = JournalSettings()
     compliance: ComplianceSettings = ComplianceSettings()
@@ -168,6 +172,7 @@ def _find_faults(settings: Settings) -> list[str]:
     owners = {owner.id for owner in settings.owners}
     simulators = {simulator.id for simulator in settings.simulators}
     faults = list(find_compliance_faults(settings.compliance))
+    faults += find_signal_faults(settings.signals, [c.account for c in settings.connections])
     if settings.deployment.host not in LOOPBACK:
         host = settings.deployment.host
         faults.append(f"[deployment] host {host}: without TLS only {', '.join(LOOPBACK)} is served")

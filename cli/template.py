@@ -40,6 +40,8 @@ host = "127.0.0.1"
 port = 8765
 # Where /healthz, /readyz and /metrics answer, on loopback; 0 takes a free one.
 health_port = 8766
+# Where REST answers, on the same host; 0 takes a free one.
+rest_port = 8767
 # Processes that hold client connections; one carries hundreds of clients. 1 to 16.
 edges = 1
 # debug, info, warning or error; into logs/, one file a process.

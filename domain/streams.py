@@ -35,6 +35,7 @@ class OrderUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="or
     account: str | None = None
     tag: str | None = None
     late_fill: bool = False
+    signal_id: str | None = None
 
 
 class BalancesUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="balances"):
@@ -111,5 +112,6 @@ def order_update(order: Order, event: OrderEvent) -> OrderUpdate:
         account=order.account,
         tag=order.terms.tag if order.terms else None,
         late_fill=order.late_fill,
+        signal_id=order.terms.signal_id if order.terms else None,
         event=event,
     )

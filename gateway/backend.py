@@ -51,6 +51,9 @@ class Backend(Protocol):
     def unsubscribe_quotes(self, instrument: str) -> None:
         """The last client here no longer does."""
 
+    def accounts_of(self, owner: str) -> frozenset[str]:
+        """The owner's accounts, as far as they are known here."""
+
     def status(self) -> Status:
         """The deployment as it stands now."""
 

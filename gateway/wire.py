@@ -33,7 +33,17 @@ RequestId = Annotated[
 ]
 Sequence = Annotated[int, Meta(ge=0, le=INT64_MAX)]
 Ordinal = Annotated[int, Meta(ge=1, le=INT64_MAX)]
+OrderId = Annotated[str, Meta(min_length=1, max_length=64)]
 StreamName = Annotated[str, Meta(min_length=1, max_length=160)]
+SignalBody = Annotated[
+    dict[str, Any],
+    Meta(
+        min_length=1,
+        max_length=64,
+        extra_json_schema={"additionalProperties": {"type": "string", "maxLength": 200}},
+    ),
+]
+"""Texts by name; faults.py refuses anything else, naming the field."""
 RowLimit = Annotated[int, Meta(ge=1, le=ROWS_MAX)]
 
 
@@ -122,6 +132,18 @@ class PositionAmend(NumberedRequest, frozen=True, kw_only=True, tag="position.am
     protect: AmendPosition
 
 
+class SignalNew(NumberedRequest, frozen=True, kw_only=True, omit_defaults=True, tag="signal.new"):
+    """A strategy's signal; a rule of the settings says which order it stands for.
+
+    Its id, in `signal_id` or in the field its rule names, is the order's: taken once. A `dry_run`
+    shows the order and every rule's verdict on it, and places nothing.
+    """
+
+    signal: SignalBody
+    signal_id: ClientOrderId | None = None
+    dry_run: bool = False
+
+
 class GuardSet(NumberedRequest, frozen=True, kw_only=True, tag="guard.set"):
     """Arms or lifts a guard of this session."""
 
@@ -154,7 +176,10 @@ class OrderGet(Request, frozen=True, kw_only=True, omit_defaults=True, tag="orde
 
 
 class OrdersList(Request, frozen=True, kw_only=True, omit_defaults=True, tag="orders.list"):
-    """Orders, newest first; `status` is `open` (the default), `all`, or one of ours."""
+    """Orders, newest first; `status` is `open` (the default), `all`, or one of ours.
+
+    `before` is the order id of the last row of the page before.
+    """
 
     status: str | None = None
     instrument: Symbol | None = None
@@ -163,6 +188,7 @@ class OrdersList(Request, frozen=True, kw_only=True, omit_defaults=True, tag="or
     since_ns: Sequence | None = None
     until_ns: Sequence | None = None
     limit: RowLimit | None = None
+    before: OrderId | None = None
 
 
 class ExecutionsSince(
@@ -255,8 +281,8 @@ class Ping(Request, frozen=True, kw_only=True, omit_defaults=True, tag="ping"):
 
 REQUESTS: tuple[type[Request], ...] = (
     OrderNew, OrderAmend, OrderCancel, OrderBatch, OrderGet, OrdersList, OrderPreview,
-    ExecutionsSince, PositionsList, PositionClose, PositionAmend, Sub, Unsub, Ack, GuardSet,
-    HaltTrading, ResumeTrading, Ping, AccountsList, AccountGet, InstrumentsList, QuoteGet,
+    SignalNew, ExecutionsSince, PositionsList, PositionClose, PositionAmend, Sub, Unsub, Ack,
+    GuardSet, HaltTrading, ResumeTrading, Ping, AccountsList, AccountGet, InstrumentsList, QuoteGet,
     TransactionsSince, ConnectionsList, BreakerReset,
 )  # fmt: skip
 CLIENT_MESSAGES: tuple[type[ClientMessage], ...] = (Login, *REQUESTS)

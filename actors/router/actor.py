@@ -25,11 +25,13 @@ from actors.router.place import Place
 from actors.router.reads import Reads
 from actors.router.reports import Reports
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
+from actors.router.signals import Signals
 from domain.accounts import AccountSnapshot
 from domain.audit import Retention
 from domain.commands import LoggedIn, Login, Logout, Query, ReadStream, StreamPage, Submit
 from domain.records import EpochStarted
 from domain.screening import ScreenAnswer
+from domain.signals import SignalRule
 from ledger.journal import Journal
 from ledger.projection import Books
 
@@ -44,7 +46,12 @@ class Router:
     """Owns the journal. Plain class: the actor host gives it a loop."""
 
     def __init__(
-        self, journal: Journal, books: Books, venues: dict[str, Venue], place: Place
+        self,
+        journal: Journal,
+        books: Books,
+        venues: dict[str, Venue],
+        place: Place,
+        signals: tuple[SignalRule, ...] = (),
     ) -> None:
         self.journal = journal
         self.clocks = place.clocks
@@ -53,7 +60,7 @@ class Router:
         self._boot_id = place.boot_id
         self.desk = Desk(books, books.epoch + 1, venues)
         self.orders = Orders(self.desk)
-        self.changes = Changes(self.desk, self.orders)
+        self.changes = Changes(self.desk, self.orders, Signals(self.desk, self.orders, signals))
         self.reports = Reports(self.desk, self.changes)
         self.guards = Guards(self.desk, self.changes)
         self.reads = Reads(self.desk)

@@ -15,6 +15,7 @@ from actors.router.desk import Desk, Draft
 from actors.router.halts import Halts
 from actors.router.orders import Orders
 from actors.router.screening import Asked, Screening, describe
+from actors.router.signals import Signals
 from domain import events as ev
 from domain import ids
 from domain.commands import (
@@ -28,6 +29,7 @@ from domain.commands import (
     Resume,
     SetGuard,
     Submit,
+    TakeSignal,
 )
 from domain.errors import ErrorInfo
 from domain.instruments import Instrument, find_grid_fault
@@ -46,15 +48,17 @@ from domain.screening import Candidate, Verdict
 from ledger.projection import change_digest
 
 SEND_BY_NS_MAX = 500_000_000
+SELECTORS = ("client_order_id", "order_id", "tag", "instrument", "account")
 
 
 class Changes:
     """Takes every command; new orders go on to `Orders`."""
 
-    def __init__(self, desk: Desk, orders: Orders) -> None:
+    def __init__(self, desk: Desk, orders: Orders, signals: Signals) -> None:
         self.desk = desk
         self.orders = orders
         self.halts = Halts(desk)
+        self.signals = signals
         orders.send_amend = self.send_amend
 
     def submit(self, edge: Any, submit: Submit) -> None:
@@ -65,6 +69,8 @@ class Changes:
                 self.orders.place_all(edge, submit, (command.order,), command.dry_run)
             case Batch():
                 self.orders.place_all(edge, submit, command.orders, False)
+            case TakeSignal():
+                self.signals.take(edge, submit, command)
             case ClosePosition():
                 self.close_position(edge, submit, command)
             case Amend():
@@ -191,6 +197,9 @@ class Changes:
         known = self._known(submit, cancel)
         if known is not None:
             return known
+        if not (cancel.all or any(getattr(cancel, name) is not None for name in SELECTORS)):
+            # Nothing chosen is not everything chosen.
+            return refusals.NO_SELECTOR
         targets = self._select(submit.owner, cancel)
         one = cancel.client_order_id is not None or cancel.order_id is not None
         if one and not targets:
@@ -311,7 +320,7 @@ def _close_again(known: Order, terms: NewOrder, close: ClosePosition) -> Decided
     """The position has changed since: a close is the same where it closes the same."""
     before = (terms.reduce_only, terms.account, terms.instrument)
     is_same = before == (True, close.account, close.instrument)
-    return describe(known, dup=True) if is_same else refusals.id_conflict(terms)
+    return describe(known, dup=True) if is_same else refusals.id_conflict(close.client_order_id)
 
 
 def described(order: Order) -> NewOrder:

@@ -11,10 +11,12 @@ import msgspec
 
 from actors.router import refusals
 from actors.router.desk import Desk
+from domain.accounts import SessionState
 from domain.commands import Query, QueryAnswer
 from domain.errors import Category, ErrorInfo, Outcome, Retry
 from domain.events import Fill
-from domain.lifecycle import COMMON, OPEN, Order
+from domain.lifecycle import OPEN, Order
+from domain.rows import AccountRow, ConnectionRow, order_row
 from domain.streams import OrderUpdate, StreamUpdate
 
 ROWS_MAX = 500
@@ -59,13 +61,21 @@ class Reads:
             order = books.orders.get(str(query.args.get("order_id")))
         if order is None or order.owner != query.owner:
             return refusals.UNKNOWN_ORDER
-        return _row(order)
+        return order_row(order)
 
     def _orders(self, query: Query) -> Any:
         """Newest first; `status` is `open` (the default), `all`, or one of ours."""
         books = self._desk.books
         status = str(query.args.get("status") or "open")
-        names = list(books.orders.open) if status == "open" else books.orders.all_ids()
+        before = query.args.get("before")
+        # The order a page ended with may not be open any more: then only all of them name it.
+        is_first_of_open = status == "open" and before is None
+        names = list(books.orders.open) if is_first_of_open else books.orders.all_ids()
+        if before is not None:
+            last = books.orders.get(str(before))
+            if last is None or last.owner != query.owner:
+                return _unknown("before", "no such order; start again from the first page")
+            names = names[: names.index(last.order_id)]
         found: list[Order] = []
         for name in reversed(names):
             order = books.orders.get(name)
@@ -73,7 +83,7 @@ class Reads:
                 found.append(order)
             if len(found) == _limit(query):
                 break
-        return [_row(order) for order in found]
+        return [order_row(order) for order in found]
 
     def _executions(self, query: Query) -> Any:
         """Fill updates of the owner's order stream after a number."""
@@ -120,7 +130,7 @@ class Reads:
             return _unknown("account", "no such account; see accounts.list")
         books = self._desk.books
         balances = [held for (owner, _), held in books.balances.items() if owner == name]
-        return {"account": books.accounts.get(str(name)), "balances": balances}
+        return AccountRow(account=books.accounts.get(str(name)), balances=tuple(balances))
 
     def _instruments(self, query: Query) -> Any:
         found = {}
@@ -147,16 +157,16 @@ class Reads:
 
     def _connections(self, query: Query) -> Any:
         return [
-            {
-                "connection": name,
-                "broker": venue.settings.broker,
-                "environment": venue.settings.environment.value,
-                "account": venue.settings.account,
-                "state": venue.state.value if venue.is_attached else "disconnected",
-                "in_flight": len(venue.in_flight),
-                "ready": len(venue.ready),
-                "credits": venue.credits,
-            }
+            ConnectionRow(
+                connection=name,
+                broker=venue.settings.broker,
+                environment=venue.settings.environment,
+                account=venue.settings.account,
+                state=venue.state if venue.is_attached else SessionState.DISCONNECTED,
+                in_flight=len(venue.in_flight),
+                ready=len(venue.ready),
+                credits=venue.credits,
+            )
             for name, venue in self._desk.venues.items()
             if venue.settings.owner == query.owner
         ]
@@ -177,35 +187,6 @@ def _matches(order: Order, status: str, query: Query) -> bool:
 
 def _limit(query: Query, default: int = 100) -> int:
     return max(1, min(int(query.args.get("limit") or default), ROWS_MAX))
-
-
-def _row(order: Order) -> dict[str, Any]:
-    """An order as clients read it: our status, the common word for it, and the facts."""
-    average = order.average_price
-    return {
-        "order_id": order.order_id,
-        "client_order_id": order.client_order_id,
-        "origin": order.origin.value,
-        "status": order.status.value,
-        "common_status": COMMON[order.status].value,
-        "pending": order.pending.value if order.pending else None,
-        "instrument": order.instrument,
-        "side": (order.terms or order.external).side.value,  # type: ignore[union-attr]
-        "quantity": str(order.quantity),
-        "filled": str(order.filled),
-        "leaves": str(order.leaves),
-        "average_price": str(average) if average is not None else None,
-        "account": order.account,
-        "connection": order.connection,
-        "legs": list(order.legs),
-        "reason": order.reason,
-        "version": order.version,
-        "late_fill": order.late_fill,
-        "terms": order.terms,
-        "parent_order_id": order.parent_order_id,
-        "received_ns": order.received_ns,
-        "updated_ns": order.updated_ns,
-    }
 
 
 def _unknown(field: str, message: str) -> ErrorInfo:
