@@ -117,7 +117,9 @@ def _entry(reading: Reading, facts: Facts, side: Side) -> Decimal | Refusal | No
         return _touch(facts, side.is_buy)
     if reading.price is None:
         kind = reading.rule.order_type.value
-        return Refusal("missing_field", reading.rule.fields.price, f"a {kind} order needs a price")
+        return Refusal(
+            "signal_incomplete", reading.rule.fields.price, f"a {kind} order needs a price"
+        )
     return reading.price
 
 
@@ -158,7 +160,7 @@ def _fixed(reading: Reading, _facts: Facts, _entry: Decimal | None) -> Decimal:
 
 def _from_signal(reading: Reading, _facts: Facts, _entry: Decimal | None) -> Decimal | Refusal:
     field = reading.rule.fields.quantity
-    return reading.quantity or Refusal("missing_field", field, "the signal says the quantity")
+    return reading.quantity or Refusal("signal_incomplete", field, "the signal says the quantity")
 
 
 def _by_risk(reading: Reading, facts: Facts, entry: Decimal | None) -> Decimal | Refusal:
@@ -222,7 +224,9 @@ def _stop_loss(reading: Reading, facts: Facts, entry: Decimal) -> StopLoss | Ref
     if rule.by is not Measure.SIGNAL:
         return StopLoss(distance=_amount(rule, facts, entry))
     if reading.stop_loss is None:
-        return Refusal("missing_field", reading.rule.fields.stop_loss, "the rule needs its price")
+        return Refusal(
+            "signal_incomplete", reading.rule.fields.stop_loss, "the rule needs its price"
+        )
     return StopLoss(stop_price=_on_grid(reading.stop_loss, facts))
 
 
@@ -235,7 +239,9 @@ def _take_profit(
     if rule.by is not Measure.SIGNAL:
         price = entry + _amount(rule, facts, entry) * side.sign
     elif reading.take_profit is None:
-        return Refusal("missing_field", reading.rule.fields.take_profit, "the rule needs its price")
+        return Refusal(
+            "signal_incomplete", reading.rule.fields.take_profit, "the rule needs its price"
+        )
     else:
         price = reading.take_profit
     return TakeProfit(limit_price=_on_grid(price, facts))
@@ -249,7 +255,7 @@ def _distance(
         return _amount(rule, facts, entry)
     field = reading.rule.fields.stop_loss
     if reading.stop_loss is None:
-        return Refusal("missing_field", field, "the risk is measured by it")
+        return Refusal("signal_incomplete", field, "the risk is measured by it")
     distance = abs(entry - reading.stop_loss)
     return distance or Refusal("invalid_order", field, "lies at the entry: no risk to measure by")
 

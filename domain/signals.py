@@ -158,19 +158,23 @@ def read(
     for name in signal:
         if name not in known and name not in rule.match and name not in rule.ignored:
             hint = f"add it to `ignored` of [[signals]] {rule.name}, or leave it out"
-            return Refusal("unknown_field", name, hint)
+            return Refusal("signal_field_unknown", name, hint)
     signal_id = signal_id or signal.get(fields.id)
     if not signal_id:
-        return Refusal("missing_field", fields.id, "name the signal: it is taken once by its id")
+        return Refusal(
+            "signal_incomplete", fields.id, "name the signal: it is taken once by its id"
+        )
     if not _ID.fullmatch(signal_id):
-        return Refusal("bad_format", fields.id, "at most 64 letters, digits and the signs . _ : -")
+        return Refusal(
+            "signal_malformed", fields.id, "at most 64 letters, digits and the signs . _ : -"
+        )
     word, symbol = signal.get(fields.action), signal.get(fields.symbol)
     actions = rule.actions or _OWN_WORDS
     if word not in actions:
         known_words = ", ".join(sorted(actions))
-        return Refusal("unknown_value", fields.action, f"must be one of {known_words}")
+        return Refusal("signal_word_unknown", fields.action, f"must be one of {known_words}")
     if not symbol:
-        return Refusal("missing_field", fields.symbol, "name the instrument")
+        return Refusal("signal_incomplete", fields.symbol, "name the instrument")
     numbers = _read_numbers(rule, signal)
     if isinstance(numbers, Refusal):
         return numbers
@@ -196,7 +200,7 @@ def _read_numbers(rule: SignalRule, signal: Mapping[str, str]) -> dict[str, Deci
             continue
         number = _number(text)
         if number is None:
-            return Refusal("bad_decimal", field, 'send a decimal above zero, such as "1.0842"')
+            return Refusal("signal_malformed", field, 'send a decimal above zero, such as "1.0842"')
         numbers[name] = number
     return numbers
 
@@ -215,19 +219,21 @@ def _read_time(rule: SignalRule, signal: Mapping[str, str], now_ns: int) -> int 
     if text is None:
         if rule.age_ms_max is None:
             return None
-        return Refusal("missing_field", field, "say when it was sent: its age is limited")
+        return Refusal("signal_incomplete", field, "say when it was sent: its age is limited")
     try:
         sent = datetime.fromisoformat(text)
     except ValueError:
         sent = None
     if sent is None or sent.tzinfo is None:
-        return Refusal("bad_format", field, 'send a time such as "2026-01-31T14:30:00Z"')
+        return Refusal("signal_malformed", field, 'send a time such as "2026-01-31T14:30:00Z"')
     elapsed = sent.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     sent_ns = (elapsed.days * 86_400 + elapsed.seconds) * 10**9 + elapsed.microseconds * 1_000
     age_ms = (now_ns - sent_ns) // NS_PER_MS
     if rule.age_ms_max is not None and abs(age_ms) > rule.age_ms_max:
         way = "old" if age_ms > 0 else "ahead of our clock"
-        return Refusal("stale", field, f"{abs(age_ms)} ms {way}; at most {rule.age_ms_max} allowed")
+        return Refusal(
+            "signal_stale", field, f"{abs(age_ms)} ms {way}; at most {rule.age_ms_max} allowed"
+        )
     return sent_ns
 
 

@@ -130,7 +130,7 @@ class RestHandler:
         return Given(
             request_id=key or f"rest:{self._name}:{self._desk.around.next_ref()}",
             has_key=key is not None,
-            name=read_name(name),
+            name=read_name(operation, name),
             query=read_query(operation, query),
             body=await read_body(http, operation.body, self._limit),
             if_version=read_version(http.headers.get(hdrs.IF_MATCH)),

@@ -83,7 +83,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 def _amend(given: Given) -> wire.Request | ErrorInfo:
     body = given.body
     if given.if_version is not None and body.if_version not in (None, given.if_version):
-        return refusal("invalid_request", "If-Match and if_version differ", field="if_version")
+        return refusal("invalid_order", "If-Match and if_version differ", field="if_version")
     amend = AmendOrder(
         client_order_id=given.name,
         quantity=body.quantity,
@@ -111,7 +111,7 @@ def _close(given: Given) -> wire.Request | ErrorInfo:
     name = body.client_order_id or (given.request_id if given.has_key else None)
     if name is None:
         fix = "name the close, here or in Idempotency-Key: it is done once"
-        return refusal("missing_field", fix, field="client_order_id")
+        return refusal("missing_id", fix, field="client_order_id")
     close = ClosePosition(
         client_order_id=name,
         account=body.account,
@@ -209,7 +209,7 @@ OPERATIONS: tuple[Operation, ...] = (
         build=lambda given: wire.OrderPreview(id=given.request_id, order=given.body),
     ),
     Operation(
-        method="POST", path="/signals", name="takeSignal", status=201,
+        method="POST", path="/signals", name="takeSignal", status=201, prefix="signal.",
         summary="Takes a strategy's signal, in the words that its rule in the settings maps. Its "
         "id, in Idempotency-Key or in the field of the rule, is the order's: taken once.",
         request=wire.SignalNew, body=wire.SignalBody, query=words.SignalQuery, answer=Answered,

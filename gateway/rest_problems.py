@@ -38,8 +38,7 @@ BY_CODE = {
 MALFORMED = frozenset(
     {
         "malformed", "unknown_field", "missing_field", "unknown_value", "bad_decimal",
-        "wrong_type", "bad_format", "out_of_range", "invalid_message", "invalid_request",
-        "invalid_cancel", "bad_request",
+        "wrong_type", "bad_format", "out_of_range", "invalid_message", "bad_request",
     }
 )  # fmt: skip
 """The request's own words do not fit their schema; what contradicts itself otherwise is 422."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -14,6 +15,7 @@ from aiohttp.web_request import BaseRequest
 from msgspec import Struct
 
 from domain.errors import ErrorInfo
+from gateway import wire
 from gateway.errors import from_decode_error, refusal
 from gateway.rest_operations import Operation
 from gateway.strict import strict_twin
@@ -21,6 +23,11 @@ from gateway.strict import strict_twin
 BODY_TIMEOUT_S = 5.0
 QUERY_CHARS_MAX = 4_096
 QUERY_FIELDS_MAX = 32
+_NAMES = {
+    False: re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,63}"),
+    True: re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,63}"),
+}
+"""Of orders, and of accounts (as the settings allow them)."""
 CLOSE = {"Connection": "close"}
 """Where the rest of a body is not going to be read."""
 
@@ -108,12 +115,30 @@ def read_query(operation: Operation, text: str) -> Any:
         raise Refused(error) from None
     given = dict(pairs)
     if len(given) < len(pairs):
-        raise Refused(refusal("invalid_request", "each name at most once", field=pairs[-1][0]))
+        raise Refused(refusal("malformed", "each name at most once", field=pairs[-1][0][:200]))
     if operation.query is None:
         name = pairs[0][0][:200]
         raise Refused(refusal("unknown_field", "there is no such field here", field=name))
+    for name in _numbers(operation.query) & given.keys():
+        # A lax reading would take the word for nothing at all.
+        if given[name].lower() == "null":
+            fix = "send a number or true or false, or leave it out"
+            raise Refused(refusal("wrong_type", fix, field=name))
     strict = convert(given, strict_twin(operation.query), None, is_text=True)
     return msgspec.convert(strict, operation.query, from_attributes=True)
+
+
+@cache
+def _numbers(query: type[Struct]) -> frozenset[str]:
+    """The fields that are not texts."""
+    fields = msgspec.structs.fields(query)
+    return frozenset(field.name for field in fields if not _may_be_text(field.type))
+
+
+def _may_be_text(kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return True
+    return kind is str or any(_may_be_text(inner) for inner in get_args(kind))
 
 
 def convert(value: Any, kind: Any, field: str | None, is_text: bool = False) -> Any:
@@ -126,12 +151,15 @@ def convert(value: Any, kind: Any, field: str | None, is_text: bool = False) -> 
         raise Refused(named) from None
 
 
-def read_name(name: str) -> str:
-    """The last part of the path, percent-decoded."""
+def read_name(operation: Operation, name: str) -> str:
+    """The last part of the path, percent-decoded; what cannot name a thing names none."""
     try:
-        return unquote(name, errors="strict")
+        text = unquote(name, errors="strict")
     except UnicodeDecodeError:
-        raise Refused(refusal("not_found", "the path is not UTF-8")) from None
+        text = ""
+    if name and not _NAMES[operation.request is wire.AccountGet].fullmatch(text):
+        raise Refused(refusal("not_found", "there is nothing of this name"))
+    return text
 
 
 def read_version(text: str | None) -> int | None:

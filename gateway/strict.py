@@ -8,6 +8,7 @@ converted to the plain struct.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from functools import cache
 from types import UnionType
@@ -19,6 +20,8 @@ from msgspec import Meta, Struct
 DECIMAL_PATTERN = r"^-?[0-9]{1,18}(\.[0-9]{1,12})?\Z"
 TEXT_CHARS_MAX = 200
 
+_pack = msgspec.msgpack.Encoder().encode
+_EXPONENT = re.compile(rb"[0-9]E[+-]?[0-9]")
 _BOUNDS = ("ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length", "extra_json_schema")
 
 _REPLACED: dict[Any, Any] = {
@@ -109,7 +112,13 @@ def has_exponent(value: Any) -> bool:
     return False
 
 
-def spell_out(message: Struct) -> Any:
+def encode_rows(rows: Any) -> bytes:
+    """What a read answers with, as msgpack, its decimals without exponents."""
+    body = _pack(rows)
+    return _pack(spell_out(rows)) if _EXPONENT.search(body) else body
+
+
+def spell_out(message: Any) -> Any:
     """The message as plain objects, its decimals without exponents; the slow and rare path."""
     return _spell(msgspec.to_builtins(message, builtin_types=(Decimal,)))
 

@@ -40,7 +40,10 @@ SignalBody = Annotated[
     Meta(
         min_length=1,
         max_length=64,
-        extra_json_schema={"additionalProperties": {"type": "string", "maxLength": 200}},
+        extra_json_schema={
+            "propertyNames": {"minLength": 1, "maxLength": 64},
+            "additionalProperties": {"type": "string", "maxLength": 200},
+        },
     ),
 ]
 """Texts by name; faults.py refuses anything else, naming the field."""

@@ -22,6 +22,7 @@ from actors.router.desk import Desk, Durable, Venue, rate_of
 from actors.router.guards import Guards
 from actors.router.orders import Orders
 from actors.router.place import Place
+from actors.router.protection import Protection
 from actors.router.reads import Reads
 from actors.router.reports import Reports
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
@@ -61,6 +62,7 @@ class Router:
         self.desk = Desk(books, books.epoch + 1, venues)
         self.orders = Orders(self.desk)
         self.changes = Changes(self.desk, self.orders, Signals(self.desk, self.orders, signals))
+        self.protection = Protection(self.desk, self.orders, self.changes)
         self.reports = Reports(self.desk, self.changes)
         self.guards = Guards(self.desk, self.changes)
         self.reads = Reads(self.desk)

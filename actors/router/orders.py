@@ -72,7 +72,7 @@ class Orders:
         answers: list[Decided | None] = [None] * len(orders)
         for index, order in enumerate(orders):
             asked = Asked(edge=edge, ref=submit.ref, answers=answers, index=index)
-            refused = self._place(submit, order, asked, dry_run, digest)
+            refused = self.place_one(submit, order, asked, digest, dry_run)
             if refused is not None:
                 self.decide(asked, refused)
 
@@ -83,13 +83,13 @@ class Orders:
         if len(done) == len(asked.answers):
             self.answer(asked.edge, asked.ref, tuple(done))
 
-    def _place(
+    def place_one(
         self,
         submit: Submit,
         order: NewOrder,
         asked: Asked,
-        dry_run: bool,
-        digest: str | None,
+        digest: str | None = None,
+        dry_run: bool = False,
     ) -> Decided | None:
         """A decision where one can be had at once; None while compliance looks."""
         order_id = ids.order_id(submit.owner, order.client_order_id)

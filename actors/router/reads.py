@@ -7,8 +7,6 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-import msgspec
-
 from actors.router import refusals
 from actors.router.desk import Desk
 from domain.accounts import SessionState
@@ -18,9 +16,9 @@ from domain.events import Fill
 from domain.lifecycle import OPEN, Order
 from domain.rows import AccountRow, ConnectionRow, order_row
 from domain.streams import OrderUpdate, StreamUpdate
+from gateway.strict import encode_rows
 
 ROWS_MAX = 500
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class Reads:
@@ -49,7 +47,7 @@ class Reads:
         rows = read(query)
         if isinstance(rows, ErrorInfo):
             return QueryAnswer(ref=query.ref, error=rows)
-        body = _encode(rows)
+        body = encode_rows(rows)
         return QueryAnswer(ref=query.ref, position=self._desk.books.number, body=body)
 
     def _order(self, query: Query) -> Any:

@@ -189,18 +189,24 @@ class Reports:
             self.changes.send_cancel(after)
 
     def _find(self, draft: Draft, venue: Venue, event: VenueEvent) -> Order | None:
-        books = self.desk.books
-        found = None
+        orders, connection = self.desk.books.orders, venue.settings.id
         if event.venue_client_id is not None:
-            found = books.orders.at_venue(event.venue_client_id)
-        if found is None and event.broker_order_id is not None:
-            found = books.orders.at_broker(venue.settings.id, event.broker_order_id)
-        if found is not None:
-            return draft.order(found.order_id)
-        if event.broker_order_id is None:
-            return None
-        # Not in the books, but maybe earlier in this very draft.
-        return draft.at_broker(venue.settings.id, event.broker_order_id)
+            found = orders.at_venue(event.venue_client_id)
+            if found is not None:
+                return draft.order(found.order_id)
+        names = [event.broker_order_id]
+        if isinstance(event, ev.Replaced):
+            # One that is not ours has no other name for us than the one it had before.
+            names.append(event.previous_broker_order_id)
+        for name in names:
+            if name is None:
+                continue
+            found = orders.at_broker(connection, name)
+            # Not in the books, but maybe earlier in this very draft.
+            found = draft.order(found.order_id) if found else draft.at_broker(connection, name)
+            if found is not None:
+                return found
+        return None
 
     def _external(self, draft: Draft, venue: Venue, event: VenueEvent) -> None:
         """An order we did not place comes to be known, from its creation or its first fill."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from domain.commands import Decided, Submit
@@ -13,6 +12,7 @@ from domain.orders import NewOrder
 from domain.previews import Preview
 from domain.routing import Ranked
 from domain.screening import Rate, ScreenAnswer
+from gateway.strict import encode_rows
 
 
 class Asked(Struct, kw_only=True):
@@ -46,7 +46,7 @@ def preview(order: NewOrder, candidates: tuple[Ranked, ...], answer: ScreenAnswe
         verdicts=answer.verdicts,
         all_violations=answer.all_violations,
     )
-    return msgspec.msgpack.encode(told)
+    return encode_rows(told)
 
 
 def describe(order: Order, dup: bool = False) -> Decided:
