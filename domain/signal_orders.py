@@ -257,7 +257,9 @@ def _distance(
     if reading.stop_loss is None:
         return Refusal("signal_incomplete", field, "the risk is measured by it")
     distance = abs(entry - reading.stop_loss)
-    return distance or Refusal("invalid_order", field, "lies at the entry: no risk to measure by")
+    return distance or Refusal(
+        "signal_risk_unknown", field, "lies at the entry: no risk to measure by"
+    )
 
 
 def _amount(rule: ProtectionRule, facts: Facts, entry: Decimal) -> Decimal:

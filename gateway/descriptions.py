@@ -153,10 +153,10 @@ def _describe(operation: Operation, differing: set[str]) -> Schema:
     }
     if operation.body is not None:
         schema = _schema(_twin(operation.body), differing)
-        told["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": schema}},
-        }
+        content = {"schema": schema}
+        if operation.example is not None:
+            content["example"] = operation.example
+        told["requestBody"] = {"required": True, "content": {"application/json": content}}
     return told
 
 

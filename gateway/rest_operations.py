@@ -66,6 +66,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     prefix: str = ""
     otherwise: Build | None = None
     shown: Any = None
+    example: dict[str, Any] | None = None
 
     @property
     def answers(self) -> tuple[Any, ...]:
@@ -154,12 +155,23 @@ def _asked(request: type[wire.Request]) -> Build:
     return build
 
 
+_ORDER = {
+    "client_order_id": "trend-1.000042", "instrument": "EUR/USD", "side": "buy",
+    "quantity": "1000", "type": "limit", "limit_price": "1.08420", "time_in_force": "gtc",
+}  # fmt: skip
+_SIGNAL = {"strategy": "trend", "id": "trend-2026-01-31T14:30", "symbol": "EURUSD", "action": "buy"}
+_CLOSE = {
+    "client_order_id": "close-000043", "account": "oanda-paper", "instrument": "EUR/USD",
+    "percent": "50",
+}  # fmt: skip
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="POST", path="/orders", name="placeOrder", status=201, prefix="order.",
         summary="Places an order: an answer means that it is durable. Its client_order_id names "
         "it for ever: the same order again gets the same answer, with dup.",
         request=wire.OrderNew, body=NewOrder, query=words.WaitQuery, answer=Answered,
+        example=_ORDER,
         build=lambda given: wire.OrderNew(
             id=given.request_id, cseq=UNNUMBERED, order=given.body
         ),
@@ -205,7 +217,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="POST", path="/previews", name="previewOrder", prefix="order.",
         summary="Every rule's verdict on an order, and what it would cost where. Places nothing.",
-        request=wire.OrderPreview, body=NewOrder, answer=Preview,
+        request=wire.OrderPreview, body=NewOrder, answer=Preview, example=_ORDER,
         build=lambda given: wire.OrderPreview(id=given.request_id, order=given.body),
     ),
     Operation(
@@ -213,7 +225,7 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Takes a strategy's signal, in the words that its rule in the settings maps. Its "
         "id, in Idempotency-Key or in the field of the rule, is the order's: taken once.",
         request=wire.SignalNew, body=wire.SignalBody, query=words.SignalQuery, answer=Answered,
-        shown=Preview,
+        shown=Preview, example=_SIGNAL,
         build=_signal,
     ),
     Operation(
@@ -225,6 +237,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="POST", path="/positions/close", name="closePosition", status=201, prefix="close.",
         summary="Closes a position: all of it, a quantity, or a percent.",
         request=wire.PositionClose, body=words.CloseBody, query=words.WaitQuery, answer=Answered,
+        example=_CLOSE,
         build=_close,
     ),
     Operation(

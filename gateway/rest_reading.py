@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -136,8 +136,6 @@ def _numbers(query: type[Struct]) -> frozenset[str]:
 
 
 def _may_be_text(kind: Any) -> bool:
-    if get_origin(kind) is Literal:
-        return True
     return kind is str or any(_may_be_text(inner) for inner in get_args(kind))
 
 

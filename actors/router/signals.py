@@ -18,7 +18,7 @@ from actors.router.orders import Orders
 from actors.router.screening import Asked
 from compliance.rates import RateBook
 from domain import ids, signals
-from domain.commands import Submit, TakeSignal
+from domain.commands import Decided, Submit, TakeSignal
 from domain.instruments import Instrument
 from domain.orders import find_fault
 from domain.portfolio import ZERO
@@ -50,11 +50,7 @@ class Signals:
             return
         body = TakeSignal(signal=dict(sorted(command.signal.items())), signal_id=reading.signal_id)
         digest = ids.digest(body)
-        asked = Asked(edge=edge, ref=submit.ref, answers=[None])
-        known = self._orders.find_known(submit.owner, reading.signal_id, digest, asked)
-        if known is not None:
-            if not isinstance(known, bool):
-                self._orders.decide(asked, known)
+        if not command.dry_run and self._is_known(edge, submit, reading.signal_id, digest):
             return
         facts = self._facts(reading)
         order = facts if isinstance(facts, Refusal) else order_of(reading, facts)
@@ -69,6 +65,14 @@ class Signals:
             deadline_ns = self._desk.boot_ns + order.valid_for_ms * MS
             submit = replace(submit, deadline_ns=deadline_ns)
         self._orders.place_all(edge, submit, (order,), command.dry_run, digest)
+
+    def _is_known(self, edge: Any, submit: Submit, signal_id: str, digest: str) -> bool:
+        """True where the signal was taken before, or is being: then it is answered as that was."""
+        asked = Asked(edge=edge, ref=submit.ref, answers=[None])
+        known = self._orders.find_known(submit.owner, signal_id, digest, asked)
+        if isinstance(known, Decided):
+            self._orders.decide(asked, known)
+        return known is not None
 
     def _refuse(self, edge: Any, submit: Submit, refusal: Refusal) -> None:
         self._orders.answer(edge, submit.ref, refusals.signal_refused(refusal))
