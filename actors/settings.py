@@ -116,11 +116,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     owners: tuple[OwnerSettings, ...]
     connections: tuple[ConnectionSettings, ...]
     simulators: tuple[SimulatorSettings, ...] = ()
-    signals: tuple[SignalRule, ...] = ()
     gateway: GatewaySettings = GatewaySettings()
     journal: JournalSettings = JournalSettings()
     compliance: ComplianceSettings = ComplianceSettings()
     ray: RaySettings = RaySettings()
+    signals: tuple[SignalRule, ...] = ()
 
 
 def load(path: Path) -> Settings:

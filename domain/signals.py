@@ -21,6 +21,18 @@ from domain.errors import Retry
 from domain.orders import NUMBER_MAX, OrderType, Symbol, Tag, TimeInForce
 
 NS_PER_MS = 1_000_000
+FIELDS_MAX = 64
+NAME_CHARS_MAX = 64
+TEXT_CHARS_MAX = 200
+SIGNAL_SHAPE = Meta(
+    min_length=1,
+    max_length=FIELDS_MAX,
+    extra_json_schema={
+        "propertyNames": {"minLength": 1, "maxLength": NAME_CHARS_MAX},
+        "additionalProperties": {"type": "string", "maxLength": TEXT_CHARS_MAX},
+    },
+)
+"""A signal's bounds, for who decodes one and for who describes it."""
 
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 

@@ -19,11 +19,11 @@ from domain.orders import (
     find_fault,
     find_number_fault,
 )
+from domain.signals import NAME_CHARS_MAX, TEXT_CHARS_MAX
 from gateway import wire
-from gateway.errors import TEXT_CHARS_MAX, from_fault, refusal
+from gateway.errors import from_fault, refusal
 
 _AMENDABLE = ("quantity", "limit_price", "stop_price", "trailing", "expire_at_ns")
-NAME_CHARS_MAX = 64
 LISTED = ("open", "all", *(status.value for status in Status))
 _SELECTORS = ("client_order_id", "order_id", "tag", "instrument", "account")
 

@@ -23,6 +23,7 @@ from domain.orders import (
     Tag,
 )
 from domain.quotes import Quote
+from domain.signals import SIGNAL_SHAPE
 from domain.streams import UpdateBody
 
 INT64_MAX = 2**63 - 1
@@ -35,17 +36,7 @@ Sequence = Annotated[int, Meta(ge=0, le=INT64_MAX)]
 Ordinal = Annotated[int, Meta(ge=1, le=INT64_MAX)]
 OrderId = Annotated[str, Meta(min_length=1, max_length=64)]
 StreamName = Annotated[str, Meta(min_length=1, max_length=160)]
-SignalBody = Annotated[
-    dict[str, Any],
-    Meta(
-        min_length=1,
-        max_length=64,
-        extra_json_schema={
-            "propertyNames": {"minLength": 1, "maxLength": 64},
-            "additionalProperties": {"type": "string", "maxLength": 200},
-        },
-    ),
-]
+SignalBody = Annotated[dict[str, Any], SIGNAL_SHAPE]
 """Texts by name; faults.py refuses anything else, naming the field."""
 RowLimit = Annotated[int, Meta(ge=1, le=ROWS_MAX)]
 

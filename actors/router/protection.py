@@ -68,12 +68,13 @@ class Protection:
         own = {v.settings.account for v in self._desk.venues.values() if v.settings.owner == owner}
         if command.account not in own:
             return None
-        for (account, _), position in self._desk.books.positions.items():
-            if account == command.account:
-                for lot in position.lots:
-                    if lot.lot_id == command.lot_id:
-                        return lot
-        return None
+        lots = (
+            lot
+            for (account, _), position in self._desk.books.positions.items()
+            if account == command.account
+            for lot in position.lots
+        )
+        return next((lot for lot in lots if lot.lot_id == command.lot_id), None)
 
     def _decide(
         self, asked: Asked, submit: Submit, command: AmendPosition, lot: Lot, part: Part

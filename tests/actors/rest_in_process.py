@@ -43,6 +43,13 @@ tag = "trend"
 ignored = ["interval"]
 
 [[signals]]
+name = "example"
+account = "acc-1"
+match = {{ strategy = "example" }}
+instruments = {{ EURUSD = "EUR/USD" }}
+sizing = {{ by = "fixed", value = "1000" }}
+
+[[signals]]
 name = "risk"
 account = "acc-1"
 match = {{ strategy = "risk" }}

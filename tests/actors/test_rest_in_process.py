@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -301,7 +303,7 @@ async def test_no_decimal_leaves_with_an_exponent(rest: RestWorld) -> None:
 # -- the whole interface, generated
 
 
-async def test_schemathesis_finds_nothing(rest: RestWorld, tmp_path: Path) -> None:
+async def test_schemathesis_finds_nothing(rest: RestWorld, short_folder: Path) -> None:
     """All its checks over every operation: no 5xx, no answer beside its schema."""
     command = [
         str(Path(sys.executable).parent / "schemathesis"), "--config-file",
@@ -313,7 +315,7 @@ async def test_schemathesis_finds_nothing(rest: RestWorld, tmp_path: Path) -> No
     ]  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         *command,
-        cwd=tmp_path,
+        cwd=short_folder,
         env=os.environ | {"PYTHONPATH": str(ROOT / "tests" / "actors")},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -330,3 +332,34 @@ async def test_schemathesis_finds_nothing(rest: RestWorld, tmp_path: Path) -> No
 async def test_no_owner_s_word_is_missing_from_the_deployment(rest: RestWorld) -> None:
     assert rest.edge.accounts_of(OWNER) == {ACCOUNT}
     assert rest.edge.accounts_of(OTHER) == rest.edge.accounts_of("nobody") == frozenset()
+
+
+# -- the documentation's own lines
+
+PAGES = ("docs/wire-protocol.md", "docs/getting-started.md")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize("page", PAGES)
+async def test_the_curl_lines_of_a_page_run_as_they_stand(
+    rest: RestWorld, page: str, short_folder: Path
+) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    blocks = [block for block in blocks if "curl" in block]
+    assert blocks
+    (short_folder / ".curlrc").write_text("fail-with-body\nmax-time = 20\n")
+    words = {
+        "API": rest.base + API, "AUTH": f"Authorization: Bearer {rest.token}",
+        "CURL_HOME": str(short_folder), "PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1",
+    }  # fmt: skip
+    for block in blocks:
+        process = await asyncio.create_subprocess_exec(
+            "bash", "-euc", block, env=words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        output, _ = await process.communicate()
+        assert process.returncode == 0, block + output.decode()
+        assert b'"error"' not in output, block + output.decode()
+    await _agree(rest)

