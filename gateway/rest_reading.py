@@ -101,21 +101,12 @@ def decode_body(kind: Any, data: bytes) -> Any:
 
 def read_query(operation: Operation, text: str) -> Any:
     """The query string as the operation's type, None where it takes none."""
-    if not text and operation.query is None:
-        return None
-    if len(text) > QUERY_CHARS_MAX:
-        raise Refused(refusal("out_of_range", f"at most {QUERY_CHARS_MAX} characters of query"))
-    try:
-        pairs = parse_qsl(
-            text, keep_blank_values=True, strict_parsing=bool(text), errors="strict",
-            max_num_fields=QUERY_FIELDS_MAX,
-        )  # fmt: skip
-    except ValueError:
-        error = refusal("malformed", "the query string is name=value pairs in UTF-8")
-        raise Refused(error) from None
+    pairs = _read_pairs(text) if text else []
     given = dict(pairs)
     if len(given) < len(pairs):
         raise Refused(refusal("malformed", "each name at most once", field=pairs[-1][0][:200]))
+    if operation.query is None and not pairs:
+        return None
     if operation.query is None:
         name = pairs[0][0][:200]
         raise Refused(refusal("unknown_field", "there is no such field here", field=name))
@@ -126,6 +117,19 @@ def read_query(operation: Operation, text: str) -> Any:
             raise Refused(refusal("wrong_type", fix, field=name))
     strict = convert(given, strict_twin(operation.query), None, is_text=True)
     return msgspec.convert(strict, operation.query, from_attributes=True)
+
+
+def _read_pairs(text: str) -> list[tuple[str, str]]:
+    if len(text) > QUERY_CHARS_MAX:
+        raise Refused(refusal("out_of_range", f"at most {QUERY_CHARS_MAX} characters of query"))
+    try:
+        return parse_qsl(
+            text, keep_blank_values=True, strict_parsing=True, errors="strict",
+            max_num_fields=QUERY_FIELDS_MAX,
+        )  # fmt: skip
+    except ValueError:
+        error = refusal("malformed", "the query string is name=value pairs in UTF-8")
+        raise Refused(error) from None
 
 
 @cache
