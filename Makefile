@@ -16,7 +16,8 @@ BENCH  ?=
 
 PURE   := domain/*,compliance/*,streaming/*
 
-.PHONY: help install up demo test check check-deploy format bench bench-quotes soak coverage lock clean
+.PHONY: help install up demo test check check-deploy format bench bench-quotes soak coverage api lock
+.PHONY: clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -41,6 +42,10 @@ $(DEV): requirements/dev.txt $(RUN)
 	@echo "installing what tests, checks and benches need (about a minute)"
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
+
+api: $(RUN) ## write docs/openapi.json and docs/asyncapi.json from the code
+	@$(BIN)/fillgate api openapi > docs/openapi.json
+	@$(BIN)/fillgate api asyncapi > docs/asyncapi.json
 
 lock: $(DEV) ## choose versions anew and write requirements/*.txt
 	@cd requirements && for name in run dev; do \

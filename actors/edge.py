@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -35,13 +35,23 @@ from gateway.backend import Status
 from gateway.errors import refusal
 from gateway.health import health_app
 from gateway.metrics import GatewayCollector
+from gateway.rest_server import RestServer
 from gateway.server import GatewayServer
+from gateway.tickets import TicketBox
 from gateway.tokens import TokenBook
 
 JOURNAL_LINEAGE = 1
 """Stream numbers go on across router epochs; only another journal would start them anew."""
 
 log = structlog.get_logger()
+
+
+class Sockets(NamedTuple):
+    """Where an edge listens; all edges of a node share them."""
+
+    clients: socket.socket
+    health: socket.socket
+    rest: socket.socket
 
 
 class RouterSide(LinkOwner[Any]):
@@ -68,6 +78,7 @@ class RouterSide(LinkOwner[Any]):
             if isinstance(message, Published):
                 self._edge.saw(message.position)
             self._edge.server.deliver(message)
+            self._edge.rest.deliver(message)
 
 
 class QuoteSide(LinkOwner[Any]):
@@ -113,6 +124,12 @@ class Edge:
         self.quote_links: set[Link[Any]] = set()
         self.offers: dict[str, Offer] = {}
         self._is_trading = False
+        self._accounts: dict[str, frozenset[str]] = {
+            owner.id: frozenset(
+                c.account for c in stage.settings.connections if c.owner == owner.id
+            )
+            for owner in stage.settings.owners
+        }
         self.server = GatewayServer(
             self,
             TokenBook(stage.paths.tokens),
@@ -120,6 +137,8 @@ class Edge:
             stage.settings.gateway,
         )
         self.ledger = LedgerSide(self.server.deliver, self._ask_router)
+        tickets = TicketBox(stage.paths.tickets, stage.clocks.boot_ns, os.urandom)
+        self.rest = RestServer(self, self.server, tickets, stage.incarnation)
         self.registry = CollectorRegistry()
         self.registry.register(GatewayCollector(self.server.counts, lambda: self._is_trading))
 
@@ -180,6 +199,10 @@ class Edge:
         words = f"no connection prices {instrument[:40]}; instruments.list names what can be had"
         return refusal("unknown_instrument", words, field=field)
 
+    def accounts_of(self, owner: str) -> frozenset[str]:
+        """The accounts that the settings give the owner."""
+        return self._accounts.get(owner, frozenset())
+
     def status(self) -> Status:
         """The deployment as this edge sees it."""
         settings = self._stage.settings
@@ -221,6 +244,7 @@ class Edge:
         if link is self._router:
             self._router, self._is_trading = None, False
             self.server.router_lost()
+            self.rest.router_lost()
 
     def stand(self, standing: m.Standing) -> None:
         """The router says whether orders can be taken."""
@@ -235,7 +259,7 @@ class Edge:
         """Ready means that an order would get through: router, compliance and a connection."""
         return msgspec.structs.replace(self.status(), is_router_up=self._is_trading)
 
-    async def run(self, listening: socket.socket, health: socket.socket) -> None:
+    async def run(self, sockets: Sockets) -> None:
         """Serves clients until told to stop, then lets them go cleanly."""
         stage = self._stage
         paths, me = stage.paths, stage.hello
@@ -248,8 +272,9 @@ class Edge:
         )
         runner = web.AppRunner(health_app(self.health, self.registry), access_log=None)
         await runner.setup()
-        await web.SockSite(runner, health).start()
-        await self.server.start([listening])
+        await web.SockSite(runner, sockets.health).start()
+        await self.server.start([sockets.clients])
+        await self.rest.start([sockets.rest])
         links = [
             loop.create_task(
                 dial(paths.socket("router"), lambda: Link(me, m.edge_inbox, RouterSide(self)))
@@ -263,6 +288,7 @@ class Edge:
             work = dial(path, lambda: Link(me, m.edge_inbox, QuoteSide(self)))
             links.append(loop.create_task(work))
         await stopping.wait()
+        await self.rest.stop()
         await self.server.stop()
         for task in links:
             task.cancel()
@@ -270,13 +296,13 @@ class Edge:
         await runner.cleanup()
 
 
-def main(home: Path, number: int, descriptors: tuple[int, int]) -> None:
-    """Runs edge number `number` of a deployment on passed sockets: clients, health."""
+def main(home: Path, number: int, descriptors: tuple[int, int, int]) -> None:
+    """Runs edge number `number` of a deployment on passed sockets: clients, health, REST."""
     stage = Stage(f"edge-{number}", home)
     configure_logs(
         stage.paths.logs / f"{stage.role}.log", stage.settings.deployment.log_level, stage.role
     )
-    listening, health = (socket.socket(fileno=fd) for fd in descriptors)
+    sockets = Sockets(*(socket.socket(fileno=fd) for fd in descriptors))
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)
@@ -284,14 +310,15 @@ def main(home: Path, number: int, descriptors: tuple[int, int]) -> None:
         contextlib.suppress(asyncio.CancelledError),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(_run(stage, listening, health))
+        runner.run(_run(stage, sockets))
 
 
-async def _run(stage: Stage, listening: socket.socket, health: socket.socket) -> None:
+async def _run(stage: Stage, sockets: Sockets) -> None:
     stage.beacon.declare(Declared.WORKING)
-    await Edge(stage).run(listening, health)
+    await Edge(stage).run(sockets)
 
 
 if __name__ == "__main__":
     os.umask(0o077)
-    main(Path(sys.argv[1]), int(sys.argv[2]), (int(sys.argv[3]), int(sys.argv[4])))
+    clients, health, rest = map(int, sys.argv[3:6])
+    main(Path(sys.argv[1]), int(sys.argv[2]), (clients, health, rest))

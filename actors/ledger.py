@@ -23,9 +23,9 @@ from actors import messages as m
 from actors.beacon import boot_ns
 from actors.ledger_reads import LedgerReads
 from actors.link import Hello, Link, LinkOwner, listen
-from actors.rows import encode_rows
 from domain.commands import Query, QueryAnswer, ReadStream, StreamPage
 from domain.errors import ErrorInfo
+from gateway.strict import encode_rows
 from ledger.faults import JournalError
 from ledger.following import Followable, Tail, read_batch
 from ledger.store import Store, read_cursor

@@ -14,12 +14,12 @@ from actors.rows import (
     UNKNOWN_ACCOUNT,
     UNKNOWN_BEFORE,
     limit_of,
-    order_row,
     owned_accounts,
 )
 from actors.settings import ConnectionSettings
 from domain.commands import Query, ReadStream, StreamPage
 from domain.errors import ErrorInfo
+from domain.rows import order_row
 from ledger import store_reads
 from ledger.store_reads import OrderFilter
 

@@ -77,6 +77,11 @@ class Paths(Struct, frozen=True):
         """The sign of life of a role."""
         return self.runtime / f"{role}.beacon"
 
+    @property
+    def tickets(self) -> Path:
+        """Tickets of browsers that wait to be used, by hash."""
+        return self.runtime / "tickets"
+
     def make(self) -> None:
         """Creates the directories, for this user alone. Raises PermissionError on another's."""
         for path in (self.home, self.logs, self.home / "marks", self.home / "paper", self.runtime):

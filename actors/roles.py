@@ -80,7 +80,7 @@ async def start_router(stage: Stage) -> None:
     }
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     place = Place(stage.clocks, stage.hello, boot_id, stage.beacon)
-    router = Router(journal, books, venues, place)
+    router = Router(journal, books, venues, place, settings.signals)
     await router.run(stage.paths)
 
 

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
-import msgspec
 
 from actors.settings import ConnectionSettings
 from domain.commands import Query
 from domain.errors import Category, ErrorInfo, Outcome, Retry
-from domain.lifecycle import COMMON, Order
 
 ROWS_MAX = 500
 ROWS_DEFAULT = 100
-
-encode_rows = msgspec.msgpack.Encoder().encode
 
 
 def limit_of(query: Query, default: int = ROWS_DEFAULT) -> int:
@@ -30,35 +24,6 @@ def owned_accounts(query: Query, connections: Iterable[ConnectionSettings]) -> s
         connection.account
         for connection in connections
         if connection.owner == query.owner and wanted in (None, connection.account)
-    }
-
-
-def order_row(order: Order) -> dict[str, Any]:
-    """An order as clients read it: our status, the common word for it, and the facts."""
-    average = order.average_price
-    return {
-        "order_id": order.order_id,
-        "client_order_id": order.client_order_id,
-        "origin": order.origin.value,
-        "status": order.status.value,
-        "common_status": COMMON[order.status].value,
-        "pending": order.pending.value if order.pending else None,
-        "instrument": order.instrument,
-        "side": (order.terms or order.external).side.value,  # type: ignore[union-attr]
-        "quantity": str(order.quantity),
-        "filled": str(order.filled),
-        "leaves": str(order.leaves),
-        "average_price": str(average) if average is not None else None,
-        "account": order.account,
-        "connection": order.connection,
-        "legs": list(order.legs),
-        "reason": order.reason,
-        "version": order.version,
-        "late_fill": order.late_fill,
-        "terms": order.terms,
-        "parent_order_id": order.parent_order_id,
-        "received_ns": order.received_ns,
-        "updated_ns": order.updated_ns,
     }
 
 

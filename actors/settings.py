@@ -21,6 +21,8 @@ from brokers.transport import find_url_fault
 from compliance.settings import ComplianceSettings
 from compliance.settings import find_faults as find_compliance_faults
 from domain.accounts import AccountType, Environment, Region
+from domain.signals import SignalRule
+from domain.signals import find_faults as find_signal_faults
 from gateway.settings import GatewaySettings
 from ledger.journal import JournalSettings
 from ledger.places import Place
@@ -49,6 +51,7 @@ class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     host: str = "127.0.0.1"
     port: Port = 8765
     health_port: Port = 8766
+    rest_port: Port = 8767
     edges: Annotated[int, Meta(ge=1, le=16)] = 1
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -129,6 +132,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     compliance: ComplianceSettings = ComplianceSettings()
     ray: RaySettings = RaySettings()
     store: StoreSettings = StoreSettings()
+    signals: tuple[SignalRule, ...] = ()
 
 
 def load(path: Path) -> Settings:
@@ -185,6 +189,7 @@ def _find_faults(settings: Settings) -> list[str]:
     simulators = {simulator.id: simulator.broker for simulator in settings.simulators}
     faults = list(find_compliance_faults(settings.compliance))
     faults += find_store_faults(settings.store, read_store_url(settings.store))
+    faults += find_signal_faults(settings.signals, [c.account for c in settings.connections])
     if settings.deployment.host not in LOOPBACK:
         host = settings.deployment.host
         faults.append(f"[deployment] host {host}: without TLS only {', '.join(LOOPBACK)} is served")

@@ -110,6 +110,7 @@ def check_ports(settings: Settings, running: Running | None) -> list[Check]:
     for name, host, port in (
         ("port", wanted.host, wanted.port),
         ("health port", "127.0.0.1", wanted.health_port),
+        ("REST port", wanted.host, wanted.rest_port),
     ):
         if port == 0:
             checks.append(ok(name, "any free one"))

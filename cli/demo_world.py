@@ -40,6 +40,7 @@ SETTINGS = """\
 id = "{deployment}"
 port = 0
 health_port = 0
+rest_port = 0
 
 [[owners]]
 id = "{owner}"

@@ -40,6 +40,8 @@ host = "127.0.0.1"
 port = 8765
 # Where /healthz, /readyz and /metrics answer, on loopback; 0 takes a free one.
 health_port = 8766
+# Where REST answers, on the same host; 0 takes a free one.
+rest_port = 8767
 # Processes that hold client connections; one carries hundreds of clients. 1 to 16.
 edges = 1
 # debug, info, warning or error; into logs/, one file a process.
@@ -118,6 +120,64 @@ balance = 100000
 accounts = []
 # always: the market never closes. market: the broker's own hours, on its own clock.
 hours = "always"
+
+# ------------------------------------------------------------------ signals
+# What a strategy's signals mean (`POST /api/v1/signals`, `signal.new`). Repeat the section for
+# each strategy; a signal goes to the first whose `match` holds.
+[[signals]]
+# Names the rule in refusals.
+name = "example"
+# The account that trades: a connection's `account`.
+account = "oanda-paper"
+# Fields of the signal that must hold exactly these texts.
+match = { strategy = "example" }
+# The signal's words, and ours. An instrument's own symbol needs no entry.
+instruments = { EURUSD = "EUR/USD", USDJPY = "USD/JPY" }
+# Ours: buy, sell, reduce, close, reverse. Without an entry the signal says ours.
+actions = {}
+# market, limit or stop; the last two take the signal's price.
+order_type = "market"
+# Default: fok for market orders, else gtc.
+#time_in_force = "fok"
+# A name for its orders, to list or cancel them by.
+#tag = "example"
+# An order that was not sent after so many milliseconds dies unsent.
+#valid_for_ms = 2000
+# A signal older than so many milliseconds, by its field `sent_at`, is refused.
+#age_ms_max = 30000
+# Fields that may be there and mean nothing; any other unknown field is refused.
+ignored = []
+
+# How large. fixed: `value` units. signal: its own quantity. equity_percent: worth `value` percent
+# of equity. risk_percent: so large that the stop_loss would lose `value` percent of equity.
+[signals.sizing]
+by = "fixed"
+value = "1000"
+# Never more units than this.
+#max = "10000"
+
+# What guards the position. signal: the signal's own price. pips, percent: `value` from the entry.
+#[signals.stop_loss]
+#by = "pips"
+#value = "20"
+#[signals.take_profit]
+#by = "pips"
+#value = "40"
+# Follows the price; in pips or percent.
+#[signals.trailing]
+#by = "pips"
+#value = "30"
+
+# What the signal calls its fields.
+[signals.fields]
+id = "id"
+symbol = "symbol"
+action = "action"
+quantity = "quantity"
+price = "price"
+stop_loss = "stop_loss"
+take_profit = "take_profit"
+sent_at = "sent_at"
 
 # ------------------------------------------------------------------ compliance
 # Limits per order. An order beyond one is denied with the largest that would pass.

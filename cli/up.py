@@ -78,6 +78,7 @@ class Progress:
             return
         say("ready to trade", "bold green")
         say(f"  clients  {running.url}")
+        say(f"  REST     {running.rest_url}/api/v1/docs")
         say(f"  health   {running.health_url}/readyz")
         say(f"  token    {paths.first_token}")
         say("what to do next, in another terminal:", "bold")

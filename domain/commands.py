@@ -98,7 +98,26 @@ class Batch(Struct, frozen=True, kw_only=True, tag="batch"):
     orders: Annotated[tuple[NewOrder, ...], Meta(min_length=1, max_length=BATCH_ORDERS_MAX)]
 
 
-Command = Place | Amend | Cancel | Batch | ClosePosition | SetGuard | Halt | Resume
+class TakeSignal(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="signal"):
+    """A strategy's signal in its own words; `dry_run` asks for the order it would become."""
+
+    signal: dict[str, str]
+    signal_id: ClientOrderId | None = None
+    dry_run: bool = False
+
+
+Command = (
+    Place
+    | Amend
+    | Cancel
+    | Batch
+    | TakeSignal
+    | ClosePosition
+    | AmendPosition
+    | SetGuard
+    | Halt
+    | Resume
+)
 
 
 class Submit(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="submit"):

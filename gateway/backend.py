@@ -56,6 +56,9 @@ class Backend(Protocol):
     def find_quote_fault(self, instrument: str) -> ErrorInfo | None:
         """Why the instrument cannot be watched, or None."""
 
+    def accounts_of(self, owner: str) -> frozenset[str]:
+        """The owner's accounts, as far as they are known here."""
+
     def status(self) -> Status:
         """The deployment as it stands now."""
 

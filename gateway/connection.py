@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
 
     def _upgrade(self, request: Request) -> None:
         server = self.server
-        verdict = admit(request, server.settings.origins, server.find_token)
+        verdict = admit(request, server.settings.origins, server.doors)
         if isinstance(verdict, Refused):
             self._refuse(self._protocol.reject(verdict.status, ""), verdict.error)
             return

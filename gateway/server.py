@@ -37,8 +37,10 @@ from gateway.codec import Codec
 from gateway.connection import Connection
 from gateway.errors import forbidden, refusal
 from gateway.fanout import QuoteFanout
+from gateway.handshake import Doors
 from gateway.metrics import Counts
 from gateway.settings import GatewaySettings
+from gateway.tickets import TicketBox
 from gateway.tokens import TokenBook
 from gateway.wire import CloseCode
 
@@ -56,6 +58,8 @@ class GatewayServer:
         self.settings = settings
         self.counts = Counts()
         self.quotes = QuoteFanout(self.counts, backend.subscribe_quotes, backend.unsubscribe_quotes)
+        self.tickets: TicketBox | None = None
+        self.doors = Doors(self.find_token, self._take_ticket)
         self.around = Surroundings(
             settings=settings,
             clocks=clocks,
@@ -172,6 +176,13 @@ class GatewayServer:
     def find_token(self, text: str) -> Principal | None:
         """Whom a bearer token speaks for."""
         return self._tokens.find(text, self._clocks.utc_ns())
+
+    def _take_ticket(self, text: str, origin: str) -> Principal | None:
+        """Whom a ticket speaks for, where its token is still in force."""
+        principal = self.tickets.take(text, origin) if self.tickets is not None else None
+        if principal is None or not self._tokens.is_in_force(principal, self._clocks.utc_ns()):
+            return None
+        return principal
 
     def count_of(self, principal: Principal) -> int:
         """How many sockets the token has open."""

@@ -23,6 +23,7 @@ from domain.orders import (
     Tag,
 )
 from domain.quotes import Quote
+from domain.signals import SIGNAL_SHAPE
 from domain.streams import UpdateBody
 
 INT64_MAX = 2**63 - 1
@@ -33,8 +34,10 @@ RequestId = Annotated[
 ]
 Sequence = Annotated[int, Meta(ge=0, le=INT64_MAX)]
 Ordinal = Annotated[int, Meta(ge=1, le=INT64_MAX)]
-StreamName = Annotated[str, Meta(min_length=1, max_length=160)]
 OrderId = Annotated[str, Meta(min_length=1, max_length=64)]
+StreamName = Annotated[str, Meta(min_length=1, max_length=160)]
+SignalBody = Annotated[dict[str, Any], SIGNAL_SHAPE]
+"""Texts by name; faults.py refuses anything else, naming the field."""
 RowLimit = Annotated[int, Meta(ge=1, le=ROWS_MAX)]
 
 
@@ -121,6 +124,18 @@ class PositionAmend(NumberedRequest, frozen=True, kw_only=True, tag="position.am
     """Sets a lot's protective orders."""
 
     protect: AmendPosition
+
+
+class SignalNew(NumberedRequest, frozen=True, kw_only=True, omit_defaults=True, tag="signal.new"):
+    """A strategy's signal; a rule of the settings says which order it stands for.
+
+    Its id, in `signal_id` or in the field its rule names, is the order's: taken once. A `dry_run`
+    shows the order and every rule's verdict on it, and places nothing.
+    """
+
+    signal: SignalBody
+    signal_id: ClientOrderId | None = None
+    dry_run: bool = False
 
 
 class GuardSet(NumberedRequest, frozen=True, kw_only=True, tag="guard.set"):
@@ -277,8 +292,8 @@ class Ping(Request, frozen=True, kw_only=True, omit_defaults=True, tag="ping"):
 
 REQUESTS: tuple[type[Request], ...] = (
     OrderNew, OrderAmend, OrderCancel, OrderBatch, OrderGet, OrdersList, OrderPreview,
-    ExecutionsSince, PositionsList, PositionClose, PositionAmend, Sub, Unsub, Ack, GuardSet,
-    HaltTrading, ResumeTrading, Ping, AccountsList, AccountGet, InstrumentsList, QuoteGet,
+    SignalNew, ExecutionsSince, PositionsList, PositionClose, PositionAmend, Sub, Unsub, Ack,
+    GuardSet, HaltTrading, ResumeTrading, Ping, AccountsList, AccountGet, InstrumentsList, QuoteGet,
     TransactionsSince, ConnectionsList, BreakerReset,
 )  # fmt: skip
 CLIENT_MESSAGES: tuple[type[ClientMessage], ...] = (Login, *REQUESTS)

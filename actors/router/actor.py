@@ -23,15 +23,18 @@ from actors.router.desk import Desk, Durable, Venue, rate_of
 from actors.router.guards import Guards
 from actors.router.orders import Orders
 from actors.router.place import Place
+from actors.router.protection import Protection
 from actors.router.reads import Reads
 from actors.router.reports import Reports
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
+from actors.router.signals import Signals
 from actors.router.watching import Watching
 from domain.accounts import AccountSnapshot
 from domain.audit import Retention
 from domain.commands import LoggedIn, Login, Logout, Query, ReadStream, StreamPage, Submit
 from domain.records import EpochStarted
 from domain.screening import ScreenAnswer
+from domain.signals import SignalRule
 from ledger.journal import Journal
 from ledger.projection import Books
 
@@ -46,7 +49,12 @@ class Router:
     """Owns the journal. Plain class: the actor host gives it a loop."""
 
     def __init__(
-        self, journal: Journal, books: Books, venues: dict[str, Venue], place: Place
+        self,
+        journal: Journal,
+        books: Books,
+        venues: dict[str, Venue],
+        place: Place,
+        signals: tuple[SignalRule, ...] = (),
     ) -> None:
         self.journal = journal
         self.clocks = place.clocks
@@ -55,7 +63,8 @@ class Router:
         self._boot_id = place.boot_id
         self.desk = Desk(books, books.epoch + 1, venues)
         self.orders = Orders(self.desk)
-        self.changes = Changes(self.desk, self.orders)
+        self.changes = Changes(self.desk, self.orders, Signals(self.desk, self.orders, signals))
+        self.protection = Protection(self.desk, self.orders, self.changes)
         self.reports = Reports(self.desk, self.changes)
         self.guards = Guards(self.desk, self.changes)
         self.reads = Reads(self.desk)

@@ -6,6 +6,7 @@ an overlay on the order before it is passed on, and again passed on after a rest
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -17,10 +18,11 @@ from actors.router.desk import Desk, Draft, Venue
 from actors.router.halts import Halts
 from actors.router.orders import Orders
 from actors.router.screening import Asked, Screening, describe
+from actors.router.signals import Signals
 from domain import events as ev
-from domain import ids
 from domain.commands import (
     Amend,
+    AmendPosition,
     Batch,
     Cancel,
     ClosePosition,
@@ -30,6 +32,7 @@ from domain.commands import (
     Resume,
     SetGuard,
     Submit,
+    TakeSignal,
 )
 from domain.errors import ErrorInfo
 from domain.instruments import find_grid_fault
@@ -49,15 +52,18 @@ from ledger.projection import change_digest
 
 SEND_BY_NS_MAX = 500_000_000
 CLOSING_TIMES = (TimeInForce.FOK, TimeInForce.IOC, TimeInForce.DAY, TimeInForce.GTC)
+SELECTORS = ("client_order_id", "order_id", "tag", "instrument", "account")
 
 
 class Changes:
     """Takes every command; new orders go on to `Orders`."""
 
-    def __init__(self, desk: Desk, orders: Orders) -> None:
+    def __init__(self, desk: Desk, orders: Orders, signals: Signals) -> None:
         self.desk = desk
         self.orders = orders
         self.halts = Halts(desk)
+        self.signals = signals
+        self.protect: Callable[[Any, Submit, AmendPosition], None] = _no_protection
         orders.send_amend = self.send_amend
 
     def submit(self, edge: Any, submit: Submit) -> None:
@@ -68,6 +74,10 @@ class Changes:
                 self.orders.place_all(edge, submit, (command.order,), command.dry_run)
             case Batch():
                 self.orders.place_all(edge, submit, command.orders, False)
+            case TakeSignal():
+                self.signals.take(edge, submit, command)
+            case AmendPosition():
+                self.protect(edge, submit, command)
             case ClosePosition():
                 self.close_position(edge, submit, command)
             case Amend():
@@ -82,30 +92,35 @@ class Changes:
     def amend(self, edge: Any, submit: Submit, command: Amend) -> None:
         """Screens the new total, then asks the broker; the overlay is durable before that."""
         amend = command.amend
-        order_id = ids.order_id(submit.owner, amend.client_order_id)
-        order = self.desk.books.orders.get(order_id)
-        known = self._known(submit, amend)
+        order = self.desk.books.orders.of_client(submit.owner, amend.client_order_id)
+        known = self.find_known(submit, amend)
         if known is not None:
             self.orders.answer(edge, submit.ref, known)
             return
+        asked = Asked(edge=edge, ref=submit.ref, answers=[None])
+        refusal = self.begin_amend(asked, submit, order, amend)
+        if refusal is not None:
+            self.orders.answer(edge, submit.ref, refusal)
+
+    def begin_amend(
+        self, asked: Asked, submit: Submit, order: Order | None, amend: AmendOrder
+    ) -> ErrorInfo | None:
+        """Has the new terms screened; why not, where they cannot be."""
         refusal = self._amend_refusal(order, amend.if_version)
-        if refusal is not None or order is None or order.terms is None:
-            error = refusal or refusals.UNKNOWN_ORDER
-            self.orders.answer(edge, submit.ref, error)
-            return
-        terms = amended_terms(order.terms, amend)
+        if refusal is not None or order is None:
+            return refusal or refusals.UNKNOWN_ORDER
+        terms = amended_terms(order.terms or described(order), amend)
         venue = self.desk.venues[order.connection or ""]
         fault = find_grid_fault(terms, venue.instruments[terms.instrument])
         if fault is not None:
-            self.orders.answer(edge, submit.ref, refusals.invalid(fault.field, fault.message))
-            return
-        asked = Asked(edge=edge, ref=submit.ref, answers=[None])
+            return refusals.invalid(fault.field, fault.message)
         screening = Screening(
-            submit=submit, order=terms, order_id=order_id, digest="", rates=(), asked=[asked],
-            amends=order,
+            submit=submit, order=terms, order_id=order.order_id, digest="", rates=(),
+            asked=[asked], amends=order,
         )  # fmt: skip
         candidate = Candidate(connection=venue.settings.id, account=venue.settings.account)
         self.orders.screen(screening, (candidate,))
+        return None
 
     def _amend_refusal(self, order: Order | None, if_version: int | None) -> ErrorInfo | None:
         if order is None:
@@ -121,7 +136,7 @@ class Changes:
             return refusals.VENUE_UNAVAILABLE
         return refusals.COMPLIANCE_UNAVAILABLE if self.orders.compliance is None else None
 
-    def _known(
+    def find_known(
         self, submit: Submit, command: AmendOrder | CancelOrder
     ) -> ErrorInfo | tuple[Decided, ...] | None:
         """The earlier answer to a repeated request id; a conflict where the body differs."""
@@ -139,7 +154,7 @@ class Changes:
         desk, submit = self.desk, screening.submit
         order = desk.books.orders.get(screening.order_id)
         refusal = self._amend_refusal(order, None)
-        if refusal is not None or order is None or order.terms is None:
+        if refusal is not None or order is None:
             if order is None or order.pending is not Pending.AMEND:
                 # An amend that overtook this one keeps the reservation; it ends with its outcome.
                 desk.to_compliance.append(m.Release(order_id=screening.order_id))
@@ -157,7 +172,7 @@ class Changes:
                 m.SendAmend(
                     epoch=desk.epoch,
                     order_id=order.order_id,
-                    order=order.terms,
+                    order=order.terms or described(order),
                     terms=screening.order,
                     venue_client_id=order.venue_client_id or "",
                     broker_order_id=order.legs[-1] if order.legs else None,
@@ -196,9 +211,12 @@ class Changes:
 
         Asking again answers the same.
         """
-        known = self._known(submit, cancel)
+        known = self.find_known(submit, cancel)
         if known is not None:
             return known
+        if not (cancel.all or any(getattr(cancel, name) is not None for name in SELECTORS)):
+            # Nothing chosen is not everything chosen.
+            return refusals.NO_SELECTOR
         targets = self._select(submit.owner, cancel)
         if session is not None:
             targets = [order for order in targets if order.session == session]
@@ -333,7 +351,7 @@ def _close_again(known: Order, terms: NewOrder, close: ClosePosition) -> Decided
     """The position has changed since: a close is the same where it closes the same."""
     before = (terms.reduce_only, terms.account, terms.instrument)
     is_same = before == (True, close.account, close.instrument)
-    return describe(known, dup=True) if is_same else refusals.id_conflict(terms)
+    return describe(known, dup=True) if is_same else refusals.id_conflict(close.client_order_id)
 
 
 def described(order: Order) -> NewOrder:
@@ -350,4 +368,11 @@ def described(order: Order) -> NewOrder:
         limit_price=external.limit_price,
         stop_price=external.stop_price,
         trailing=external.trailing,
+        expire_at_ns=external.expire_at_ns,
+        closes_lot=external.closes_lot,
+        reduce_only=external.closes_lot is not None,
     )
+
+
+def _no_protection(_edge: Any, _submit: Submit, _command: AmendPosition) -> None:
+    raise AssertionError("position.amend is wired by `protection`")

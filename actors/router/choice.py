@@ -13,6 +13,11 @@ from domain.screening import Candidate
 
 def choose(desk: Desk, owner: str, order: NewOrder) -> tuple[Candidate, ...]:
     """The owner's accounts that could take the order, best first."""
+    return tuple(ranked.candidate for ranked in rank(desk, owner, order))
+
+
+def rank(desk: Desk, owner: str, order: NewOrder) -> tuple[routing.Ranked, ...]:
+    """The same, each with what a unit costs there."""
     venues = tuple(
         routing.Venue(
             candidate=Candidate(connection=name, account=venue.settings.account),
@@ -23,7 +28,7 @@ def choose(desk: Desk, owner: str, order: NewOrder) -> tuple[Candidate, ...]:
         for name, venue in desk.venues.items()
         if venue.settings.owner == owner and not _is_blocked(desk, venue, order)
     )
-    return routing.choose(order, venues)
+    return routing.rank(order, venues)
 
 
 def _is_blocked(desk: Desk, venue: Venue, order: NewOrder) -> bool:

@@ -17,7 +17,7 @@ from actors.gate import is_halted
 from actors.router import choice, refusals
 from actors.router.desk import Desk, Draft, Venue
 from actors.router.exits import find_exit
-from actors.router.screening import Asked, Screening, describe
+from actors.router.screening import Asked, Screening, describe, preview
 from domain import events as ev
 from domain import ids
 from domain.commands import Answer, Decided, Submit
@@ -53,13 +53,21 @@ class Orders:
             self.desk.to_edges.append((edge, Answer(ref=ref, decided=result)))
 
     def place_all(
-        self, edge: Any, submit: Submit, orders: tuple[NewOrder, ...], dry_run: bool
+        self,
+        edge: Any,
+        submit: Submit,
+        orders: tuple[NewOrder, ...],
+        dry_run: bool,
+        digest: str | None = None,
     ) -> None:
-        """Takes new orders, each decided alone; the last decision sends the answer."""
+        """Takes new orders, each decided alone; the last decision sends the answer.
+
+        `digest` is of the body they came from, where that is not the order itself.
+        """
         answers: list[Decided | None] = [None] * len(orders)
         for index, order in enumerate(orders):
             asked = Asked(edge=edge, ref=submit.ref, answers=answers, index=index)
-            refused = self._place(submit, order, asked, dry_run)
+            refused = self.place_one(submit, order, asked, digest, dry_run)
             if refused is not None:
                 self.decide(asked, refused)
 
@@ -70,13 +78,21 @@ class Orders:
         if len(done) == len(asked.answers):
             self.answer(asked.edge, asked.ref, tuple(done))
 
-    def _place(
-        self, submit: Submit, order: NewOrder, asked: Asked, dry_run: bool
+    def place_one(
+        self,
+        submit: Submit,
+        order: NewOrder,
+        asked: Asked,
+        digest: str | None = None,
+        dry_run: bool = False,
     ) -> Decided | None:
         """A decision where one can be had at once; None while compliance looks."""
         order_id = ids.order_id(submit.owner, order.client_order_id)
-        digest = ids.digest(order)
-        known = self._known(submit, order, order_id, digest, asked)
+        digest = digest or ids.digest(order)
+        # A dry run takes no id, so one that is taken does not matter to it.
+        known = (
+            None if dry_run else self.find_known(submit.owner, order.client_order_id, digest, asked)
+        )
         if known is not None:
             return known if isinstance(known, Decided) else None
         fault = self._find_refusal(submit, order)
@@ -111,20 +127,21 @@ class Orders:
         else:
             self._pass(screening, verdict)
 
-    def _known(
-        self, submit: Submit, order: NewOrder, order_id: str, digest: str, asked: Asked
+    def find_known(
+        self, owner: str, client_order_id: str, digest: str, asked: Asked
     ) -> Decided | bool | None:
         """The earlier answer for a repeated id; True where its screening is still under way."""
-        known = self.desk.books.orders.get(order_id)
+        orders = self.desk.books.orders
+        known = orders.of_client(owner, client_order_id)
         if known is not None:
-            same = self.desk.books.orders.digest(submit.owner, order.client_order_id) == digest
-            return describe(known, dup=True) if same else refusals.id_conflict(order)
-        number = self._by_order.get(order_id)
+            same = orders.digest(owner, client_order_id) == digest
+            return describe(known, dup=True) if same else refusals.id_conflict(client_order_id)
+        number = self._by_order.get(ids.order_id(owner, client_order_id))
         if number is None:
             return None
         screening = self._screens[number]
         if screening.digest != digest:
-            return refusals.id_conflict(order)
+            return refusals.id_conflict(client_order_id)
         screening.asked.append(asked)
         return True
 
@@ -194,7 +211,9 @@ class Orders:
             self._pass(screening, verdict)
 
     def _answer_dry_run(self, screening: Screening, answer: ScreenAnswer) -> None:
-        body = msgspec.msgpack.encode(answer)
+        order = screening.order
+        ranked = choice.rank(self.desk, screening.submit.owner, order)
+        body = preview(order, ranked, answer)
         for asked in screening.asked:
             self.desk.to_edges.append((asked.edge, Answer(ref=asked.ref, body=body)))
 

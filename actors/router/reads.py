@@ -14,11 +14,14 @@ from actors import rows
 from actors.router import refusals
 from actors.router.desk import Desk
 from actors.router.snapshots import Snapshots
+from domain.accounts import SessionState
 from domain.commands import Query, QueryAnswer
 from domain.errors import ErrorInfo
 from domain.events import Fill
 from domain.lifecycle import OPEN, Order
+from domain.rows import AccountRow, ConnectionRow, order_row
 from domain.streams import OrderUpdate, StreamUpdate
+from gateway.strict import encode_rows
 
 
 class Reads:
@@ -39,7 +42,7 @@ class Reads:
             "connections.list": self._connections,
             "snapshot": self._snapshot,
         }
-        self._snapshots = Snapshots(desk, rows.order_row)
+        self._snapshots = Snapshots(desk, order_row)
 
     def answer(self, query: Query) -> QueryAnswer:
         """Rows, or the error that says what to ask instead."""
@@ -56,7 +59,7 @@ class Reads:
         if query.what == "snapshot":
             # Of a stream's state, the number it stands at.
             position = books.heads.get(str(query.args.get("stream")), 0)
-        return QueryAnswer(ref=query.ref, position=position, body=rows.encode_rows(found))
+        return QueryAnswer(ref=query.ref, position=position, body=encode_rows(found))
 
     def _snapshot(self, query: Query) -> Any:
         found = self._snapshots.read(str(query.args.get("stream")), query.owner)
@@ -71,13 +74,16 @@ class Reads:
             order = books.orders.get(str(query.args.get("order_id")))
         if order is None or order.owner != query.owner:
             return refusals.UNKNOWN_ORDER
-        return rows.order_row(order)
+        return order_row(order)
 
     def _orders(self, query: Query) -> Any:
         """Newest first; `status` is `open` (the default), `all`, or one of ours."""
-        if query.args.get("before") is not None:
+        before = query.args.get("before")
+        if before is not None:
             # Our order of ended orders is not the ledger's: a page of each would not fit.
-            return rows.LEDGER_AWAY
+            last = self._desk.books.orders.get(str(before))
+            is_own = last is not None and last.owner == query.owner
+            return rows.LEDGER_AWAY if is_own else rows.UNKNOWN_BEFORE
         books = self._desk.books
         status = str(query.args.get("status") or "open")
         names = list(books.orders.open) if status == "open" else books.orders.all_ids()
@@ -88,7 +94,7 @@ class Reads:
                 found.append(order)
             if len(found) == rows.limit_of(query):
                 break
-        return [rows.order_row(order) for order in found]
+        return [order_row(order) for order in found]
 
     def _executions(self, query: Query) -> Any:
         """Fill updates of the owner's order stream after a number."""
@@ -130,7 +136,7 @@ class Reads:
             return rows.UNKNOWN_ACCOUNT
         books = self._desk.books
         balances = [held for (owner, _), held in books.balances.items() if owner == name]
-        return {"account": books.accounts.get(str(name)), "balances": balances}
+        return AccountRow(account=books.accounts.get(str(name)), balances=tuple(balances))
 
     def _instruments(self, query: Query) -> Any:
         found = {}
@@ -155,16 +161,16 @@ class Reads:
 
     def _connections(self, query: Query) -> Any:
         return [
-            {
-                "connection": name,
-                "broker": venue.settings.broker,
-                "environment": venue.settings.environment.value,
-                "account": venue.settings.account,
-                "state": venue.state.value if venue.is_attached else "disconnected",
-                "in_flight": len(venue.in_flight),
-                "ready": len(venue.ready),
-                "credits": venue.credits,
-            }
+            ConnectionRow(
+                connection=name,
+                broker=venue.settings.broker,
+                environment=venue.settings.environment,
+                account=venue.settings.account,
+                state=venue.state if venue.is_attached else SessionState.DISCONNECTED,
+                in_flight=len(venue.in_flight),
+                ready=len(venue.ready),
+                credits=venue.credits,
+            )
             for name, venue in self._desk.venues.items()
             if venue.settings.owner == query.owner
         ]

@@ -23,12 +23,13 @@ from actors.ledger_reads import LedgerReads
 from actors.ledger_side import LedgerSide
 from actors.link import Hello, Link, dial
 from actors.paths import LEDGER_ROLE
-from actors.rows import limit_of, order_row
+from actors.rows import limit_of
 from actors.settings import ConnectionSettings
 from domain import commands as c
 from domain.commands import Query, ReadStream
 from domain.orders import NewOrder, Side, TimeInForce
 from domain.records import Record, Settled
+from domain.rows import order_row
 from domain.streams import Notice, NoticeKind, StreamUpdate
 from ledger.projection import Books
 from ledger.reader import JournalReader

@@ -279,3 +279,33 @@ def test_an_unknown_level_is_the_usual_one(tmp_path: Path) -> None:
     structlog.get_logger().info("heard")
     structlog.reset_defaults()
     assert "heard" in path.read_text()
+
+
+SIGNALS = """
+[[signals]]
+name = "trend"
+account = "acc-9"
+match = { strategy = "trend" }
+sizing = { by = "fixed" }
+
+[[signals]]
+name = "trend"
+account = "acc-1"
+match = { strategy = "other" }
+sizing = { by = "sometimes" }
+"""
+
+
+def test_a_faulty_signal_rule_stops_the_start_with_its_fix(tmp_path: Path) -> None:
+    path = tmp_path / "fillgate.toml"
+    path.write_text(PLAIN + SIGNALS)
+    with pytest.raises(SettingsError) as refused:
+        load(path)
+    assert any("[[signals]] number 2" in fault for fault in refused.value.faults)
+    path.write_text(PLAIN + SIGNALS.replace('"sometimes"', '"signal"'))
+    with pytest.raises(SettingsError) as refused:
+        load(path)
+    faults = refused.value.faults
+    assert any("account acc-9 is not that of a connection" in fault for fault in faults)
+    assert any("needs a value" in fault for fault in faults)
+    assert any("used twice" in fault for fault in faults)

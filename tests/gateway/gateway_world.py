@@ -105,6 +105,9 @@ class FakeRouter:
         self.answers: dict[str, QueryAnswer] = {}
         self.errors: dict[type, Any] = {}
 
+    def accounts_of(self, owner: str) -> frozenset[str]:
+        return frozenset(self.accounts if owner == OWNER else ())
+
     def status(self) -> Status:
         return Status(epoch=3, deployment="test", venues=("paper",), is_router_up=self.is_up)
 
