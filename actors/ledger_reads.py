@@ -19,7 +19,7 @@ from actors.rows import (
 from actors.settings import ConnectionSettings
 from domain.commands import Query, ReadStream, StreamPage
 from domain.errors import ErrorInfo
-from domain.rows import order_row
+from domain.rows import AccountRow, TransactionRow, order_row
 from ledger import store_reads
 from ledger.store_reads import OrderFilter
 
@@ -74,18 +74,18 @@ class LedgerReads:
             return UNKNOWN_ACCOUNT
         limit = limit_of(query, ROWS_MAX)
         found = store_reads.find_transactions(store, account, _after(query), limit)
-        return [{"number": number, "transaction": moved} for number, moved in found]
+        return [TransactionRow(seq=number, transaction=moved) for number, moved in found]
 
     def _accounts(self, store: Connection, query: Query) -> Any:
         return store_reads.find_accounts(store, owned_accounts(query, self._connections))
 
-    def _account(self, store: Connection, query: Query) -> ErrorInfo | dict[str, Any]:
+    def _account(self, store: Connection, query: Query) -> ErrorInfo | AccountRow:
         name = str(query.args.get("account"))
         if name not in owned_accounts(query, self._connections):
             return UNKNOWN_ACCOUNT
-        found: list[Any] = list(store_reads.find_accounts(store, [name]))
-        balances = store_reads.find_balances(store, name)
-        return {"account": next(iter(found), None), "balances": balances}
+        found = next(iter(store_reads.find_accounts(store, [name])), None)
+        balances = tuple(store_reads.find_balances(store, name))
+        return AccountRow(account=found, balances=balances)
 
 
 _FILTERS = tuple(name for name in OrderFilter.__struct_fields__ if name != "owner")

@@ -101,10 +101,9 @@ def load_ticks(path: Path) -> Ticks:
     try:
         for file in tick_files(path):
             for tick in read_ticks(file):
-                if tick.instrument == COIN_TICKS:
-                    coin = file.resolve()
-                else:
-                    found.setdefault(tick.instrument, []).append(tick)
+                found.setdefault(tick.instrument, []).append(tick)
+            if found.pop(COIN_TICKS, None):
+                coin = file.resolve()
     except BadTicks as bad:
         fix = "--ticks takes a CSV (ts_utc_ns,instrument,bid,ask) or a folder of them"
         raise Trouble(f"the ticks cannot be read: {bad}", fix, "ticks") from None

@@ -9,6 +9,7 @@ from msgspec import Struct
 from domain.accounts import AccountBalances, BrokerAccount, Environment, SessionState
 from domain.lifecycle import COMMON, CommonStatus, Order, Origin, Pending, Status
 from domain.orders import NewOrder, Side
+from domain.transactions import Transaction
 
 
 class OrderRow(Struct, frozen=True, kw_only=True):
@@ -43,6 +44,13 @@ class AccountRow(Struct, frozen=True, kw_only=True):
 
     account: BrokerAccount | None
     balances: tuple[AccountBalances, ...]
+
+
+class TransactionRow(Struct, frozen=True, kw_only=True):
+    """A movement, and its number in the order the ledger wrote them down: the cursor of a page."""
+
+    seq: int
+    transaction: Transaction
 
 
 class ConnectionRow(Struct, frozen=True, kw_only=True):

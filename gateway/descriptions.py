@@ -22,6 +22,7 @@ from gateway.rest_problems import PROBLEM_TYPE
 from gateway.rest_words import Problem
 from gateway.settings import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from gateway.strict import strict_twin
+from gateway.wire_bounds import RequestId
 
 VERSION = "1.0.0"
 REFS = "#/components/schemas/"
@@ -178,7 +179,7 @@ def _parameters(operation: Operation) -> list[Schema]:
     if operation.query is not None:
         found += _query_parameters(operation.query)
     if issubclass(operation.request, wire.NumberedRequest):
-        found.append(_header("Idempotency-Key", _schema(wire.RequestId)))
+        found.append(_header("Idempotency-Key", _schema(RequestId)))
     if operation.method == "PATCH":
         found.append(_header("If-Match", {"type": "string", "pattern": '^"[0-9]{1,18}"$'}))
     if operation is TICKET:

@@ -35,7 +35,7 @@ from gateway.rest_reading import (
 )
 from gateway.rest_words import Page, WaitQuery
 from gateway.tickets import VALID_MS, TicketBox
-from gateway.wire import ROWS_MAX
+from gateway.wire_bounds import ROWS_MAX, RequestId
 
 LIST_ROWS_DEFAULT = 100
 HEADERS_ALLOWED = "Authorization, Content-Type, Idempotency-Key, If-Match"
@@ -126,7 +126,7 @@ class RestHandler:
     async def _read(self, http: BaseRequest, operation: Operation, name: str, query: str) -> Given:
         key = http.headers.get("Idempotency-Key")
         if key is not None:
-            convert(key, wire.RequestId, "Idempotency-Key")
+            convert(key, RequestId, "Idempotency-Key")
         return Given(
             request_id=key or f"rest:{self._name}:{self._desk.around.next_ref()}",
             has_key=key is not None,

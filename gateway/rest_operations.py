@@ -20,12 +20,13 @@ from domain.orders import AmendOrder, CancelOrder, NewOrder
 from domain.portfolio import Position
 from domain.previews import Preview
 from domain.quotes import Quote
-from domain.rows import AccountRow, ConnectionRow, OrderRow
+from domain.rows import AccountRow, ConnectionRow, OrderRow, TransactionRow
 from domain.streams import StreamUpdate
 from gateway import rest_words as words
 from gateway import wire
 from gateway.errors import refusal
 from gateway.rest_words import Answered, Page
+from gateway.wire_bounds import SignalBody
 
 PREFIX = "/api/v1"
 UNNUMBERED = 0
@@ -224,7 +225,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="POST", path="/signals", name="takeSignal", status=201, prefix="signal.",
         summary="Takes a strategy's signal, in the words that its rule in the settings maps. Its "
         "id, in Idempotency-Key or in the field of the rule, is the order's: taken once.",
-        request=wire.SignalNew, body=wire.SignalBody, query=words.SignalQuery, answer=Answered,
+        request=wire.SignalNew, body=SignalBody, query=words.SignalQuery, answer=Answered,
         shown=Preview, example=_SIGNAL,
         build=_signal,
     ),
@@ -278,7 +279,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="GET", path="/transactions", name="listTransactions",
         summary="Booked movements of an account, oldest first.",
-        request=wire.TransactionsSince, query=words.TransactionsQuery, answer=Page[StreamUpdate],
+        request=wire.TransactionsSince, query=words.TransactionsQuery, answer=Page[TransactionRow],
         build=_asked(wire.TransactionsSince),
     ),
     Operation(

@@ -13,7 +13,7 @@ from domain.orders import BATCH_ORDERS_MAX, ClientOrderId, NewOrder, Symbol, Tag
 from domain.records import HaltScope
 from domain.rows import OrderRow
 from gateway.faults import LISTED
-from gateway.wire import OrderId, RowLimit, Sequence
+from gateway.wire_bounds import OrderId, RowLimit, Sequence
 
 WAIT_MS_DEFAULT = 2_000
 WAIT_MS_MAX = 10_000

@@ -2,7 +2,7 @@
 
 A ticket is a file in the runtime folder, which all edges of a node share, named by the ticket's
 hash. Whoever unlinks it has used it: of any number of processes exactly one succeeds, also
-across a restart, and nothing has to be remembered (docs/decisions/0009). The text itself is
+across a restart, and nothing has to be remembered (docs/decisions/0011). The text itself is
 stored nowhere and travels in the `Sec-WebSocket-Protocol` header, never in an address.
 """
 

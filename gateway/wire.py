@@ -23,22 +23,16 @@ from domain.orders import (
     Tag,
 )
 from domain.quotes import Quote
-from domain.signals import SIGNAL_SHAPE
 from domain.streams import UpdateBody
-
-INT64_MAX = 2**63 - 1
-ROWS_MAX = 500
-
-RequestId = Annotated[
-    str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:\-]*$")
-]
-Sequence = Annotated[int, Meta(ge=0, le=INT64_MAX)]
-Ordinal = Annotated[int, Meta(ge=1, le=INT64_MAX)]
-OrderId = Annotated[str, Meta(min_length=1, max_length=64)]
-StreamName = Annotated[str, Meta(min_length=1, max_length=160)]
-SignalBody = Annotated[dict[str, Any], SIGNAL_SHAPE]
-"""Texts by name; faults.py refuses anything else, naming the field."""
-RowLimit = Annotated[int, Meta(ge=1, le=ROWS_MAX)]
+from gateway.wire_bounds import (
+    OrderId,
+    Ordinal,
+    RequestId,
+    RowLimit,
+    Sequence,
+    SignalBody,
+    StreamName,
+)
 
 
 class Role(Enum):
@@ -234,10 +228,7 @@ class QuoteGet(Request, frozen=True, kw_only=True, tag="quote.get"):
 class TransactionsSince(
     ReadRequest, frozen=True, kw_only=True, omit_defaults=True, tag="transactions.since"
 ):
-    """Booked movements of an account after a `number`, which each row has.
-
-    Movements of one number come together, so a page may be a little longer than its limit.
-    """
+    """Movements of an account after a row's `seq`; those of one stay together on a page."""
 
     account: str
     after: Sequence = 0

@@ -10,7 +10,7 @@ and makes it void if it has not. Then `last` tells: the records are there, or ca
 the second case they are written again and nobody learns of it. A server that stays away longer
 than `patience_ms`, another holder, or a `last` that knows less than we were told is JournalFailed.
 
-Backend of the same interface as the local one (journal.py); docs/decisions/0009 says why so.
+Backend of the same interface as the local one (journal.py); docs/decisions/0010 says why so.
 """
 
 from __future__ import annotations

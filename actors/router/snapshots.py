@@ -7,10 +7,11 @@ from typing import Any
 
 from actors.router.desk import Desk
 from domain.lifecycle import Order
+from domain.rows import OrderRow
 
 TRANSACTIONS_MAX = 100
 
-Row = Callable[[Order], dict[str, Any]]
+Row = Callable[[Order], OrderRow]
 
 
 class Snapshots:
