@@ -65,7 +65,11 @@ class Sight:
             if update.status in TERMINAL:
                 self._end(self._placed.pop(name))
         event = update.event
-        if name in self._names or getattr(event, "parent_execution", None) in self._entries:
+        is_child = (
+            update.parent_order_id in self.own
+            or getattr(event, "parent_execution", None) in self._entries
+        )
+        if name in self._names or is_child:
             self.own.add(update.order_id)
         if isinstance(event, Fill):
             self._fill(event)
