@@ -3,10 +3,10 @@
     python -m bench.kills [--kills 20] [--rate 100] [--only ROLE]
                           [--journal local|postgres|URL] [--json]
 
-Edge, router, compliance, broker connection and ledger are killed in turn under a steady stream
-of orders over several instruments; for the second half the venue loses replies and lands orders
-late. Then three logs are compared: the client's, the journal's and the venue's own book; and
-the ledger's store with one made from the journal anew, row for row.
+Edge, router, compliance, both broker connections and ledger are killed in turn under a steady
+stream of orders: pairs at OANDA, shares and a coin at Alpaca. For the second half both venues lose
+replies and land orders late. Then the logs are compared: the client's, the journal's and the
+venues' own books; and the ledger's store with one made from the journal anew, row for row.
 """
 
 from __future__ import annotations
@@ -31,7 +31,17 @@ from msgspec import Struct
 from actors.paths import LEDGER_ROLE
 from actors.settings import journal_place, load
 from bench.postgres_server import journal_url
-from bench.world import CONNECTION_ROLE, INSTRUMENTS, OWNER, World, WorldOptions, world
+from bench.world import (
+    ALPACA_ROLE,
+    COIN,
+    CONNECTION_ROLE,
+    INSTRUMENTS,
+    OWNER,
+    SHARES,
+    World,
+    WorldOptions,
+    world,
+)
 from domain.lifecycle import Status
 from domain.orders import CancelOrder, NewOrder, OrderType, Side, TimeInForce
 from domain.streams import OrderUpdate, StreamUpdate
@@ -46,7 +56,9 @@ from ledger.store_database import Database, find_url
 from ledger.store_faults import StoreFailed
 from ledger.store_rebuild import verify_at_end
 
-ROLES = ("edge-0", "router", "compliance", CONNECTION_ROLE, LEDGER_ROLE)
+ROLES = ("edge-0", "router", "compliance", CONNECTION_ROLE, ALPACA_ROLE, LEDGER_ROLE)
+TRADED = (*INSTRUMENTS, *SHARES, COIN)
+COIN_STEP = Decimal("0.001")
 KILL_EVERY_S = 3.0
 READ_EVERY_S = 0.05
 START_S_MAX = 30.0
@@ -112,7 +124,9 @@ class Load:
                 await self._client.cancel(CancelOrder(client_order_id=order.client_order_id))
 
     def _order(self, number: int) -> NewOrder:
-        instrument = INSTRUMENTS[number % len(INSTRUMENTS)]
+        instrument = TRADED[number % len(TRADED)]
+        if instrument in SHARES or instrument == COIN:
+            return self._order_at_alpaca(number, instrument)
         common: dict[str, Any] = {
             "client_order_id": f"k{number}",
             "instrument": instrument,
@@ -129,6 +143,26 @@ class Load:
                 time_in_force=TimeInForce.GTC,
             )
         return NewOrder(**common, time_in_force=TimeInForce.FOK)
+
+    def _order_at_alpaca(self, number: int, instrument: str) -> NewOrder:
+        """A market order, or now and then a limit far away; a coin is never sold short."""
+        is_coin = instrument == COIN
+        common: dict[str, Any] = {
+            "client_order_id": f"k{number}",
+            "instrument": instrument,
+            "side": Side.BUY if is_coin or self._luck.random() < 0.5 else Side.SELL,
+            "quantity": self._luck.randint(1, 9) * (COIN_STEP if is_coin else Decimal(1)),
+            "valid_for_ms": 10_000,
+        }
+        if number % 3 == 0:
+            far = Decimal("100.00") if is_coin else Decimal("10.00")
+            return NewOrder(
+                **{**common, "side": Side.BUY},
+                type=OrderType.LIMIT,
+                limit_price=far,
+                time_in_force=TimeInForce.GTC,
+            )
+        return NewOrder(**common, time_in_force=TimeInForce.IOC)
 
 
 class Reading:
@@ -190,7 +224,7 @@ async def run(plan: Plan, deployment: World) -> dict[str, Any]:
         await asyncio.sleep(CALM_S)
         for number in range(plan.kills):
             if number == plan.kills // 2:
-                await deployment.simulate("/sim/hostility", HOSTILE)
+                await _treat(deployment, HOSTILE)
             role = plan.roles[number % len(plan.roles)]
             await _until_up(deployment, role)
             if role == LEDGER_ROLE and number % 2:
@@ -199,7 +233,7 @@ async def run(plan: Plan, deployment: World) -> dict[str, Any]:
             kills.append((time.monotonic(), role))
             # Sooner or later: also while it starts, and in the middle of its work.
             await asyncio.sleep(plan.every_s * (0.5 + luck.random()))
-        await deployment.simulate("/sim/hostility", CALM)
+        await _treat(deployment, CALM)
         sending.cancel()
         asking.cancel()
         await load.settle()
@@ -213,6 +247,12 @@ async def run(plan: Plan, deployment: World) -> dict[str, Any]:
         "lists_backward": reading.backward,
         "list_slowest_s": round(reading.slowest_s, 3),
     }
+
+
+async def _treat(deployment: World, hostility: dict[str, Any]) -> None:
+    """Both venues from now on."""
+    for simulator in deployment.ready["simulators"]:
+        await deployment.simulate("/sim/hostility", hostility, simulator)
 
 
 async def _until_up(deployment: World, role: str) -> None:
@@ -283,8 +323,9 @@ async def compare(deployment: World, log: Log, stream: str) -> Agreement:
     if not agreement.is_clean:
         keep = Path(tempfile.mkdtemp(prefix="fg-kills-"))
         shutil.copytree(deployment.home, keep / "home", dirs_exist_ok=True)
-        book = await deployment.simulate("/sim/book")
-        (keep / "book.json").write_text(json.dumps(book))
+        for simulator in deployment.ready["simulators"]:
+            book = await deployment.simulate("/sim/book", simulator=simulator)
+            (keep / f"book-{simulator}.json").write_text(json.dumps(book))
         agreement.differences.append(f"the deployment is kept in {keep}")
     return agreement
 
@@ -321,7 +362,9 @@ def report(
 async def main(plan: Plan) -> dict[str, Any]:
     """The bench in a deployment of its own."""
     with journal_url(plan.journal) as url:
-        async with world(WorldOptions(horizon_ms=1_000, journal_url=url)) as deployment:
+        async with world(
+            WorldOptions(horizon_ms=1_000, journal_url=url, with_alpaca=True)
+        ) as deployment:
             return await run(plan, deployment)
 
 
