@@ -57,7 +57,7 @@ id = "@OWNER@"
 id = "oanda-paper"
 # One of [[owners]].
 owner = "@OWNER@"
-# The broker's dialect. Known: oanda.
+# The broker's dialect. Known: oanda, alpaca.
 broker = "oanda"
 # The account's id at the broker.
 broker_account_id = "101-001-1000001-001"
@@ -78,13 +78,15 @@ label = "Paper trading on this machine"
 # The paper broker to use instead of a real one: an id of [[simulators]]. With a simulator no
 # token is needed; remove this line for a real broker and set one of the two below.
 simulator = "paper"
-# The environment variable that holds the broker's token.
+# The environment variable that holds the broker's token (Alpaca: KEY_ID:SECRET).
 #token_env = "OANDA_TOKEN"
 # Or the file that holds it; readable by this user alone.
 #token_file = "oanda.token"
 # Other hosts than the broker's own, for a proxy or a simulator run elsewhere.
 #api_url = "http://127.0.0.1:8081"
 #stream_url = "http://127.0.0.1:8081"
+# Which of the broker's data feeds to follow; empty means its first. Alpaca: iex or sip.
+feed = ""
 # What to stream prices of; empty means all that the broker lists.
 instruments = []
 # Orders that may be under way at once; more wait as READY and can still be canceled. 1 to 1000.

@@ -18,9 +18,9 @@ from actors.settings import (
     load,
     read_token,
 )
+from brokers.registry import BROKERS
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "fillgate.example.toml"
-from brokers.registry import BROKERS
 
 PLAIN = """
 [deployment]
