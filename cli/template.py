@@ -59,7 +59,7 @@ id = "@OWNER@"
 id = "oanda-paper"
 # One of [[owners]].
 owner = "@OWNER@"
-# The broker's dialect. Known: oanda.
+# The broker's dialect. Known: oanda, alpaca.
 broker = "oanda"
 # The account's id at the broker.
 broker_account_id = "101-001-1000001-001"
@@ -80,13 +80,15 @@ label = "Paper trading on this machine"
 # The paper broker to use instead of a real one: an id of [[simulators]]. With a simulator no
 # token is needed; remove this line for a real broker and set one of the two below.
 simulator = "paper"
-# The environment variable that holds the broker's token.
+# The environment variable that holds the broker's token (Alpaca: KEY_ID:SECRET).
 #token_env = "OANDA_TOKEN"
 # Or the file that holds it; readable by this user alone.
 #token_file = "oanda.token"
 # Other hosts than the broker's own, for a proxy or a simulator run elsewhere.
 #api_url = "http://127.0.0.1:8081"
 #stream_url = "http://127.0.0.1:8081"
+# Which of the broker's data feeds to follow; empty means its first. Alpaca: iex or sip.
+feed = ""
 # What to stream prices of always. Beside these: what clients watch, what is ordered or held, and
 # the pairs that value it. Empty means all that the broker lists, where those are 500 at most.
 instruments = []
@@ -98,6 +100,17 @@ sessions = 64
 answer_timeout_ms = 2000
 # How long the broker may take to show an order in lookups. 0 to 60000.
 visibility_horizon_ms = 2000
+
+# Shares and coins, in another dialect.
+[[connections]]
+id = "alpaca-paper"
+owner = "@OWNER@"
+broker = "alpaca"
+broker_account_id = "PA0000000001"
+account = "alpaca-paper"
+regime = "house"
+label = "Paper trading of shares and coins on this machine"
+simulator = "paper-alpaca"
 
 # ------------------------------------------------------------------ simulators
 # A paper broker that runs beside the gateway and keeps its book in paper/.
@@ -178,6 +191,10 @@ price = "price"
 stop_loss = "stop_loss"
 take_profit = "take_profit"
 sent_at = "sent_at"
+
+[[simulators]]
+id = "paper-alpaca"
+broker = "alpaca"
 
 # ------------------------------------------------------------------ compliance
 # Limits per order. An order beyond one is denied with the largest that would pass.

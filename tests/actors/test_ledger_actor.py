@@ -184,7 +184,7 @@ async def test_its_rows_are_those_of_the_books_and_say_which_record_they_are_of(
         assert found["balances"][0]["cash"] == "1000"
         assert await ledger.refused("account.get", account="oanda-2-account") == "unknown_account"
         moved = await ledger.rows("transactions.since", account=account, limit=3)
-        assert [row["number"] for row in moved] == sorted(row["number"] for row in moved)
+        assert [row["seq"] for row in moved] == sorted(row["seq"] for row in moved)
         assert moved[0]["transaction"]["account"] == account
         assert await ledger.refused("transactions.since", account="x") == "unknown_account"
         held = {p.instrument for k, p in books.positions.items() if k[0] == account and p.quantity}

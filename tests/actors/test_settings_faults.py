@@ -20,7 +20,7 @@ from actors.settings import (
     load,
     read_token,
 )
-from brokers.registry import PAPER_TOKEN
+from brokers.registry import BROKERS, PAPER_TOKEN
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "fillgate.example.toml"
 
@@ -217,6 +217,43 @@ def test_a_token_comes_from_the_environment_or_a_file(
     assert read_token(connection(token_env="MY_TOKEN")) == "from-the-environment"
     assert read_token(connection(token_file=str(secret))) == "from-a-file"
     assert read_token(connection(simulator="sim")) == PAPER_TOKEN
+
+
+ALPACA = LIVE.replace('"oanda"', '"alpaca"') + 'token_env = "MY_TOKEN"\n'
+
+
+def test_a_token_of_the_wrong_form_is_told_by_its_source_and_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", "canary-secret")
+    (fault,) = faults_of(tmp_path, ALPACA)
+    assert "MY_TOKEN must be KEY_ID:SECRET" in fault
+    assert "canary" not in fault
+    monkeypatch.setenv("MY_TOKEN", "key:canary-secret")
+    path = tmp_path / "fillgate.toml"
+    path.write_text(ALPACA)
+    assert load(path).connections[0].broker == "alpaca"
+
+
+def test_a_feed_is_one_of_its_broker_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "key:secret")
+    (fault,) = faults_of(tmp_path, ALPACA + 'feed = "otc"\n')
+    assert "feed otc is not known; known: iex, sip" in fault
+    (fault,) = faults_of(tmp_path, PLAIN.replace('= "sim"', '= "sim"\nfeed = "iex"', 1))
+    assert "known: none" in fault
+
+
+def test_a_url_that_would_send_the_secret_in_the_clear_is_told_at_start(tmp_path: Path) -> None:
+    (fault,) = faults_of(
+        tmp_path, PLAIN.replace('= "sim"', '= "sim"\napi_url = "http://broker.example"', 1)
+    )
+    assert "api_url http is for loopback only; use https" in fault
+
+
+def test_each_broker_s_simulator_is_opened_by_a_token_of_its_own_form() -> None:
+    for name, broker in BROKERS.items():
+        paper = connection(broker=name, simulator="sim")
+        assert read_token(paper) == broker.paper_token(paper.broker_account_id)
 
 
 def test_settings_never_show_a_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

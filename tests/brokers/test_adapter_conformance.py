@@ -345,7 +345,7 @@ def parses(dialect: Dialect) -> dict[str, tuple[st.SearchStrategy[Any], Callable
 
 @every_dialect
 @pytest.mark.parametrize("way", ["event line", "price line", *DECIDING, *READING, "whole account"])
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(data=st.data())
 def test_whatever_a_broker_says_only_declared_errors_are_raised(
     dialect: Dialect, way: str, data: st.DataObject
@@ -361,7 +361,7 @@ def test_whatever_a_broker_says_only_declared_errors_are_raised(
 
 
 @every_dialect
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(raw=st.binary(max_size=60))
 def test_whatever_bytes_a_stream_says_only_declared_errors_are_raised(
     dialect: Dialect, raw: bytes

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from oanda_builders import ACCOUNT, CLIENT_ID, EUR_USD, TOKEN, adapter, new_order, spec, venue_order
 
 from brokers.adapter import AmendTerms, VenueOrder
-from brokers.oanda import auth_headers, child_client_id
+from brokers.oanda import auth_headers, child_client_id, find_token_fault
 from brokers.oanda_messages import wire_name
 from brokers.reading import format_decimal, format_time, parse_time
 from brokers.registry import BROKERS
@@ -350,3 +350,11 @@ def test_oanda_is_listed_with_its_hosts_and_login():
     for rest, stream in BROKERS["oanda"].hosts.values():
         assert rest.startswith("https://")
         assert stream.startswith("https://stream-")
+
+
+@pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "t\u00f6ken"])
+def test_a_token_that_cannot_be_one_is_told_without_being_shown(token: str):
+    fault = find_token_fault(token)
+    assert fault is not None
+    assert "token" in fault
+    assert find_token_fault("0a1b2c-3d4e") is None

@@ -21,6 +21,7 @@ from oanda_builders import (
     transaction,
     venue_order,
 )
+from test_oanda_account import account as oanda_account
 
 from brokers import oanda_words as words
 from brokers import reading
@@ -514,3 +515,22 @@ def test_an_order_created_again_in_the_stream_is_remembered_as_it_was_first():
     *_, filled, rest = read(speaker, made, fill(units="40"))
     assert isinstance(filled, Fill)
     assert isinstance(rest, Canceled)
+
+
+def test_a_transaction_whose_number_skips_one_shows_a_lost_line():
+    speaker = adapter()
+    numbers = (10, 11, 13, 12, 13, 14, 16)
+    lines = [line(transaction("DAILY_FINANCING", number)) for number in numbers]
+    gaps = [speaker.parse_event_line(said, NOW_NS).gap for said in lines]
+    assert [gap is not None for gap in gaps] == [False, False, True, False, False, False, True]
+    assert gaps[2] == "transactions 12 to 12 did not come"
+
+
+def test_the_first_line_after_the_account_may_show_a_lost_line_too():
+    speaker = adapter()
+    speaker.parse_account((oanda_account(lastTransactionID="30"),), NOW_NS)
+    early, next_, lost = (
+        speaker.parse_event_line(line(transaction("DAILY_FINANCING", number)), NOW_NS).gap
+        for number in (29, 31, 33)
+    )
+    assert (early, next_, lost) == (None, None, "transactions 32 to 32 did not come")
