@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
+from cli.dealer import Act, Scene
 from cli.sight import Sight
-from cli.strategy import Act, Scene, Strategy
+from cli.strategy import Strategy
 from cli.trouble import Trouble
 from domain.commands import ClosePosition
 from domain.events import Accepted, Canceled, Expired, Fill, Rejected, Triggered

@@ -163,6 +163,12 @@ class NewOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     valid_until_ns: int | None = None
     queue_if_down: bool = False
 
+    @property
+    def only_reduces(self) -> bool:
+        """True where the broker is told that the order may not open anything."""
+        is_named = self.closes_lot is not None
+        return self.reduce_only or is_named or self.position_effect is PositionEffect.REDUCE_ONLY
+
 
 class AmendOrder(
     Struct,

@@ -91,6 +91,7 @@ class OrderIndex(Struct, kw_only=True, forbid_unknown_fields=True):
             client_order_id=command.client_order_id,
             account=command.account,
             received_ns=cause.received_ns,
+            session=cause.session,
         )
         return None
 

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from actors import messages as m
 from actors.router import refusals
-from actors.router.desk import Desk, Draft
+from actors.router.choice import soonest
+from actors.router.desk import Desk, Draft, Venue
 from actors.router.halts import Halts
 from actors.router.orders import Orders
 from actors.router.screening import Asked, Screening, describe
@@ -33,7 +36,7 @@ from domain.commands import (
     TakeSignal,
 )
 from domain.errors import ErrorInfo
-from domain.instruments import Instrument, find_grid_fault
+from domain.instruments import find_grid_fault
 from domain.lifecycle import OPEN, Order, Origin, Pending, Status, amended_terms
 from domain.orders import (
     AmendOrder,
@@ -42,7 +45,6 @@ from domain.orders import (
     OrderType,
     PositionEffect,
     Side,
-    TimeInForce,
 )
 from domain.records import Changed, Guard, Settled
 from domain.screening import Candidate, Verdict
@@ -201,8 +203,13 @@ class Changes:
         )
         return self.desk.draft(cause, submit.owner)
 
-    def cancel(self, submit: Submit, cancel: CancelOrder) -> ErrorInfo | tuple[Decided, ...]:
-        """Cancels what can still be canceled; asking again answers the same."""
+    def cancel(
+        self, submit: Submit, cancel: CancelOrder, session: str | None = None
+    ) -> ErrorInfo | tuple[Decided, ...]:
+        """Cancels what can still be canceled, of one session alone where it is named.
+
+        Asking again answers the same.
+        """
         known = self.find_known(submit, cancel)
         if known is not None:
             return known
@@ -210,6 +217,8 @@ class Changes:
             # Nothing chosen is not everything chosen.
             return refusals.NO_SELECTOR
         targets = self._select(submit.owner, cancel)
+        if session is not None:
+            targets = [order for order in targets if order.session == session]
         one = cancel.client_order_id is not None or cancel.order_id is not None
         if one and not targets:
             return refusals.UNKNOWN_ORDER
@@ -284,9 +293,12 @@ class Changes:
         if close.percent is not None:
             asked = abs(held) * close.percent / 100
         quantity = min(abs(held), asked) if asked is not None else abs(held)
-        instrument = self._find_any(close.instrument)
-        if instrument is not None:
-            quantity -= quantity % instrument.lot
+        venue = self._venue_of(submit.owner, close.account)
+        instrument = venue.instruments.get(close.instrument) if venue else None
+        if venue is None or instrument is None:
+            self.orders.answer(edge, submit.ref, refusals.NO_POSITION)
+            return
+        quantity -= quantity % instrument.lot
         if not quantity:
             self.orders.answer(edge, submit.ref, refusals.NO_POSITION)
             return
@@ -296,17 +308,17 @@ class Changes:
             side=Side.SELL if held > 0 else Side.BUY,
             quantity=quantity,
             type=OrderType.MARKET,
-            time_in_force=TimeInForce.FOK,
             account=close.account,
             position_effect=PositionEffect.REDUCE_ONLY,
             reduce_only=True,
         )
+        order = msgspec.structs.replace(order, time_in_force=soonest(venue, order))
         self.orders.place_all(edge, submit, (order,), False)
 
-    def _find_any(self, symbol: str) -> Instrument | None:
+    def _venue_of(self, owner: str, account: str) -> Venue | None:
         for venue in self.desk.venues.values():
-            if symbol in venue.instruments:
-                return venue.instruments[symbol]
+            if (venue.settings.owner, venue.settings.account) == (owner, account):
+                return venue
         return None
 
     def set_guard(self, edge: Any, submit: Submit, command: SetGuard) -> None:

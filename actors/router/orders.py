@@ -14,22 +14,17 @@ import msgspec
 
 from actors import messages as m
 from actors.gate import is_halted
-from actors.router import refusals
+from actors.router import choice, refusals
 from actors.router.desk import Desk, Draft, Venue
+from actors.router.exits import find_exit
 from actors.router.screening import Asked, Screening, describe, preview
-from actors.router.venues import (
-    explain_no_candidate,
-    explain_no_instrument,
-    find_instrument,
-    venues_of,
-)
 from domain import events as ev
-from domain import ids, routing
+from domain import ids
 from domain.commands import Answer, Decided, Submit
 from domain.errors import ErrorInfo
 from domain.instruments import find_grid_fault
 from domain.lifecycle import Order, Origin, Status
-from domain.orders import NewOrder, OrderType
+from domain.orders import NewOrder
 from domain.records import Ordered, Settled
 from domain.screening import Candidate, ScreenAnswer, ScreenRequest, Verdict
 
@@ -103,13 +98,10 @@ class Orders:
         fault = self._find_refusal(submit, order)
         if fault is not None:
             return Decided(client_order_id=order.client_order_id, error=fault)
-        candidates = routing.choose(order, venues_of(self.desk, submit.owner, order))
-        if not candidates:
-            error = explain_no_candidate(self.desk, submit.owner, order)
-            return Decided(client_order_id=order.client_order_id, error=error)
-        order, unsupported = self._supported(order, candidates)
-        if unsupported is not None:
-            return Decided(client_order_id=order.client_order_id, error=unsupported)
+        candidates = choice.choose(self.desk, submit.owner, order)
+        fault = choice.find_fault(self.desk, submit.owner, order, candidates)
+        if fault is not None:
+            return Decided(client_order_id=order.client_order_id, error=fault)
         screening = Screening(
             submit=submit,
             order=order,
@@ -119,8 +111,19 @@ class Orders:
             asked=[asked],
             is_dry_run=dry_run,
         )
-        self.screen(screening, candidates)
+        if self.compliance is None:
+            self._exit(screening, candidates)
+        else:
+            self.screen(screening, candidates)
         return None
+
+    def _exit(self, screening: Screening, candidates: tuple[Candidate, ...]) -> None:
+        """Without compliance only what cannot add risk goes through."""
+        verdict = find_exit(self.desk, screening.order, candidates)
+        if verdict is None or screening.is_dry_run:
+            self.refuse(screening, refusals.COMPLIANCE_UNAVAILABLE)
+        else:
+            self._pass(screening, verdict)
 
     def find_known(
         self, owner: str, client_order_id: str, digest: str, asked: Asked
@@ -143,33 +146,19 @@ class Orders:
     def _find_refusal(self, submit: Submit, order: NewOrder) -> ErrorInfo | None:
         """What stands in the way before compliance is asked."""
         desk = self.desk
-        if self.compliance is None:
+        if self.compliance is None and not order.only_reduces:
             return refusals.COMPLIANCE_UNAVAILABLE
         if len(self._screens) >= SCREENS_MAX:
             return refusals.BUSY
         if submit.deadline_ns is not None and desk.boot_ns > submit.deadline_ns:
             return refusals.STALE
-        instrument = find_instrument(desk, submit.owner, order)
+        instrument = choice.find_instrument(desk, submit.owner, order)
         if instrument is None:
-            return explain_no_instrument(desk, submit.owner, order)
+            return choice.explain_no_instrument(desk, submit.owner, order)
         fault = find_grid_fault(order, instrument)
         if fault is not None:
             return refusals.invalid(fault.field, fault.message)
         return None
-
-    def _supported(
-        self, order: NewOrder, candidates: tuple[Candidate, ...]
-    ) -> tuple[NewOrder, ErrorInfo | None]:
-        """Refuses what the first choice cannot do, or a market that is closed."""
-        first = candidates[0]
-        venue = self.desk.venues[first.connection]
-        reason = venue.adapter.find_unsupported(order)
-        if reason is not None:
-            return order, refusals.unsupported(reason)
-        quote = self.desk.find_quote(order.instrument, first.connection)
-        if quote is not None and not quote.tradeable and order.type is OrderType.MARKET:
-            return order, refusals.market_closed(order.instrument)
-        return order, None
 
     # -- screening
 
@@ -221,7 +210,7 @@ class Orders:
 
     def _answer_dry_run(self, screening: Screening, answer: ScreenAnswer) -> None:
         order = screening.order
-        ranked = routing.rank(order, venues_of(self.desk, screening.submit.owner, order))
+        ranked = choice.rank(self.desk, screening.submit.owner, order)
         body = preview(order, ranked, answer)
         for asked in screening.asked:
             self.desk.to_edges.append((asked.edge, Answer(ref=asked.ref, body=body)))
@@ -257,6 +246,7 @@ class Orders:
             terms=screening.order,
             client_order_id=screening.order.client_order_id,
             received_ns=submit.received_ns,
+            session=submit.session,
         )
 
     def _draft(
