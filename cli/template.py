@@ -150,7 +150,7 @@ instruments = { EURUSD = "EUR/USD", USDJPY = "USD/JPY" }
 actions = {}
 # market, limit or stop; the last two take the signal's price.
 order_type = "market"
-# Default: fok for market orders, else gtc.
+# Default: the soonest the broker takes for market orders, else gtc.
 #time_in_force = "fok"
 # A name for its orders, to list or cancel them by.
 #tag = "example"
