@@ -326,7 +326,7 @@ patience_ms = 10000
 # Records a transaction takes at most. 1 to 10000.
 batch_records = 500
 # How long it waits for more of them; a read that needs one does not wait. 0 to 1000.
-gather_ms = 200
+gather_ms = 1000
 
 # ------------------------------------------------------------------ ray
 # Ray places, watches and restarts the actors; no order passes through it.

@@ -16,6 +16,7 @@ from msgspec import msgpack
 from msgspec.structs import replace
 
 from actors import ledger as ledger_module
+from actors import ledger_side as ledger_side_module
 from actors import messages as m
 from actors.edge import Edge, RouterSide
 from actors.ledger import Ledger
@@ -253,6 +254,20 @@ async def test_what_is_not_written_down_is_asked_of_the_router_at_once(short_fol
 
 
 @pytest.mark.asyncio
+async def test_a_ledger_that_hangs_is_not_waited_for(
+    short_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_side_module, "ANSWER_S_MAX", 0.05)
+    monkeypatch.setattr(Ledger, "received", lambda *_: None)
+    async with running(short_folder, a_life(1, 30)) as ledger:
+        ledger.ask("orders.list")
+        left = await ledger.left_to_router()
+        assert left.what == "orders.list"
+        ledger.side.received(None, c.QueryAnswer(ref=left.ref))  # type: ignore[arg-type]
+        assert ledger.answers.empty()
+
+
+@pytest.mark.asyncio
 async def test_a_ledger_that_dies_owes_nothing(short_folder: Path) -> None:
     records = a_life(1, 30)
     async with running(short_folder, records) as ledger:
@@ -360,6 +375,7 @@ async def test_an_order_is_in_the_ledger_s_list_as_soon_as_its_client_knows_of_i
             seen += len(page.updates)
             if seen == head:
                 break
+            await asyncio.sleep(0 if told else 0.05)
         assert seen == head
         ledger.cancel()
         await asyncio.wait([ledger])
