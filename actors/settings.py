@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from actors.paths import Paths
 from brokers.registry import BROKERS
 from brokers.transport import find_url_fault
 from compliance.settings import ComplianceSettings
 from compliance.settings import find_faults as find_compliance_faults
 from domain.accounts import AccountType, Environment, Region
+from domain.signals import SignalRule
+from domain.signals import find_faults as find_signal_faults
 from gateway.settings import GatewaySettings
 from ledger.journal import JournalSettings
+from ledger.places import Place
+from ledger.places import find_url_fault as find_database_url_fault
+from ledger.store_settings import StoreSettings
+from ledger.store_settings import find_faults as find_store_faults
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$")]
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -43,6 +51,7 @@ class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     host: str = "127.0.0.1"
     port: Port = 8765
     health_port: Port = 8766
+    rest_port: Port = 8767
     edges: Annotated[int, Meta(ge=1, le=16)] = 1
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -88,17 +97,19 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
 class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A paper broker run beside the gateway: `ticks` replays files, else a seeded generator.
 
-    `accounts` are opened beside those of the connections: for others to trade.
+    `accounts` are opened beside those of the connections: for others to trade. `hours`
+    `market` keeps the broker's own: the forex week, or those of the New York Stock Exchange.
     """
 
     id: Name
-    broker: str = "oanda"
+    broker: Literal["oanda", "alpaca"] = "oanda"
     port: Port = 0
     seed: int = 7
     ticks: str | None = None
     speed: Annotated[float, Meta(ge=0, le=100_000)] = 1.0
     balance: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 100_000
     accounts: tuple[str, ...] = ()
+    hours: Literal["always", "market"] = "always"
 
 
 class RaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,16 +131,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     journal: JournalSettings = JournalSettings()
     compliance: ComplianceSettings = ComplianceSettings()
     ray: RaySettings = RaySettings()
+    store: StoreSettings = StoreSettings()
+    signals: tuple[SignalRule, ...] = ()
 
 
 def load(path: Path) -> Settings:
     """The settings of a file. Raises SettingsError with every fault found."""
-    try:
-        raw = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise SettingsError([f"{path} does not exist; run `fillgate init` to make one"]) from None
-    except tomllib.TOMLDecodeError as trouble:
-        raise SettingsError([f"{path} is not valid TOML: {trouble}"]) from None
+    raw = _read_toml(path)
     faults = _section_faults(raw)
     if faults:
         raise SettingsError(faults)
@@ -138,6 +146,15 @@ def load(path: Path) -> Settings:
     if faults:
         raise SettingsError(faults)
     return settings
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise SettingsError([f"{path} does not exist; run `fillgate init` to make one"]) from None
+    except tomllib.TOMLDecodeError as trouble:
+        raise SettingsError([f"{path} is not valid TOML: {trouble}"]) from None
 
 
 def _section_faults(raw: dict[str, Any]) -> list[str]:
@@ -169,8 +186,10 @@ def _convert_faults(where: str, entry: Any, kind: Any) -> list[str]:
 def _find_faults(settings: Settings) -> list[str]:
     """What each part alone cannot know: names that must match, secrets that must exist."""
     owners = {owner.id for owner in settings.owners}
-    simulators = {simulator.id for simulator in settings.simulators}
+    simulators = {simulator.id: simulator.broker for simulator in settings.simulators}
     faults = list(find_compliance_faults(settings.compliance))
+    faults += find_store_faults(settings.store, read_store_url(settings.store))
+    faults += find_signal_faults(settings.signals, [c.account for c in settings.connections])
     if settings.deployment.host not in LOOPBACK:
         host = settings.deployment.host
         faults.append(f"[deployment] host {host}: without TLS only {', '.join(LOOPBACK)} is served")
@@ -184,11 +203,31 @@ def _find_faults(settings: Settings) -> list[str]:
         faults += [f"{kind}: {name} is used twice; each must be unique" for name in twice]
     for connection in settings.connections:
         faults += _connection_faults(connection, owners, simulators)
-    return faults
+    return faults + _journal_faults(settings.journal)
+
+
+def _journal_faults(journal: JournalSettings) -> list[str]:
+    if journal.backend == "local":
+        return []
+    if (journal.url_env is None) == (journal.url_file is None):
+        return ["[journal]: backend postgres needs either url_env or url_file"]
+    if journal.url_env is not None and not os.environ.get(journal.url_env):
+        return [f"[journal]: environment variable {journal.url_env} is not set"]
+    if journal.url_file is not None and not Path(journal.url_file).is_file():
+        return [f"[journal]: url_file {journal.url_file} does not exist"]
+    name = journal.url_env or journal.url_file
+    fault = find_database_url_fault(_read_journal_url(journal))
+    return [f"[journal]: {name} {fault}"] if fault else []
+
+
+def _read_journal_url(journal: JournalSettings) -> str:
+    if journal.url_env is not None:
+        return os.environ[journal.url_env]
+    return Path(journal.url_file or "").read_text().strip()
 
 
 def _connection_faults(
-    connection: ConnectionSettings, owners: set[str], simulators: set[str]
+    connection: ConnectionSettings, owners: set[str], simulators: Mapping[str, str]
 ) -> list[str]:
     where = f"connection {connection.id}"
     faults = []
@@ -215,6 +254,11 @@ def _connection_faults(
         faults += _token_faults(connection)
     elif connection.simulator not in simulators:
         faults.append(f"{where}: simulator {connection.simulator} is not among [[simulators]]")
+    elif simulators[connection.simulator] != connection.broker:
+        faults.append(
+            f"{where}: simulator {connection.simulator} speaks "
+            f"{simulators[connection.simulator]}, not {connection.broker}"
+        )
     if connection.environment is Environment.LIVE and connection.simulator is not None:
         faults.append(f"{where}: a live connection cannot use a simulator")
     return faults
@@ -233,14 +277,49 @@ def _token_faults(connection: ConnectionSettings) -> list[str]:
     return [f"connection {connection.id}: the token in {source} {fault}"]
 
 
+def journal_place(paths: Paths, settings: Settings) -> Place:
+    """Where the deployment's journal is."""
+    return _place(paths, settings.journal, settings.deployment.id)
+
+
+def find_journal(paths: Paths) -> Place:
+    """The same for who only looks, whatever else the settings say. Raises SettingsError.
+
+    Without settings it is the home's own, whosesoever.
+    """
+    if not paths.settings.exists():
+        return Place(directory=paths.journal)
+    raw = _read_toml(paths.settings)
+    wanted = {name: raw[name] for name in ("deployment", "journal") if name in raw}
+    try:
+        known = msgspec.convert(wanted, _JournalPart, strict=True)
+    except msgspec.ValidationError as trouble:
+        raise SettingsError([f"[journal]: {trouble}"]) from None
+    faults = _journal_faults(known.journal)
+    if faults:
+        raise SettingsError(faults)
+    return _place(paths, known.journal, known.deployment.id)
+
+
+class _JournalPart(Struct, frozen=True, kw_only=True):
+    deployment: DeploymentSettings
+    journal: JournalSettings = JournalSettings()
+
+
+def _place(paths: Paths, journal: JournalSettings, deployment_id: str) -> Place:
+    url = "" if journal.backend == "local" else _read_journal_url(journal)
+    return Place(directory=paths.journal, settings=journal, deployment_id=deployment_id, url=url)
+
+
 def read_token(connection: ConnectionSettings) -> str:
     """The connection's secret. A paper connection over our simulator has a fixed one."""
     if connection.token_env is not None:
         return os.environ[connection.token_env]
     if connection.token_file is not None:
         return Path(connection.token_file).read_text().strip()
-    return BROKERS[connection.broker].paper_token
+    return BROKERS[connection.broker].paper_token(connection.broker_account_id)
 
 
-PAPER_TOKEN = BROKERS["oanda"].paper_token
-"""Opens nothing but our own OANDA simulator on loopback."""
+def read_store_url(store: StoreSettings) -> str | None:
+    """Where the relational store is; None for a file in the home. May hold a password."""
+    return os.environ.get(store.url_env) if store.url_env is not None else store.url

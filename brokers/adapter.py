@@ -190,6 +190,11 @@ class PriceReport(Struct, frozen=True, kw_only=True):
     is_heartbeat: bool = False
     others: tuple[Quote, ...] = ()
 
+    @property
+    def quotes(self) -> tuple[Quote, ...]:
+        """All of them; none for a sign of life."""
+        return () if self.quote is None else (self.quote, *self.others)
+
 
 class Adapter(Protocol):
     """Translates for one login and one broker account. Pure: no I/O, no clock, no luck."""

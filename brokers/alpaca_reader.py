@@ -7,6 +7,9 @@ tells the order itself (`External`) before its news, and saying it again changes
 terms, and only once that works: until then the old one does. Its quantity is its own; ours is
 that and what its predecessors filled.
 
+**A bracket's legs** are held until their entry fills; then one works, and the other is held on,
+with no word of it: it guards all the same, and is told with the one that works.
+
 **Fills** go by Alpaca's execution id, which the stream says and an activity's id ends with. A
 fill whose order had more filled before it than we were told shows that a line was lost.
 """
@@ -58,6 +61,7 @@ class Reader:
         self._ids: dict[str, str] = {}
         self._names: dict[str, str] = {}
         self._parents: dict[str, str] = {}
+        self._held: dict[str, dict[str, wire.Order]] = {}
         self._replacing: dict[str, wire.Order] = {}
         self._gone: dict[str, None] = {}
         self._executions: dict[str, None] = {}
@@ -99,6 +103,9 @@ class Reader:
         for leg in order.legs or ():
             remember(self._parents, leg.id, order.id)
             self.remember_order(leg)
+        held = {leg.id: leg for leg in order.legs or () if leg.status == "held"}
+        if held:
+            remember(self._held, order.id, held)
 
     def mark_replaced(self, broker_order_id: str) -> None:
         """This order works no more: the one that replaces it does."""
@@ -124,8 +131,16 @@ class Reader:
             **_terms(order),
         )
         if order.replaces is None:
-            return (external,)
+            return (external, *self._guards_beside(order))
         return (self._replaced(order, order.replaces, at_ns), external)
+
+    def _guards_beside(self, order: wire.Order) -> tuple[VenueEvent, ...]:
+        """The legs that are held beside this one that works, told once."""
+        if order.status == "held":
+            return ()
+        held = self._held.pop(self._parents.get(order.id, ""), {})
+        held.pop(order.id, None)
+        return tuple(event for leg in held.values() for event in self.describe(leg))
 
     def _replaced(self, order: wire.Order, previous: str, at_ns: int) -> Replaced:
         name = self._names.get(previous)

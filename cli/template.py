@@ -40,6 +40,8 @@ host = "127.0.0.1"
 port = 8765
 # Where /healthz, /readyz and /metrics answer, on loopback; 0 takes a free one.
 health_port = 8766
+# Where REST answers, on the same host; 0 takes a free one.
+rest_port = 8767
 # Processes that hold client connections; one carries hundreds of clients. 1 to 16.
 edges = 1
 # debug, info, warning or error; into logs/, one file a process.
@@ -87,7 +89,8 @@ simulator = "paper"
 #stream_url = "http://127.0.0.1:8081"
 # Which of the broker's data feeds to follow; empty means its first. Alpaca: iex or sip.
 feed = ""
-# What to stream prices of; empty means all that the broker lists.
+# What to stream prices of always. Beside these: what clients watch, what is ordered or held, and
+# the pairs that value it. Empty means all that the broker lists, where those are 500 at most.
 instruments = []
 # Orders that may be under way at once; more wait as READY and can still be canceled. 1 to 1000.
 credits = 64
@@ -103,7 +106,7 @@ visibility_horizon_ms = 2000
 [[simulators]]
 # Named by a connection's `simulator`.
 id = "paper"
-# The dialect it speaks.
+# The dialect it speaks: oanda or alpaca. Its connections' broker must be the same.
 broker = "oanda"
 # Where it listens, on loopback; 0 takes a free one.
 port = 0
@@ -117,6 +120,66 @@ speed = 1.0
 balance = 100000
 # Broker account ids to open beside those of the connections, for other programs to trade.
 accounts = []
+# always: the market never closes. market: the broker's own hours, on its own clock.
+hours = "always"
+
+# ------------------------------------------------------------------ signals
+# What a strategy's signals mean (`POST /api/v1/signals`, `signal.new`). Repeat the section for
+# each strategy; a signal goes to the first whose `match` holds.
+[[signals]]
+# Names the rule in refusals.
+name = "example"
+# The account that trades: a connection's `account`.
+account = "oanda-paper"
+# Fields of the signal that must hold exactly these texts.
+match = { strategy = "example" }
+# The signal's words, and ours. An instrument's own symbol needs no entry.
+instruments = { EURUSD = "EUR/USD", USDJPY = "USD/JPY" }
+# Ours: buy, sell, reduce, close, reverse. Without an entry the signal says ours.
+actions = {}
+# market, limit or stop; the last two take the signal's price.
+order_type = "market"
+# Default: fok for market orders, else gtc.
+#time_in_force = "fok"
+# A name for its orders, to list or cancel them by.
+#tag = "example"
+# An order that was not sent after so many milliseconds dies unsent.
+#valid_for_ms = 2000
+# A signal older than so many milliseconds, by its field `sent_at`, is refused.
+#age_ms_max = 30000
+# Fields that may be there and mean nothing; any other unknown field is refused.
+ignored = []
+
+# How large. fixed: `value` units. signal: its own quantity. equity_percent: worth `value` percent
+# of equity. risk_percent: so large that the stop_loss would lose `value` percent of equity.
+[signals.sizing]
+by = "fixed"
+value = "1000"
+# Never more units than this.
+#max = "10000"
+
+# What guards the position. signal: the signal's own price. pips, percent: `value` from the entry.
+#[signals.stop_loss]
+#by = "pips"
+#value = "20"
+#[signals.take_profit]
+#by = "pips"
+#value = "40"
+# Follows the price; in pips or percent.
+#[signals.trailing]
+#by = "pips"
+#value = "30"
+
+# What the signal calls its fields.
+[signals.fields]
+id = "id"
+symbol = "symbol"
+action = "action"
+quantity = "quantity"
+price = "price"
+stop_loss = "stop_loss"
+take_profit = "take_profit"
+sent_at = "sent_at"
 
 # ------------------------------------------------------------------ compliance
 # Limits per order. An order beyond one is denied with the largest that would pass.
@@ -217,6 +280,9 @@ bad_messages_max = 100
 # ------------------------------------------------------------------ journal
 # The append-only log that holds the truth. Sizes in bytes.
 [journal]
+# local keeps files in this home; postgres keeps tables in a database, so that a router may move
+# to another machine. Choose before `fillgate init`: docs/operating.md, "PostgreSQL journal".
+backend = "local"
 # One file of it. 1 MiB to 1 GiB.
 segment_bytes = 67108864
 # The end of a file that only cancels may use, for a full disk.
@@ -225,6 +291,27 @@ reserve_bytes = 1048576
 snapshots_kept = 2
 # Whether the next file is made ready ahead of time, by a thread.
 prepare_in_background = true
+# For postgres: the environment variable, or the file, that holds the database's URL.
+#url_env = "FILLGATE_JOURNAL_URL"
+#url_file = "/run/secrets/journal_url"
+# For postgres: the schema that holds the journal's tables and nothing else.
+schema = "fillgate_journal"
+# For postgres: a router not heard of for so long may be replaced. 1000 to 60000.
+lease_ms = 3000
+# For postgres: how long a commit waits for a server that went away. 100 to 20000.
+patience_ms = 10000
+
+# ------------------------------------------------------------------ store
+# The relational store that lists, reports and long replays are read from. The journal makes it.
+[store]
+# Another database than a SQLite file in the home; one with a password goes into the environment.
+#url = "postgresql://fillgate@127.0.0.1/fillgate"
+# The environment variable that holds the URL instead.
+#url_env = "FILLGATE_STORE_URL"
+# Records a transaction takes at most. 1 to 10000.
+batch_records = 500
+# How long it waits for more of them; a read that needs one does not wait. 0 to 1000.
+gather_ms = 200
 
 # ------------------------------------------------------------------ ray
 # Ray places, watches and restarts the actors; no order passes through it.

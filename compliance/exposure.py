@@ -18,7 +18,7 @@ from compliance.magnitude import VALUE_MAX
 from domain.accounts import AccountBalances, AccountSnapshot
 from domain.events import AmendRefused, External, Replaced
 from domain.lifecycle import OPEN, TERMINAL, Order, Origin, Pending, Status
-from domain.orders import NewOrder, OrderType, PositionEffect, TimeInForce
+from domain.orders import NewOrder, OrderType, TimeInForce
 from domain.portfolio import ZERO, Position
 from domain.streams import OrderUpdate
 
@@ -163,12 +163,6 @@ def is_immediate(order: NewOrder) -> bool:
     return order.type is OrderType.MARKET or at_once
 
 
-def only_reduces(order: NewOrder) -> bool:
-    """True where the broker is told that the order may not open anything."""
-    named = order.closes_lot is not None
-    return order.reduce_only or named or order.position_effect is PositionEffect.REDUCE_ONLY
-
-
 def _from_terms(order_id: str, account: str, order: NewOrder) -> OpenOrder:
     return OpenOrder(
         order_id=order_id,
@@ -177,7 +171,7 @@ def _from_terms(order_id: str, account: str, order: NewOrder) -> OpenOrder:
         sign=order.side.sign,
         leaves=order.quantity,
         version=NEVER_TOLD,
-        only_reduces=only_reduces(order),
+        only_reduces=order.only_reduces,
         is_immediate=is_immediate(order),
         has_bracket=order.bracket is not None,
         closes_lot=order.closes_lot,

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from compliance.exposure import NEVER_TOLD, Book, is_immediate, only_reduces
+from compliance.exposure import NEVER_TOLD, Book, is_immediate
 from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder
 from compliance.magnitude import LOT_MIN, PRICE_MAX, QUANTITY_MAX, is_usable
 from compliance.rates import RateBook
@@ -191,7 +191,7 @@ class Screener:
         self._value(exposure, holding, request.rates)
         fresh_since_ns = now_ns - self._settings.quote_age_ms_max * _NS_PER_MS
         leaves = order.quantity
-        reduces = only_reduces(order)
+        reduces = order.only_reduces
         is_opening = not reduces
         is_amend = request.replaces_order_id is not None
         if known is not None:

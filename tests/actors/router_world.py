@@ -41,6 +41,7 @@ from domain.orders import AmendOrder, CancelOrder, NewOrder, OrderType, Side, Ti
 from domain.portfolio import Position
 from domain.quotes import Quote
 from domain.records import Record
+from domain.signals import SignalRule
 from domain.streams import OrderUpdate, StreamUpdate
 from ledger.codec import decode, encode
 from ledger.recovery import restore
@@ -262,11 +263,13 @@ class World:
         compliance: ComplianceSettings | None = None,
         journal: Any = None,
         adapter: Any = None,
+        signals: tuple[SignalRule, ...] = (),
     ) -> None:
         self.effects: list[tuple[str, Any]] = []
         self.settings = {one.id: one for one in settings or (connection_settings(),)}
         self.journal = journal if journal is not None else MemoryJournal(self.effects)
         self.adapter = adapter or Anything()
+        self.signals = signals
         self.utc_ns, self.boot_ns = UTC_NS, BOOT_NS
         self.numbers: dict[str, int] = {}
         self.incarnations = dict.fromkeys(self.settings, "first")
@@ -295,6 +298,7 @@ class World:
             restored.books,
             venues,
             Placement(clocks, me, "boot"),
+            self.signals,
         )
         self.links: dict[str, FakeLink] = {}
         self.compliance: ComplianceActor | None = None

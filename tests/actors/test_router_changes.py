@@ -27,7 +27,7 @@ from domain import commands as c
 from domain import events as ev
 from domain.accounts import SessionState
 from domain.lifecycle import Pending
-from domain.orders import CancelOrder, OrderType, PositionEffect, Side, TimeInForce
+from domain.orders import CancelOrder, NewOrder, OrderType, PositionEffect, Side, TimeInForce
 from domain.portfolio import Lot, with_lots
 from domain.portfolio import Position as Held
 from domain.records import Changed, HaltScope
@@ -455,6 +455,47 @@ def test_a_short_is_bought_back(world: World) -> None:
     held(world, -1000)
     close(world)
     assert world.last(PAPER, m.Dispatch).order.side is Side.BUY
+
+
+class Picky:
+    """An adapter that takes market orders in some times alone."""
+
+    def __init__(self, *taken: TimeInForce) -> None:
+        self.taken = taken
+
+    def find_unsupported(self, order: NewOrder) -> str | None:
+        return None if order.time_in_force in self.taken else "time_in_force: not that one"
+
+
+@pytest.mark.parametrize(
+    ("taken", "chosen"),
+    [
+        (tuple(TimeInForce), TimeInForce.FOK),
+        ((TimeInForce.GTC, TimeInForce.IOC), TimeInForce.IOC),
+        ((TimeInForce.GTC,), TimeInForce.GTC),
+    ],
+)
+def test_a_close_goes_in_the_soonest_time_its_broker_takes(
+    taken: tuple[TimeInForce, ...], chosen: TimeInForce
+) -> None:
+    world = World(adapter=Picky(*taken)).open()
+    held(world)
+    close(world)
+    assert world.last(PAPER, m.Dispatch).order.time_in_force is chosen
+
+
+def test_a_broker_that_takes_no_market_order_refuses_the_close() -> None:
+    world = World(adapter=Picky()).open()
+    held(world)
+    answer = close(world)
+    assert answer is not None
+    assert answer.decided[0].error is not None
+    assert "not that one" in answer.decided[0].error.message
+
+
+def test_the_account_of_another_owner_has_no_position_to_close(world: World) -> None:
+    held(world)
+    assert code_of(close(world, account="acc-2")) == "no_position"
 
 
 def test_there_must_be_something_to_close(world: World) -> None:

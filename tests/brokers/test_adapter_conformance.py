@@ -104,10 +104,10 @@ def test_requests_are_plain_and_show_no_secret(dialect: Dialect) -> None:
 @every_dialect
 def test_a_token_logs_in_by_headers_and_is_checked_before(dialect: Dialect) -> None:
     broker = BROKERS[dialect.name]
-    assert broker.find_token_fault(broker.paper_token) is None
+    assert broker.find_token_fault(broker.paper_token("PA1")) is None
     assert broker.find_token_fault("") is not None
-    secret = broker.paper_token.rpartition(":")[2]
-    assert any(secret in value for value in broker.auth_headers(broker.paper_token).values())
+    secret = broker.paper_token("PA1").rpartition(":")[2]
+    assert any(secret in value for value in broker.auth_headers(broker.paper_token("PA1")).values())
     assert broker.hosts.keys() == set(Environment)
 
 

@@ -183,8 +183,12 @@ def test_a_bracket_s_children_name_their_parent_and_wait_unseen() -> None:
     legs = [order("tp", "held", side="sell"), order("sl", "held", side="sell", type="stop")]
     told = read(speaker, update("new", order(order_class="bracket", legs=legs)))
     assert [event.broker_order_id for event in told] == [ORDER_ID]
-    (child,) = read(speaker, update("new", order("tp", side="sell", order_class="bracket")))
-    assert child.parent_broker_order_id == ORDER_ID
+    children = read(speaker, update("new", order("tp", side="sell", order_class="bracket")))
+    # The stop is held on while the target works: it guards, and no update will say so.
+    assert [event.broker_order_id for event in children] == ["tp", "sl"]
+    assert {event.parent_broker_order_id for event in children} == {ORDER_ID}
+    (again,) = read(speaker, update("new", order("tp", side="sell", order_class="bracket")))
+    assert again.broker_order_id == "tp"
 
 
 # -- fills

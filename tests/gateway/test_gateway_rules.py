@@ -10,7 +10,7 @@ from gateway_world import ACCOUNT, OWN, OWNER, an_order, an_update
 
 from domain.commands import AmendPosition, ClosePosition, Halt, Resume, SetGuard, StreamPage
 from domain.errors import Category, ErrorInfo, Retry
-from domain.orders import AmendOrder, CancelOrder, OrderType, StopLoss, TakeProfit, Trailing
+from domain.orders import AmendOrder, CancelOrder, OrderType, StopLoss
 from domain.records import GuardKind, HaltScope
 from gateway import wire
 from gateway.authority import ANY_OF, Subject, authorize, may_follow, scopes_of
@@ -39,6 +39,7 @@ ONE_OF_EACH: dict[type, wire.Request] = {
         wire.OrdersList(id="r"),
         wire.ExecutionsSince(id="r"),
         wire.PositionsList(id="r"),
+        wire.SignalNew(id="r", cseq=1, signal={"strategy": "trend"}),
         wire.PositionClose(id="r", cseq=1, close=CLOSE),
         wire.PositionAmend(id="r", cseq=1, protect=PROTECT),
         wire.Sub(id="r", streams={OWN: 0}),
@@ -287,16 +288,6 @@ def test_query_arguments_are_flat() -> None:
     quotes = wire.QuoteGet(id="r", instruments=("EUR/USD", "USD/JPY"))
     assert query_args(quotes) == {"instrument": "EUR/USD,USD/JPY"}
     assert query_args(wire.OrdersList(id="r", limit=5)) == {"limit": 5}
-    protect = AmendPosition(
-        account="a", lot_id="7", take_profit=TakeProfit(limit_price=D("1E-7")),
-        trailing=Trailing(percent=D(1)),
-    )  # fmt: skip
-    assert query_args(wire.PositionAmend(id="r", cseq=1, protect=protect)) == {
-        "account": "a",
-        "lot_id": "7",
-        "take_profit.limit_price": "0.0000001",
-        "trailing.percent": "1",
-    }
 
 
 def test_tags_are_the_protocols_names() -> None:
