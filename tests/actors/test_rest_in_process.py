@@ -16,7 +16,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 from deployment_in_process import ACCOUNT, OWNER
-from rest_in_process import API, OTHER, RestWorld, a_limit, an_order, rest_world
+from rest_in_process import API, OTHER, Reply, RestWorld, a_limit, an_order, rest_world
 
 from domain import events as ev
 from domain.orders import NewOrder
@@ -169,12 +169,19 @@ async def test_cancel_all_takes_all_and_only_when_said(rest: RestWorld) -> None:
     assert [decided["dup"] for decided in again.body["decided"]] == [True] * 3
 
 
+async def _answered(rest: RestWorld, path: str) -> Reply:
+    """The answer once the ledger, which alone has it, has got there; 503 means: ask again."""
+    while (reply := await rest.call("GET", path)).status == 503:
+        await asyncio.sleep(0.05)
+    return reply
+
+
 async def test_pages_of_orders_name_each_once(rest: RestWorld) -> None:
     for number in range(5):
         await rest.call("POST", "/orders?wait=outcome", a_limit(f"l-{number}"))
     seen, path = [], "/orders?limit=2"
     for _ in range(3):
-        page = (await rest.call("GET", path)).body
+        page = (await _answered(rest, path)).body
         seen += [row["client_order_id"] for row in page["rows"]]
         path = f"/orders?limit=2&before={page['next']}"
     assert seen == ["l-4", "l-3", "l-2", "l-1", "l-0"]
@@ -270,8 +277,7 @@ async def test_rest_and_websocket_tell_the_same(rest: RestWorld) -> None:
     await rest.call("POST", "/orders?wait=outcome", a_limit("l-1"))
     await rest.running.rest()
     moved = f"/transactions?account={ACCOUNT}"
-    while (await rest.call("GET", moved)).status == 503:  # the ledger is still on its way
-        await asyncio.sleep(0.05)
+    await _answered(rest, moved)
     reads: tuple[tuple[str, type[wire.Request], dict[str, Any]], ...] = (
         ("/orders?status=all", wire.OrdersList, {"status": "all"}),
         ("/orders/o-1", wire.OrderGet, {"client_order_id": "o-1"}),
