@@ -13,11 +13,14 @@ DEV    := .venv/.dev-installed
 ORDERS ?= 500
 TICKS  ?= $(wildcard ../shared/data/ticks)
 BENCH  ?=
+MUTANTS ?=
+MUTANT_JOBS ?= 2
+CASES  ?= $(abspath ../shared/data/compliance_cases.json)
 
 PURE   := domain/*,compliance/*,streaming/*
 
-.PHONY: help install up demo test check check-deploy format bench bench-quotes soak coverage api lock
-.PHONY: clean
+.PHONY: help install up demo test check check-deploy format bench bench-quotes mutants soak
+.PHONY: coverage api lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -94,10 +97,14 @@ coverage: ## write htmlcov/ from the last `make test`
 soak: $(DEV) ## the long forms, for hours
 	$(BIN)/python -m pytest tests/soak -o faulthandler_timeout=0
 
+mutants: $(DEV) ## change compliance/ line by line and see which tests notice; goes on where it stopped
+	COMPLIANCE_CASES="$(CASES)" nice $(BIN)/mutmut run --max-children $(MUTANT_JOBS) $(MUTANTS)
+	@$(BIN)/mutmut export-cicd-stats && cat mutants/mutmut-cicd-stats.json
+
 format: $(DEV) ## write the format, and the lint fixes that are safe
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
 
 clean: ## remove what make and the tools wrote (.venv too); journals stay
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	@rm -rf htmlcov .coverage .coverage.* build ./*.egg-info
+	@rm -rf mutants htmlcov .coverage .coverage.* build ./*.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

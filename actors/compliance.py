@@ -6,10 +6,12 @@ on the same link, in order, so every screen sees exactly what was durable before
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from actors import messages as m
 from actors.link import Link, LinkOwner
+from compliance.calendar import BusinessCalendar
 from compliance.screen import Screener
 from compliance.settings import ComplianceSettings
 from domain.screening import ScreenRequest
@@ -18,10 +20,15 @@ from domain.screening import ScreenRequest
 class ComplianceActor(LinkOwner[Any]):
     """Answers screens; a plain class, given its links by the host."""
 
-    def __init__(self, settings: ComplianceSettings, incarnation: str) -> None:
+    def __init__(
+        self,
+        settings: ComplianceSettings,
+        incarnation: str,
+        calendars: Mapping[str, BusinessCalendar] | None = None,
+    ) -> None:
         self.incarnation = incarnation
         # One for the whole life, so that no verdict id comes twice; None while no book is loaded.
-        self._made = Screener(settings, incarnation)
+        self._made = Screener(settings, incarnation, calendars)
         self.screener: Screener | None = None
         self._epoch = 0
         self._router: Link[Any] | None = None
@@ -34,15 +41,28 @@ class ComplianceActor(LinkOwner[Any]):
             link.close()
         elif isinstance(message, ScreenRequest):
             link.send(self.screener.screen(message))
+            self.screener.settle()
         elif isinstance(message, m.Observe):
             for update in message.updates:
                 self.screener.observe(update)
         elif isinstance(message, m.SeeRates):
             self.screener.observe_rates(message.rates)
+        elif isinstance(message, m.SeeMarket):
+            self.screener.observe_market(message.securities)
         elif isinstance(message, m.Release):
             self.screener.release(message.order_id)
         elif isinstance(message, m.SetHalts):
             self.screener.set_halts(message.halts)
+        self._tell_findings(link)
+
+    def _tell_findings(self, link: Link[Any]) -> None:
+        if link is self._router and self.screener is not None:
+            findings = self.screener.take_findings()
+            if findings:
+                link.send(m.Found(findings=findings))
+            trips = self.screener.take_trips()
+            if trips:
+                link.send(m.Tripped(halts=trips))
 
     def _load(self, link: Link[Any], book: m.LoadBook) -> None:
         if book.epoch < self._epoch:
@@ -57,6 +77,7 @@ class ComplianceActor(LinkOwner[Any]):
             orders=book.orders,
             halts=book.halts,
             instruments=book.instruments,
+            histories=book.histories,
         )
         link.send(m.Loaded(incarnation=self.incarnation))
 

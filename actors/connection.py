@@ -182,7 +182,7 @@ class BrokerConnection(LinkOwner[Any]):
             return "venue_unavailable"
         if dispatch.order.instrument not in self.instruments:
             return "unknown_instrument"
-        place = (self.settings.id, self.settings.account)
+        place = (self.settings.id, self.settings.account, self.settings.broker)
         if is_halted(dispatch.order, self.halts, self.settings.owner, place):
             return "halted"
         if self.clocks.boot_ns() > dispatch.send_by_ns:

@@ -8,14 +8,17 @@ from domain.orders import NewOrder
 from domain.records import Halted, HaltScope
 
 
-def is_halted(order: NewOrder, halts: Iterable[Halted], owner: str, place: tuple[str, str]) -> bool:
-    """True where a halt covers the order; `place` is its (connection, account)."""
-    connection, account = place
+def is_halted(
+    order: NewOrder, halts: Iterable[Halted], owner: str, place: tuple[str, str, str]
+) -> bool:
+    """True where a halt covers the order; `place` is its (connection, account, broker)."""
+    connection, account, broker = place
     subjects = {
         HaltScope.ALL: "*",
         HaltScope.OWNER: owner,
         HaltScope.ACCOUNT: account,
         HaltScope.CONNECTION: connection,
+        HaltScope.BROKER: broker,
         HaltScope.INSTRUMENT: order.instrument,
         HaltScope.TAG: order.tag,
     }

@@ -11,9 +11,12 @@ import msgspec
 from msgspec import Struct
 
 from actors.link import Hello, Ping, Pong
+from compliance.limits import Security
 from domain.accounts import AccountSnapshot, ConnectionState, SessionState
 from domain.commands import FromRouter, Query, QueryAnswer, ReadStream, StreamPage, ToRouter
 from domain.events import External, VenueEvent
+from domain.findings import Finding
+from domain.history import AccountHistory
 from domain.instruments import Instrument
 from domain.lifecycle import Order
 from domain.orders import NewOrder
@@ -244,6 +247,7 @@ class LoadBook(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="load_
     orders: tuple[Order, ...]
     halts: tuple[Halted, ...]
     instruments: tuple[Instrument, ...]
+    histories: tuple[AccountHistory, ...] = ()
 
 
 class Loaded(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="loaded"):
@@ -270,8 +274,26 @@ class Release(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="releas
     order_id: str
 
 
-ToCompliance = LoadBook | Observe | ScreenRequest | SeeRates | Release | SetHalts
-FromCompliance = Loaded | ScreenAnswer
+class Found(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="found"):
+    """What compliance found after the trade; the router writes down what it does not know yet."""
+
+    findings: tuple[Finding, ...]
+
+
+class SeeMarket(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="see_market"):
+    """What became known of listed securities; whoever tells it tells it again to a new book."""
+
+    securities: tuple[Security, ...]
+
+
+class Tripped(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="tripped"):
+    """Halts that compliance has in force already: the router writes them down."""
+
+    halts: tuple[Halted, ...]
+
+
+ToCompliance = LoadBook | Observe | ScreenRequest | SeeRates | SeeMarket | Release | SetHalts
+FromCompliance = Loaded | ScreenAnswer | Found | Tripped
 
 _Greeting = Hello | Ping | Pong
 

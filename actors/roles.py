@@ -6,12 +6,14 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
 from actors import messages as m
 from actors.beacon import Declared
+from actors.calendars import build_calendars
 from actors.compliance import ComplianceActor
 from actors.connection import BrokerConnection, Login
 from actors.host import Stage
@@ -99,7 +101,11 @@ async def _open_journal(stage: Stage) -> Journal:
 
 async def start_compliance(stage: Stage) -> None:
     """Waits for a router and screens for it."""
-    actor = ComplianceActor(stage.settings.compliance, stage.incarnation)
+    settings = stage.settings
+    named = {c.regime for c in settings.connections} | set(settings.compliance.regimes.values())
+    today = datetime.fromtimestamp(stage.clocks.utc_ns() // 10**9, UTC).date()
+    calendars = build_calendars(named, today)
+    actor = ComplianceActor(settings.compliance, stage.incarnation, calendars)
     server, _lock = await listen(
         stage.paths.socket("compliance"), lambda: Link(stage.hello, m.compliance_inbox, actor)
     )

@@ -83,6 +83,9 @@ duplicate_window_ms = 0
 max_quantity = "1000000"
 max_notional = "2000000"
 
+[compliance.market]
+messages_per_s_max = 100000
+
 [journal]
 segment_bytes = 67108864
 """

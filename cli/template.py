@@ -67,11 +67,13 @@ broker_account_id = "101-001-1000001-001"
 account = "oanda-paper"
 # paper or live. With live real money moves: read docs/operating.md first.
 environment = "paper"
-# individual, joint, ira, roth, margin, cash or corporate; some rules depend on it.
+# individual, joint, ira, roth, margin, portfolio_margin, cash or corporate. Rules for stocks are
+# for margin, portfolio_margin, cash, ira and roth: another type may only reduce positions.
 account_type = "margin"
 # Whose rules the account is under: us, eu, uk, au, jp, sg, ca or other.
 region = "us"
-# The set of compliance rules: us_forex holds FIFO, no hedging and the NFA deposits.
+# The set of compliance rules: us_forex holds FIFO, no hedging and the NFA deposits; us_stocks day
+# trading, intraday margin or settled cash, by account type, broker and date.
 regime = "us_forex"
 # The account's currency.
 currency = "USD"
@@ -232,6 +234,24 @@ lot_close_is_instructed = true
 [compliance.regimes]
 #oanda-paper = "us_forex"
 
+# How many times a leveraged fund moves with its index, by symbol: so many times the maintenance.
+[compliance.leveraged_funds]
+#TQQQ = "3"
+
+# What is known of an account that its trading here does not tell, a section for each.
+[compliance.account_facts]
+#[compliance.account_facts.alpaca-paper]
+# What the broker has it as; absent, it is found by counting.
+#is_pattern_day_trader = false
+# direction, opening or closing: how the broker counts day trades; absent, as is known of it.
+#count_method = "direction"
+# Whether an unmet intraday deficit counts as a practice of failing, which freezes the account.
+#assumes_practice = true
+# The last day of a freeze or restriction the broker announced.
+#frozen_until = 2026-12-31
+# Days of good-faith and liquidation violations in the last year.
+#missteps = [2026-11-02]
+
 # Symbols nobody may trade. Repeat the section for each.
 #[[compliance.restricted]]
 #symbol = "USD/TRY"
@@ -242,12 +262,73 @@ lot_close_is_instructed = true
 # Halts in force from the start. Halts at run time are journal records (`halt` in the protocol).
 #[[compliance.halts]]
 #type = "halted"
-# all, owner, account, connection, instrument or tag.
+# all, owner, account, connection, broker, instrument or tag.
 #scope = "instrument"
 # The member of the scope; "*" for all.
 #subject = "USD/MXN"
 #by = "operations"
 #reason = "thin market"
+
+# Limits over a while and over many accounts. A limit that is commented out is not asked.
+[compliance.market]
+# New orders, amends and cancels of an account in a second; cancels are never refused. 0: no limit.
+messages_per_s_max = 2000
+# What may pass in one instrument and direction within a window.
+window_ms = 60000
+#window_quantity_max = "1000000"
+#window_notional_max = "1000000"
+# So many orders of one strategy (tag) filled whole within the window halt it. 0: no limit.
+repeats_max = 0
+repeats_window_ms = 60000
+# Whether an order that would meet the owner's own resting order is refused.
+prevents_self_trades = true
+# What may be held and under way, by owner and over all, in one currency.
+#customer_credit_max = "1000000"
+#firm_credit_max = "5000000"
+credit_currency = "USD"
+# An account's loss of a day, in its currency, and its fall from its highest equity: no new risk.
+#daily_loss_max = "1000"
+#drawdown_percent_max = "20"
+# Accounts with the market maker's exception to locates (Reg SHO).
+market_makers = []
+
+# Accounts of other than retail clients: professional or accredited.
+[compliance.market.clients]
+#oanda-paper = "professional"
+
+# CIRO's group of a currency, 1 to 4; one that is not known counts as 4.
+[compliance.market.currency_groups]
+#EUR = 1
+
+# Who may trade, and what. While there is no such section every owner may. Repeat it for each.
+#[[compliance.market.authorized]]
+#owner = "desk"
+#asset_classes = ["equity", "etf"]
+#instruments = ["AAPL"]
+
+# What is known of a US stock; without it nothing can be sold short. Repeat it for each.
+#[[compliance.market.securities]]
+#symbol = "AAPL"
+# Its tier in the LULD plan, and the multiple of a leveraged product.
+#tier = 1
+#leverage = 1
+#prior_close = "230.00"
+# The LULD reference price and band, where they are published; else they are computed.
+#reference = "231.00"
+#band_low = "219.45"
+#band_high = "242.55"
+# The last sale in regular hours, and when (UTC, ns).
+#last_sale = "231.10"
+#at_ns = 1795194000000000000
+#is_paused = false
+# The day a fall of 10 % restricted short sales (Rule 201).
+#restricted_from = 2026-11-20
+#easy_to_borrow = true
+# How much was located to borrow, and for which day.
+#located = "1000"
+#located_on = 2026-11-20
+# A fail that is not closed out yet: no short sale without borrowing first (Rule 204).
+#must_preborrow = false
 
 # ------------------------------------------------------------------ gateway
 # How clients are served. Times in milliseconds.

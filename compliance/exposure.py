@@ -13,26 +13,43 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
+from compliance.credit import CreditBook
 from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder, Weigher
+from compliance.limits import MarketSettings
 from compliance.magnitude import VALUE_MAX
+from compliance.progress import note_message, note_progress
+from compliance.resting import RestingPrices
+from compliance.rule import price_of
 from domain.accounts import AccountBalances, AccountSnapshot
-from domain.events import AmendRefused, External, Replaced
+from domain.events import AmendRefused, External, Replaced, Triggered
 from domain.lifecycle import OPEN, TERMINAL, Order, Origin, Pending, Status
-from domain.orders import NewOrder, OrderType, TimeInForce
+from domain.orders import NewOrder, OrderType, Side, TimeInForce
 from domain.portfolio import ZERO, Position
+from domain.records import Halted, HaltScope
 from domain.streams import OrderUpdate
 
 CLOSED_ORDERS_MAX = 100_000
 """Ended orders remembered, so that no late update brings one back; the oldest are forgotten."""
 
+NO_LIMITS = MarketSettings()
 NEVER_TOLD = -1
 """The version of an order that passed the screen and of which no update came yet."""
 
 
 class Book:
-    """Every account's exposure, and the open orders it comes from."""
+    """Every account's exposure, and the open orders it comes from.
 
-    def __init__(self) -> None:
+    `trips` are the halts that what was followed calls for, until someone takes them.
+    """
+
+    def __init__(
+        self, market: MarketSettings = NO_LIMITS, credit: CreditBook | None = None
+    ) -> None:
+        self.market = market
+        self.credit = credit
+        self.resting = RestingPrices()
+        self.trips: list[Halted] = []
+        self.loss_sales: dict[tuple[str, str], int] = {}
         self.accounts: dict[str, AccountExposure] = {}
         self.orders: dict[str, OpenOrder] = {}
         self._closed: dict[str, None] = {}
@@ -65,11 +82,18 @@ class Book:
         self.accounts[order.account].recent.note(fingerprint, now_ns, order.order_id)
         self.lay(order)
 
-    def amend(self, order_id: str, total: Decimal) -> None:
-        """Reserves the larger of an open order's quantity and the new total asked for."""
+    def amend(self, order_id: str, terms: NewOrder, credit_price: Decimal | None = None) -> None:
+        """Reserves the larger of an open order's quantity and price and those asked for."""
         known = self.orders[order_id]
         self.lift(known)
-        self.lay(replace(known, wanted=max(known.wanted or ZERO, total)))
+        self.lay(
+            replace(
+                known,
+                wanted=max(known.wanted or ZERO, terms.quantity),
+                wanted_price=terms.limit_price,
+                wanted_credit=credit_price,
+            )
+        )
 
     def release(self, order_id: str) -> None:
         """Undoes the last reservation of an order that was not sent, or whose amend was not."""
@@ -78,7 +102,7 @@ class Book:
             return
         self.lift(known)
         if known.version != NEVER_TOLD or known.fingerprint is None:
-            self.lay(replace(known, wanted=None))
+            self.lay(replace(known, wanted=None, wanted_price=None, wanted_credit=None))
             return
         del self.orders[order_id]
         self.accounts[known.account].recent.forget(known.fingerprint, order_id)
@@ -93,6 +117,8 @@ class Book:
         if update.order_id in self._closed:
             return
         known = self.orders.get(update.order_id)
+        if known is not None and update.version > known.version:
+            self._note(known, update)
         if update.status in TERMINAL:
             if known is not None:
                 self.lift(self.orders.pop(update.order_id))
@@ -117,16 +143,22 @@ class Book:
         self._count_sides(account, holding, -1)
         account.set_position(holding, position, seq)
         self._count_sides(account, holding, 1)
+        if self.credit is not None:
+            self.credit.hold(account.account.owner, holding, position.average_cost)
 
-    def set_balances(self, balances: AccountBalances, seq: int) -> None:
+    def set_balances(self, balances: AccountBalances, seq: int, at_ns: int = 0) -> None:
         """The account's equity in its base currency; other currencies are not added up."""
         account = self.accounts.get(balances.account)
         if account is None or balances.currency != account.account.base_currency:
             return
         if seq >= account.balances_seq:
             account.balances_seq = seq
-            is_sane = balances.equity.is_finite() and abs(balances.equity) < VALUE_MAX
+            amounts = (balances.equity, balances.cash)
+            is_sane = all(each.is_finite() and abs(each) < VALUE_MAX for each in amounts)
             account.equity = balances.equity if is_sane else None
+            if is_sane:
+                account.losses.told(balances.equity, balances.day_pnl, at_ns)
+            account.balances = balances if is_sane else None
 
     def has_opposite_elsewhere(self, owner: str, holding: Holding, sign: int) -> bool:
         """True where another account of the owner holds the instrument the other way round."""
@@ -139,11 +171,35 @@ class Book:
     def lay(self, order: OpenOrder) -> None:
         """Adds an order's reservation to its account."""
         self.orders[order.order_id] = order
-        self.accounts[order.account].shift(order, 1)
+        self._shift(order, 1)
 
     def lift(self, order: OpenOrder) -> None:
         """Takes an order's reservation away; `lay` puts it back."""
-        self.accounts[order.account].shift(order, -1)
+        self._shift(order, -1)
+
+    def _shift(self, order: OpenOrder, step: int) -> None:
+        account = self.accounts[order.account]
+        account.shift(order, step)
+        if order.rests:
+            self.resting.shift(account.account.owner, order, step)
+        if self.credit is not None:
+            holding = account.holding(order.instrument)
+            self.credit.shift(account.account.owner, holding, order, step)
+
+    def forget_repeats(self, halt: Halted) -> None:
+        """A person lifted a halt for repeated executions: they are counted anew."""
+        for account in self.accounts.values():
+            if halt.scope is HaltScope.TAG:
+                account.activity.forget_repeats(halt.subject)
+            elif account.account.account == halt.subject:
+                account.activity.forget_repeats(None)
+
+    def _note(self, known: OpenOrder, update: OrderUpdate) -> None:
+        account = self.accounts[known.account]
+        note_message(account, update)
+        halt = note_progress(account, known, update, self.market, self.loss_sales)
+        if halt is not None:
+            self.trips.append(halt)
 
     def _count_sides(self, account: AccountExposure, holding: Holding, step: int) -> None:
         if holding.quantity:
@@ -163,6 +219,11 @@ def is_immediate(order: NewOrder) -> bool:
     return order.type is OrderType.MARKET or at_once
 
 
+def rests(order: NewOrder) -> bool:
+    """True for an order that others can meet in the market; a stop only once it triggered."""
+    return order.type is OrderType.LIMIT and not is_immediate(order)
+
+
 def _from_terms(order_id: str, account: str, order: NewOrder) -> OpenOrder:
     return OpenOrder(
         order_id=order_id,
@@ -175,6 +236,11 @@ def _from_terms(order_id: str, account: str, order: NewOrder) -> OpenOrder:
         is_immediate=is_immediate(order),
         has_bracket=order.bracket is not None,
         closes_lot=order.closes_lot,
+        tag=order.tag,
+        is_short=order.side is Side.SELL_SHORT,
+        rests=rests(order),
+        limit_price=order.limit_price,
+        credit_price=price_of(order),
     )
 
 
@@ -189,6 +255,10 @@ def _from_external(order_id: str, account: str, event: External) -> OpenOrder:
         only_reduces=event.closes_lot is not None,
         is_immediate=event.order_type is OrderType.MARKET,
         closes_lot=event.closes_lot,
+        is_short=event.side is Side.SELL_SHORT,
+        rests=event.order_type is OrderType.LIMIT,
+        limit_price=event.limit_price,
+        credit_price=event.limit_price or event.stop_price,
     )
 
 
@@ -247,12 +317,25 @@ def _updated(known: OpenOrder, update: OrderUpdate) -> OpenOrder:
     if update.version <= known.version:
         return known
     settles = isinstance(update.event, Replaced | AmendRefused)
+    if isinstance(update.event, Replaced):
+        known = _replaced(known, update.event)
     return replace(
         known,
         leaves=update.leaves,
         filled=update.filled,
         version=update.version,
         wanted=None if settles else known.wanted,
+        wanted_price=None if settles else known.wanted_price,
+        wanted_credit=None if settles else known.wanted_credit,
+        rests=known.rests or (isinstance(update.event, Triggered) and bool(known.limit_price)),
         is_unknown=update.status is Status.UNKNOWN,
         is_amend_lost=known.is_amend_lost and update.pending is Pending.AMEND,
     )
+
+
+def _replaced(known: OpenOrder, event: Replaced) -> OpenOrder:
+    """With the prices it was amended to: the broker's word, or else what was asked for."""
+    prices = (known.wanted_credit, event.limit_price, event.stop_price)
+    credit = max((price for price in prices if price is not None), default=known.credit_price)
+    limit = event.limit_price or known.wanted_price or known.limit_price
+    return replace(known, limit_price=limit, credit_price=credit)

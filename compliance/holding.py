@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from compliance.activity import Activity
+from compliance.losses import LossMeter
 from compliance.lots import LotIndex
 from compliance.magnitude import ceil_amount
 from compliance.rates import RateBook
-from domain.accounts import BrokerAccount
+from domain.accounts import AccountBalances, BrokerAccount
 from domain.orders import NewOrder
 from domain.portfolio import ZERO, Position
+
+if TYPE_CHECKING:
+    from compliance.credit import CreditLine
 
 RECENT_ORDERS_MAX = 10_000
 """Orders remembered per account for the duplicate guard; the oldest are forgotten."""
@@ -21,6 +27,9 @@ RECENT_ORDERS_MAX = 10_000
 Weigher = Callable[[str], tuple[str, Decimal]]
 """For an instrument: its base currency, and the margin of one unit in that currency."""
 
+
+if TYPE_CHECKING:
+    from compliance.trading import Trading
 
 _BOTH = (1, -1)
 
@@ -55,8 +64,9 @@ class Fingerprint(Struct, frozen=True, cache_hash=True, gc=False):
 class OpenOrder(Struct, frozen=True, kw_only=True, gc=False):
     """An order that may still fill. `sign` 0: nobody told us its side, so it counts both ways.
 
-    `wanted` is the new total an amend under way asks for. `splits` would leave a lot smaller,
-    `picks` closes a lot by name that is not the oldest.
+    `wanted` is the new total an amend under way asks for, `wanted_price` its new limit. `splits`
+    would leave a lot smaller, `picks` closes a lot by name that is not the oldest. `limit_price`
+    is set while the order `rests` in the market or may; `credit_price` values it (credit.py).
     """
 
     order_id: str
@@ -76,6 +86,28 @@ class OpenOrder(Struct, frozen=True, kw_only=True, gc=False):
     is_unknown: bool = False
     is_amend_lost: bool = False
     fingerprint: Fingerprint | None = None
+    tag: str | None = None
+    is_short: bool = False
+    rests: bool = False
+    limit_price: Decimal | None = None
+    wanted_price: Decimal | None = None
+    credit_price: Decimal | None = None
+    wanted_credit: Decimal | None = None
+
+    @property
+    def credit_unit(self) -> Decimal | None:
+        """What values one unit; the dearer while an amend is under way."""
+        if self.credit_price is None or self.wanted_credit is None:
+            return self.credit_price
+        return max(self.credit_price, self.wanted_credit)
+
+    @property
+    def meets_at(self) -> Decimal | None:
+        """The price others of ours could meet it at; None where it does not rest."""
+        if not self.rests or self.limit_price is None or not self.sign:
+            return None
+        wanted = self.limit_price if self.wanted_price is None else self.wanted_price
+        return max(self.limit_price, wanted) if self.sign > 0 else min(self.limit_price, wanted)
 
     @property
     def is_uncertain(self) -> bool:
@@ -94,7 +126,7 @@ class Holding:
     """A position with everything under way in its instrument, by direction +1 and -1.
 
     `opening` sums what may open, of which `resting` does not fill on arrival; `reducing` what
-    can only close.
+    can only close; `shorting` is the part marked as short sales. `cost` is the last average known.
     """
 
     def __init__(self, instrument: str) -> None:
@@ -112,6 +144,9 @@ class Holding:
         self.splits = 0
         self.picks = 0
         self.uncertain = 0
+        self.shorting = ZERO
+        self.cost: Decimal | None = None
+        self.credit: CreditLine | None = None
         self.flight_sizes: Counter[Decimal] = Counter()
         self.flight_guarded: Counter[Decimal] = Counter()
         self.guarded: Counter[str] = Counter()
@@ -164,6 +199,8 @@ class Holding:
             if not order.only_reduces and not order.is_immediate:
                 self.resting[sign] += reserved
         self.uncertain += step * order.is_uncertain
+        if order.is_short:
+            self.shorting += reserved
         self.splits += step * order.splits
         self.picks += step * order.picks
         if order.is_immediate:
@@ -234,6 +271,11 @@ class AccountExposure:
         self.buckets: dict[str, Bucket] = {}
         self.required = ZERO
         self.recent = RecentOrders()
+        self.activity = Activity()
+        self.losses = LossMeter()
+        self.is_weighed = True
+        self.balances: AccountBalances | None = None
+        self.trading: Trading | None = None
         self._weigher = weigher
         self._oldest_ns = -1
 
@@ -250,6 +292,8 @@ class AccountExposure:
         """Replaces what is held."""
         holding.seq = seq
         holding.quantity = position.quantity
+        if position.average_cost is not None:
+            holding.cost = position.average_cost
         holding.lots = LotIndex(position.lots, holding.guarded)
         self._weigh(holding)
 
@@ -304,6 +348,10 @@ class AccountExposure:
         return bucket
 
     def _weigh(self, holding: Holding) -> None:
+        if self.trading is not None:
+            self.trading.margin.weigh(holding)
+        if not holding.unit_weight and not holding.weight:
+            return
         bucket = self._bucket(holding.base)
         weight = ceil_amount(holding.worst() * holding.unit_weight)
         bucket.weight += weight - holding.weight

@@ -28,7 +28,7 @@ class Conversion(Struct, frozen=True, gc=False):
     at_ns: int
 
 
-_SAME = Conversion(_ONE, _ALWAYS_NS)
+SAME = Conversion(_ONE, _ALWAYS_NS)
 
 
 class RateBook:
@@ -38,6 +38,7 @@ class RateBook:
         self._rates: dict[str, Rate] = {}
         self._legs: dict[str, tuple[str, str] | tuple[()]] = {}
         self._mids: dict[tuple[str, str], Conversion] = {}
+        self._moved: dict[tuple[str, str], tuple[str, ...]] = {}
 
     def put(self, rate: Rate) -> None:
         """Takes a price that is usable and newer than the one held."""
@@ -67,10 +68,27 @@ class RateBook:
         """The two currencies of a pair whose price is known; nothing for other symbols."""
         return self._legs.get(symbol, ())
 
+    def moved(self, symbol: str, target: str) -> tuple[str, ...]:
+        """Currencies whose worth in the target may follow from this symbol's price."""
+        key = (symbol, target)
+        found = self._moved.get(key)
+        if found is None:
+            known = self._legs.get(symbol)
+            if known is None:
+                return ()
+            joins = (target, *PIVOTS)
+            found = tuple(
+                leg
+                for leg, other in zip(known, reversed(known), strict=True)
+                if leg != target and other in joins
+            )
+            self._moved[key] = found
+        return found
+
     def convert(self, source: str, target: str, since_ns: int = 0) -> Conversion | None:
         """What one unit is worth at mid, directly or by one pivot; None where unknown or older."""
         if source == target:
-            return _SAME
+            return SAME
         found = self._join(source, target)
         if found is not None and found.at_ns >= since_ns:
             return found

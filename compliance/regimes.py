@@ -1,8 +1,4 @@
-"""Which rules an account is under on a date, and the plan made of them: what to ask, until when.
-
-Rows are data. The first that covers the account wins, so a broker's own row stands above the
-general one. An account no row covers may only reduce positions.
-"""
+"""The plan an account is under: which rules of the book (rulebook.py) to ask, until when."""
 
 from __future__ import annotations
 
@@ -14,91 +10,62 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from compliance.deposits import in_force, pair_rate
+from compliance.finra_4210 import DayTrading
 from compliance.holding import Weigher
+from compliance.ladders import LADDERS, ciro_fraction, margin_fraction
+from compliance.limits import ClientCategory
 from compliance.magnitude import ceil_amount
-from compliance.rule import ALWAYS, Check, Rule, RuleCard, find_lapse, refuse_lapsed
+from compliance.rule import Check, Rule, RuleCard, find_lapse, passes, refuse_lapsed
+from compliance.rulebook import HOME_ZONE, HOUSE_RULES, REGIMES, Regime
 from compliance.rules import RULES
 from compliance.settings import ComplianceSettings
-from domain.accounts import AccountType, BrokerAccount, Environment, Region
+from domain.accounts import BrokerAccount
 from domain.instruments import AssetClass, Instrument
+from domain.orders import Side
 from domain.portfolio import ZERO
 
 _NS_PER_S = 1_000_000_000
 _ONE = Decimal(1)
-HOME_ZONE = "America/New_York"
-HOUSE_RULES = (
-    "halt",
-    "restricted_list",
-    "duplicate_guard",
-    "max_quantity",
-    "max_notional",
-    "price_collar",
-    "unknown_outcome",
-)
-
-
-class Regime(Struct, frozen=True, kw_only=True):
-    """Rule ids for the accounts a row covers; None covers all. `deposits` names a table series."""
-
-    name: str
-    rules: tuple[str, ...]
-    region: Region | None = None
-    account_types: frozenset[AccountType] | None = None
-    brokers: frozenset[str] | None = None
-    environment: Environment | None = None
-    effective_from: date = ALWAYS
-    effective_to: date | None = None
-    deposits: str | None = None
-    zone: str = HOME_ZONE
-
-
-_US_FX = (*HOUSE_RULES, "us_fx_leverage", "us_fx_fifo")
-_OANDA_US = (*_US_FX, "oanda_unique_size", "pending_unique_size", "cross_account_offset")
-REGIMES: tuple[Regime, ...] = (
-    Regime(
-        name="us_forex",
-        region=Region.US,
-        brokers=frozenset({"oanda"}),
-        rules=_OANDA_US,
-        deposits="nfa",
-    ),
-    Regime(
-        name="us_forex",
-        region=Region.US,
-        rules=(*_US_FX, "cross_account_offset"),
-        deposits="nfa",
-    ),
-    Regime(
-        name="us_forex_simple",
-        region=Region.US,
-        rules=(*HOUSE_RULES, "us_fx_leverage_simple", "us_fx_fifo", "cross_account_offset"),
-        deposits="simple",
-    ),
-    # No law binds play money: for simulators of markets whose rules are not built yet.
-    Regime(name="house", environment=Environment.PAPER, rules=HOUSE_RULES),
-)
+CIRO = "ciro"
 NO_REGIME = RuleCard(
     id="no_regime", citation="house: no rules, no risk", jurisdiction="none", opens_only=True
 )
 
 
+Concern = tuple[str, str, bool]
+"""What decides which rules are asked: asset class, side, and whether the order opens.
+
+By their words: an enum's own hash runs in Python, a word's does not.
+"""
+
+
+def concern_of(asset_class: AssetClass, side: Side, *, is_opening: bool) -> Concern:
+    """The key of a plan's checks."""
+    return asset_class._value_, side._value_, is_opening
+
+
 class Asked(Struct, frozen=True):
-    """The checks that refuse, and those that only warn, in order."""
+    """The checks that refuse, and those that only warn, in order; `every` is both by card."""
 
     refusing: tuple[Check, ...]
     warning: tuple[Check, ...]
+    every: tuple[tuple[RuleCard, Check], ...] = ()
 
 
 class Plan(Struct, frozen=True, kw_only=True):
     """What an account's orders are asked, valid from `from_ns` until before `until_ns` (UTC).
 
-    Checks by asset class and by whether the order opens, so that an order is asked no more than
+    `day_from_ns` and `day_until_ns` bound the business date in its zone. Checks go by asset class
+    by whether the order opens, and by side, so that an order is asked no more than
     concerns it.
     """
 
-    checks: Mapping[tuple[AssetClass, bool], Asked]
+    checks: Mapping[Concern, Asked]
     deposits: str | None
+    day_trading: DayTrading | None
     business_date: date
+    day_from_ns: int
+    day_until_ns: int
     from_ns: int
     until_ns: int
 
@@ -116,7 +83,8 @@ def make_plan(account: BrokerAccount, settings: ComplianceSettings, now_ns: int)
     regime = choose_regime(account, name, now_ns)
     ids = regime.rules if regime is not None else HOUSE_RULES
     rules = [RULES[rule_id] for rule_id in ids if _concerns(RULES[rule_id].card, account)]
-    asked = [(r.card, _make_check(r, settings, now_ns)) for r in rules]
+    made = [(r.card, _make_check(r, settings, now_ns)) for r in rules]
+    asked = [(card, check) for card, check in made if check is not passes]
     if regime is None:
         why = f"{name!r} not known for account {account.account}"
         asked.append((NO_REGIME, refuse_lapsed(NO_REGIME, why)))
@@ -125,7 +93,10 @@ def make_plan(account: BrokerAccount, settings: ComplianceSettings, now_ns: int)
     return Plan(
         checks=_by_concern(asked),
         deposits=regime.deposits if regime is not None else None,
+        day_trading=regime.day_trading if regime is not None else None,
         business_date=days[0][0],
+        day_from_ns=days[0][1],
+        day_until_ns=days[0][2],
         from_ns=max(start_ns for _, start_ns, _ in days),
         until_ns=min(end_ns for _, _, end_ns in days),
     )
@@ -144,6 +115,8 @@ def make_weigher(
     """
     if plan.deposits is None:
         return lambda symbol: (symbol.partition("/")[0], ZERO)
+    if plan.deposits == CIRO or plan.deposits in LADDERS:
+        return _make_ladder_weigher(account, instruments, plan, settings)
     table = in_force(plan.deposits, plan.business_date)
     ceiling = account.leverage
     floor = _ONE / ceiling if ceiling is not None and ceiling > 0 else ZERO
@@ -158,6 +131,37 @@ def make_weigher(
         rate = pair_rate(table, base, quote, settings.security_deposits)
         rate = max(rate, instrument.margin_rate or ZERO, floor)
         return base, ceil_amount(rate * instrument.multiplier)
+
+    return weigh
+
+
+def _make_ladder_weigher(
+    account: BrokerAccount,
+    instruments: Mapping[str, Instrument],
+    plan: Plan,
+    settings: ComplianceSettings,
+) -> Weigher:
+    """The same by classes of underlying, or by CIRO's currency groups.
+
+    The fraction is not rounded: 30:1 of 30,000 is 1,000.00 and not a cent more.
+    """
+    series = plan.deposits
+    assert series is not None
+    category = settings.market.clients.get(account.account, ClientCategory.RETAIL)
+    floor = _ONE / account.leverage if account.leverage else ZERO
+
+    def weigh(symbol: str) -> tuple[str, Decimal]:
+        instrument = instruments.get(symbol)
+        if instrument is None:
+            return symbol.partition("/")[0], _ONE
+        base, quote = instrument.base_currency, instrument.quote_currency
+        if series != CIRO:
+            rate = margin_fraction(series, instrument, category, plan.business_date)
+        elif instrument.asset_class is AssetClass.FOREX:
+            rate = ciro_fraction(base, quote, settings.market.currency_groups)
+        else:
+            rate = _ONE
+        return base, max(rate, instrument.margin_rate or ZERO, floor) * instrument.multiplier
 
     return weigh
 
@@ -184,20 +188,23 @@ def _make_check(rule: Rule, settings: ComplianceSettings, now_ns: int) -> Check:
     return rule.make(settings) if why is None else refuse_lapsed(rule.card, why)
 
 
-def _by_concern(rows: list[tuple[RuleCard, Check]]) -> dict[tuple[AssetClass, bool], Asked]:
+def _by_concern(rows: list[tuple[RuleCard, Check]]) -> dict[Concern, Asked]:
     return {
-        (asset_class, is_opening): Asked(
+        concern_of(asset_class, side, is_opening=is_opening): Asked(
             tuple(check for card, check in concerned if not card.is_warning),
             tuple(check for card, check in concerned if card.is_warning),
+            tuple(concerned),
         )
         for asset_class in AssetClass
         for is_opening in (True, False)
-        for concerned in [[row for row in rows if _asks(row[0], asset_class, is_opening)]]
+        for side in Side
+        for concerned in [[row for row in rows if _asks(row[0], asset_class, is_opening, side)]]
     }
 
 
-def _asks(card: RuleCard, asset_class: AssetClass, is_opening: bool) -> bool:
+def _asks(card: RuleCard, asset_class: AssetClass, is_opening: bool, side: Side) -> bool:
     in_scope = card.asset_classes is None or asset_class in card.asset_classes
+    in_scope = in_scope and (card.sides is None or side in card.sides)
     return in_scope and (is_opening or not card.opens_only)
 
 

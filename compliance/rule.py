@@ -8,12 +8,15 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from compliance.credit import CreditBook
 from compliance.holding import AccountExposure, Fingerprint, Holding
-from compliance.rates import RateBook
+from compliance.market import MarketState
+from compliance.rates import Conversion, RateBook
+from compliance.resting import RestingPrices
 from compliance.settings import ComplianceSettings
 from domain.accounts import AccountType, BrokerAccount
 from domain.instruments import AssetClass, Instrument
-from domain.orders import NewOrder
+from domain.orders import NewOrder, OrderType, Side
 from domain.records import Halted, HaltScope
 from domain.screening import Rate, Violation
 
@@ -26,9 +29,10 @@ REDUCING = "orders that reduce a position"
 class RuleCard(Struct, frozen=True, kw_only=True):
     """Whose rule it is, whom and what it concerns, and when it holds.
 
-    `account_types` and `asset_classes` None mean all. `confirmed_on` is when someone last read
-    the source; a house rule needs none. `opens_only` rules are not asked about an order that
-    can only reduce a position; a warning never refuses. Dates are business dates in `zone`.
+    `account_types`, `asset_classes` and `sides` None mean all. `confirmed_on` is when someone
+    last read the source; a house rule needs none. `opens_only` rules are not asked about an
+    order that can only reduce a position; a warning never refuses. Dates are business dates in
+    `zone`.
     """
 
     id: str
@@ -39,9 +43,14 @@ class RuleCard(Struct, frozen=True, kw_only=True):
     effective_from: date = ALWAYS
     effective_to: date | None = None
     confirmed_on: date | None = None
+    sides: frozenset[Side] | None = None
     opens_only: bool = False
     is_warning: bool = False
     zone: str = "America/New_York"
+
+
+NOTHING_RESTS = RestingPrices()
+_SELLS = (Side.SELL, Side.SELL_SHORT)
 
 
 class Context(Struct, frozen=True, kw_only=True, gc=False):
@@ -50,7 +59,10 @@ class Context(Struct, frozen=True, kw_only=True, gc=False):
     `sign` is +1 for a buy, -1 for a sell. `leaves` is what the order may still fill, less than its
     quantity only where part is filled; its own reservation is not in `holding`. `quote` is the
     instrument's price where it is fresh, `fresh_since_ns` how old a price may be,
-    `valued_since_ns` one that values other holdings.
+    `valued_since_ns` one that values other holdings. `day_from_ns` is when the business date
+    began. `security` is what is known of a listed instrument, `resting`, `credit` and
+    `loss_sales` concern all of the owner's accounts. `unit_worth` is what one unit may cost in
+    the account's currency, where that can be known, `credit_price` what values it for credit.
     """
 
     owner: str
@@ -75,16 +87,32 @@ class Context(Struct, frozen=True, kw_only=True, gc=False):
     only_reduces: bool
     is_amend: bool = False
     is_offset_elsewhere: bool = False
+    day_from_ns: int = 0
+    security: MarketState | None = None
+    resting: RestingPrices = NOTHING_RESTS
+    credit: CreditBook | None = None
+    loss_sales: Mapping[tuple[str, str], int] = {}
+    unit_worth: Decimal | None = None
+    credit_price: Decimal | None = None
 
 
 Check = Callable[[NewOrder, Context], Violation | None]
 
 
+Measure = Callable[[NewOrder, Context], dict[str, str]]
+
+
 class Rule(Struct, frozen=True, kw_only=True):
-    """A card, and how the check is made from the settings."""
+    """A card, how the check is made from the settings, and what it measured where it passes."""
 
     card: RuleCard
     make: Callable[[ComplianceSettings], Check]
+    measure: Callable[[ComplianceSettings], Measure] | None = None
+
+
+def passes(_order: NewOrder, _context: Context) -> Violation | None:
+    """The check of a rule whose settings turn it off: it is not even asked."""
+    return None
 
 
 def find_lapse(card: RuleCard, today: date, confirmation_days_max: int) -> str | None:
@@ -123,3 +151,38 @@ def refuse_lapsed(card: RuleCard, why: str) -> Check:
 def price_of(order: NewOrder) -> Decimal | None:
     """The worst price the order itself allows, or the price it waits for."""
     return order.limit_price or order.stop_price or order.price_bound
+
+
+def touch_of(context: Context) -> Decimal | None:
+    """The fresh price an order would meet first."""
+    if context.quote is None:
+        return None
+    return context.quote.ask if context.sign > 0 else context.quote.bid
+
+
+def unit_worth(
+    order: NewOrder, quote: Rate | None, found: Conversion | None, multiplier: Decimal
+) -> Decimal | None:
+    """What one unit may cost: a limit sells at the touch where that is better."""
+    price, sells = price_of(order), order.side in _SELLS
+    if quote is not None:
+        touch = quote.bid if sells else quote.ask
+        if price is None or (order.type is OrderType.LIMIT and sells):
+            price = touch if price is None else max(price, touch)
+    if price is None or found is None:
+        return None
+    return price * found.rate * multiplier
+
+
+def credit_price(order: NewOrder, quote: Rate | None, collar: Decimal) -> Decimal | None:
+    """What values one unit for credit: the worst price the order allows, or the market's if more.
+
+    A buy without a limit may pay up to the collar's edge.
+    """
+    own, buys = price_of(order), order.side not in _SELLS
+    if quote is None:
+        return own
+    touch = quote.ask if buys else quote.bid
+    if buys and order.limit_price is None and order.price_bound is None:
+        touch = touch * (1 + collar)
+    return touch if own is None else max(own, touch)

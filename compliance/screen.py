@@ -8,28 +8,47 @@ give equal answers, so that replay is exact.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from msgspec import Struct
 
-from compliance.exposure import NEVER_TOLD, Book, is_immediate
+from compliance.calendar import BusinessCalendar
+from compliance.credit import CreditBook
+from compliance.exposure import Book, is_immediate
+from compliance.halts import Halts
 from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder
-from compliance.magnitude import LOT_MIN, PRICE_MAX, QUANTITY_MAX, is_usable
+from compliance.inputs import by_symbol, find_missing, make_quoter
+from compliance.limits import Security
+from compliance.market import MarketBook
+from compliance.preview import ask_all, make_measures
 from compliance.rates import RateBook
-from compliance.regimes import Plan, make_plan, make_weigher
-from compliance.rule import Context
-from compliance.rules.us_fx_fifo import picks_lot, splits_lot
+from compliance.regimes import Asked, Plan, concern_of, make_plan, make_weigher
+from compliance.reserving import open_order
+from compliance.rule import Context, credit_price, unit_worth
 from compliance.settings import ComplianceSettings
+from compliance.trading_desk import TradingDesk
 from domain.accounts import AccountSnapshot
+from domain.findings import Finding
+from domain.history import AccountHistory, account_of
 from domain.instruments import Instrument
 from domain.lifecycle import Order
+from domain.orders import NewOrder
 from domain.portfolio import ZERO
-from domain.records import Halted, HaltScope
-from domain.screening import Candidate, Rate, ScreenAnswer, ScreenRequest, Verdict, Violation
+from domain.records import Halted
+from domain.screening import (
+    Candidate,
+    Outcome,
+    Rate,
+    Ruling,
+    ScreenAnswer,
+    ScreenRequest,
+    Verdict,
+    Violation,
+)
 from domain.streams import BalancesUpdate, OrderUpdate, PositionUpdate, StreamUpdate
 
 _NS_PER_MS = 1_000_000
-_HOUSE = "house: fails closed"
 
 
 class _Finding(Struct, frozen=True, gc=False):
@@ -38,21 +57,53 @@ class _Finding(Struct, frozen=True, gc=False):
     violations: tuple[Violation, ...]
     warnings: tuple[Violation, ...] = ()
     context: Context | None = None
+    rulings: tuple[Ruling, ...] = ()
 
 
 class Screener:
     """The exposure of one shard of owners, and the rules over it. One caller at a time."""
 
-    def __init__(self, settings: ComplianceSettings, incarnation: str) -> None:
+    def __init__(
+        self,
+        settings: ComplianceSettings,
+        incarnation: str,
+        calendars: Mapping[str, BusinessCalendar] | None = None,
+    ) -> None:
         self.incarnation = incarnation
-        self.book = Book()
+        self._trading = TradingDesk(settings, calendars or {})
         self._settings = settings
+        self._market = settings.market
+        self._counts_window = (
+            self._market.window_quantity_max is not None
+            or self._market.window_notional_max is not None
+        )
+        self._collar = settings.collar_percent / 100
+        self._measures = make_measures(settings)
+        self._budget = self._market.firm_credit_max
+        self.market = MarketBook(self._market.securities)
         self._rates = RateBook()
-        self._halts: dict[tuple[HaltScope, str], Halted] = {}
         self._instruments: dict[str, Instrument] = {}
+        self._book = self._make_book()
+        self._halts = Halts(settings.halts)
+        self._trips: list[Halted] = []
         self._plans: dict[str, Plan] = {}
         self._verdicts = 0
-        self.set_halts(())
+        self._passed: tuple[ScreenRequest, Candidate, Context] | None = None
+
+    @property
+    def book(self) -> Book:
+        """Everything held and reserved, the order that passed last included."""
+        self.settle()
+        return self._book
+
+    def settle(self) -> None:
+        """Reserves for the order that passed last: before anything else is asked or told.
+
+        Whoever waits for a verdict need not wait for this; nothing can come between.
+        """
+        if self._passed is not None:
+            passed, self._passed = self._passed, None
+            self._reserve(*passed)
 
     def load(
         self,
@@ -60,62 +111,103 @@ class Screener:
         orders: tuple[Order, ...],
         halts: tuple[Halted, ...],
         instruments: tuple[Instrument, ...],
+        histories: tuple[AccountHistory, ...] = (),
     ) -> None:
         """Replaces everything known by what the router lists."""
-        self.book = Book()
+        self._passed = None
+        self._instruments = by_symbol(instruments)
+        self._book = self._make_book()
+        self._trading.load(histories)
         self._plans = {}
-        self._instruments = _by_symbol(instruments)
         self.set_halts(halts)
+        self._trips = self._halts.untold
         for snapshot in accounts:
             # Weighed by the plan of the first screen: until then no date is known.
-            self.book.open_account(snapshot, _weighs_nothing)
+            self._book.open_account(snapshot, _weighs_nothing)
         for order in orders:
-            self.book.load_order(order)
+            self._book.load_order(order)
 
     def observe(self, update: StreamUpdate) -> None:
         """Follows one durable update; repeats and old news change nothing."""
+        self.settle()
         body = update.body
         if isinstance(body, OrderUpdate):
-            self.book.follow(body)
+            self._book.follow(body)
+            if self._book.trips:
+                self._trips += self._halts.trip(self._book.trips)
+                self._book.trips = []
         elif isinstance(body, PositionUpdate):
-            self.book.set_position(body.position, update.seq)
+            self._book.set_position(body.position, update.seq)
         elif isinstance(body, BalancesUpdate):
-            self.book.set_balances(body.balances, update.seq)
+            self._book.set_balances(body.balances, update.seq, update.at_ns)
+        self._remember(update)
+
+    def take_findings(self) -> tuple[Finding, ...]:
+        """What was found since the last call: the router writes it down."""
+        return self._trading.take_findings()
 
     def observe_rates(self, rates: tuple[Rate, ...]) -> None:
         """Takes prices outside a request: what values holdings in other instruments."""
         for rate in rates:
             self._rates.put(rate)
+        if rates:
+            self._trading.mark(rates[-1].received_ns, self._rates)
+
+    def observe_market(self, securities: tuple[Security, ...]) -> None:
+        """Takes what became known of listed securities."""
+        for news in securities:
+            self.market.tell(news)
 
     def set_halts(self, halts: tuple[Halted, ...]) -> None:
-        """The halts in force from now on, beside those of the settings."""
-        named = (*self._settings.halts, *halts)
-        self._halts = {(halt.scope, halt.subject): halt for halt in named}
+        """The halts in force from now on, beside those of the settings and those tripped here.
+
+        What led to a tripped halt that a person lifted is forgotten.
+        """
+        self.settle()
+        for halt in self._halts.tell(halts):
+            self._book.forget_repeats(halt)
+
+    def take_trips(self) -> tuple[Halted, ...]:
+        """Halts that became necessary since last asked, to be written down; in force already."""
+        trips, self._trips = tuple(self._trips), []
+        return trips
+
+    def set_firm_budget(self, budget: Decimal | None) -> None:
+        """This shard's part of the firm's credit (leases.py), from now on."""
+        self.settle()
+        self._budget = budget
+        if self._book.credit is not None:
+            self._book.credit.budget = budget
 
     def release(self, order_id: str) -> None:
         """An order that passed was not sent after all, or its amend was not."""
-        self.book.release(order_id)
+        self.settle()
+        self._book.release(order_id)
 
     def keep_only(self, order_ids: frozenset[str]) -> None:
         """A new router's open orders: every other reservation drops."""
-        self.book.keep_only(order_ids)
+        self.settle()
+        self._book.keep_only(order_ids)
 
     def screen(self, request: ScreenRequest) -> ScreenAnswer:
-        """A verdict per candidate in order until one passes, which reserves for it.
+        """A verdict per candidate in order until one passes, which reserves for it (`settle`).
 
         A dry run asks every rule about every candidate and reserves nothing; its verdicts end
         with the first that passes all the same.
         """
+        self.settle()
         self._take_rates(request)
-        known = self.book.orders.get(request.replaces_order_id or request.order_id)
+        known = self._book.orders.get(request.replaces_order_id or request.order_id)
         if known is not None:
-            self.book.lift(known)
+            self._book.lift(known)
         verdicts: list[Verdict] = []
         refusals: list[Violation] = []
+        rulings: list[Ruling] = []
         chosen: tuple[Candidate, Context] | None = None
         for candidate in request.candidates:
             finding = self._look(request, candidate, known)
             refusals += finding.violations
+            rulings += finding.rulings
             if chosen is None:
                 verdicts.append(self._verdict(candidate, finding))
                 if finding.context is not None and not finding.violations:
@@ -123,14 +215,24 @@ class Screener:
             if chosen is not None and not request.is_dry_run:
                 break
         if known is not None:
-            self.book.lay(known)
+            self._book.lay(known)
         if chosen is not None and not request.is_dry_run:
-            self._reserve(request, *chosen)
+            self._passed = (request, *chosen)
         return ScreenAnswer(
             number=request.number,
             verdicts=tuple(verdicts),
             all_violations=tuple(refusals) if request.is_dry_run else (),
+            rulings=tuple(rulings),
         )
+
+    def _make_book(self) -> Book:
+        if not self._market.counts_credit:
+            return Book(self._market)
+        credit = CreditBook(
+            self._market.credit_currency, make_quoter(self._instruments), self._rates
+        )
+        credit.budget = self._budget
+        return Book(self._market, credit)
 
     def _take_rates(self, request: ScreenRequest) -> None:
         """A price from the future would stay fresh for ever: it is not taken."""
@@ -142,73 +244,65 @@ class Screener:
     def _look(
         self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
     ) -> _Finding:
-        missing = self._find_missing(request, candidate, known)
+        missing = find_missing(request, candidate, known, self._book, self._instruments)
         if missing is not None:
             return _Finding((missing,))
         context = self._make_context(request, candidate, known)
         order, plan = request.order, self._plans[candidate.account]
-        asked = plan.checks[context.instrument.asset_class, context.is_opening]
-        violations: list[Violation] = []
+        concern = concern_of(
+            context.instrument.asset_class, order.side, is_opening=context.is_opening
+        )
+        asked = plan.checks[concern]
+        if request.is_dry_run:
+            return self._preview(asked, order, context)
         for check in asked.refusing:
             violation = check(order, context)
             if violation is not None:
-                violations.append(violation)
-                if not request.is_dry_run:
-                    return _Finding(tuple(violations))
+                return _Finding((violation,))
         flags = [check(order, context) for check in asked.warning]
         warnings = tuple([flag for flag in flags if flag is not None])
-        return _Finding(tuple(violations), warnings, context)
+        return _Finding((), warnings, context)
 
-    def _find_missing(
-        self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
-    ) -> Violation | None:
-        """What makes it impossible to ask the rules at all."""
-        order = request.order
-        if not is_usable(order.quantity, QUANTITY_MAX):
-            return _refuse("bad_quantity", f"{order.quantity} is not a quantity", "quantity")
-        for price in (order.limit_price, order.stop_price, order.price_bound):
-            if price is not None and not is_usable(price, PRICE_MAX):
-                return _refuse("bad_price", f"{price} is not a price")
-        exposure = self.book.accounts.get(candidate.account)
-        if exposure is None or exposure.account.owner != request.owner:
-            return _refuse("unknown_account", f"{candidate.account} is not known", "account")
-        if order.instrument not in self._instruments:
-            return _refuse("unknown_instrument", f"{order.instrument} is not known", "instrument")
-        if request.replaces_order_id is None:
-            return None
-        at = (candidate.account, order.instrument, order.side.sign)
-        if known is None or (known.account, known.instrument, known.sign) != at:
-            return _refuse("unknown_order", f"no open order {request.replaces_order_id} to amend")
-        return None
+    def _preview(self, asked: Asked, order: NewOrder, context: Context) -> _Finding:
+        rulings = ask_all(asked, order, context, self._measures)
+        said = [(ruling.outcome, ruling.violation) for ruling in rulings]
+        return _Finding(
+            tuple([why for outcome, why in said if why and outcome is Outcome.DENY]),
+            tuple([why for outcome, why in said if why and outcome is Outcome.WARN]),
+            context,
+            rulings,
+        )
 
     def _make_context(
         self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
     ) -> Context:
         order, now_ns = request.order, request.now_ns
-        exposure = self.book.accounts[candidate.account]
+        exposure = self._book.accounts[candidate.account]
         plan = self._plan(exposure, now_ns)
         holding = exposure.holding(order.instrument)
         self._value(exposure, holding, request.rates)
         fresh_since_ns = now_ns - self._settings.quote_age_ms_max * _NS_PER_MS
         leaves = order.quantity
-        reduces = order.only_reduces
-        is_opening = not reduces
+        is_opening = not (reduces := order.only_reduces)
         is_amend = request.replaces_order_id is not None
         if known is not None:
             leaves = max(order.quantity - known.filled, ZERO)
             is_opening = is_opening and not (is_amend and leaves <= known.leaves)
-        sign = order.side.sign
+        sign, book = order.side.sign, self._book
+        instrument, home = self._instruments[order.instrument], exposure.account.base_currency
+        quote = self._rates.find(order.instrument, fresh_since_ns)
+        worth = self._rates.convert(instrument.quote_currency, home, fresh_since_ns)
         return Context(
             owner=request.owner,
             order_id=request.order_id,
             connection=candidate.connection,
             account=exposure.account,
-            instrument=self._instruments[order.instrument],
+            instrument=instrument,
             exposure=exposure,
             holding=holding,
             rates=self._rates,
-            quote=self._rates.find(order.instrument, fresh_since_ns),
-            halts=self._halts,
+            quote=quote,
+            halts=self._halts.in_force,
             now_ns=now_ns,
             business_date=plan.business_date,
             fresh_since_ns=fresh_since_ns,
@@ -220,7 +314,14 @@ class Screener:
             is_immediate=is_immediate(order),
             only_reduces=reduces,
             is_amend=is_amend,
-            is_offset_elsewhere=self.book.has_opposite_elsewhere(request.owner, holding, sign),
+            is_offset_elsewhere=book.has_opposite_elsewhere(request.owner, holding, sign),
+            day_from_ns=plan.day_from_ns,
+            security=self.market.find(order.instrument),
+            resting=book.resting,
+            credit=book.credit,
+            loss_sales=book.loss_sales,
+            unit_worth=unit_worth(order, quote, worth, instrument.multiplier),
+            credit_price=credit_price(order, quote, self._collar) if book.credit else None,
         )
 
     def _plan(self, exposure: AccountExposure, now_ns: int) -> Plan:
@@ -229,15 +330,45 @@ class Screener:
         if plan is None or not plan.from_ns <= now_ns < plan.until_ns:
             plan = make_plan(account, self._settings, now_ns)
             self._plans[account.account] = plan
+            self._trading.start(exposure, plan, self._instruments, self._rates)
             exposure.weigh_all(make_weigher(account, self._instruments, plan, self._settings))
+            exposure.is_weighed = plan.deposits is not None
+            exposure.losses.turn(plan.business_date, plan.day_until_ns)
         return plan
 
+    def _remember(self, update: StreamUpdate) -> None:
+        """Goes on with the trading of the account that the update is of."""
+        exposure = self._book.accounts.get(account_of(update) or "")
+        if exposure is not None and self._trading.is_asked_for(exposure.account):
+            self._plan(exposure, update.at_ns)
+            self._trading.follow(exposure, update, self._rates)
+
     def _value(self, exposure: AccountExposure, holding: Holding, rates: tuple[Rate, ...]) -> None:
+        self._trading.price(exposure, holding.instrument, self._rates)
+        if exposure.is_weighed:
+            self._value_margin(exposure, holding, rates)
+        if self._book.credit is not None:
+            self._value_credit(self._book.credit, exposure, rates)
+
+    def _value_margin(
+        self, exposure: AccountExposure, holding: Holding, rates: tuple[Rate, ...]
+    ) -> None:
         exposure.value(holding.base, self._rates)
+        home = exposure.account.base_currency
+        for currency in [c for rate in rates for c in self._rates.moved(rate.instrument, home)]:
+            if currency != holding.base and currency in exposure.buckets:
+                exposure.value(currency, self._rates)
+
+    def _value_credit(
+        self, credit: CreditBook, exposure: AccountExposure, rates: tuple[Rate, ...]
+    ) -> None:
+        owner = exposure.account.owner
         for rate in rates:
-            for currency in self._rates.legs(rate.instrument):
-                if currency != holding.base and currency in exposure.buckets:
-                    exposure.value(currency, self._rates)
+            held = exposure.holdings.get(rate.instrument)
+            if held is not None:
+                credit.value(owner, held, (rate.bid + rate.ask) / 2)
+            for currency in self._rates.moved(rate.instrument, credit.currency):
+                credit.revalue(owner, currency)
 
     def _verdict(self, candidate: Candidate, finding: _Finding) -> Verdict:
         self._verdicts += 1
@@ -250,51 +381,19 @@ class Screener:
         )
 
     def _reserve(self, request: ScreenRequest, candidate: Candidate, context: Context) -> None:
-        order, at_once = request.order, context.is_immediate
+        order = request.order
+        activity = context.exposure.activity
+        activity.message(request.now_ns)
         if request.replaces_order_id is not None:
-            self.book.amend(request.replaces_order_id, order.quantity)
+            self._book.amend(request.replaces_order_id, order, context.credit_price)
             return
-        made = OpenOrder(
-            order_id=request.order_id,
-            account=candidate.account,
-            instrument=order.instrument,
-            sign=context.sign,
-            leaves=context.leaves,
-            version=NEVER_TOLD,
-            only_reduces=context.only_reduces,
-            is_immediate=at_once,
-            has_bracket=order.bracket is not None,
-            closes_lot=order.closes_lot,
-            splits=at_once and splits_lot(order, context),
-            picks=at_once and picks_lot(order, context),
-            fingerprint=context.fingerprint,
-        )
-        self.book.reserve(made, context.fingerprint, request.now_ns)
-
-
-def _by_symbol(instruments: tuple[Instrument, ...]) -> dict[str, Instrument]:
-    """One row a symbol: where brokers differ, the one that asks for more margin.
-
-    A row whose numbers make no sense is left out, so that its orders are refused.
-    """
-    found: dict[str, Instrument] = {}
-    for instrument in filter(_is_sane, instruments):
-        held = found.get(instrument.symbol)
-        if held is None or (held.margin_rate or ZERO) < (instrument.margin_rate or ZERO):
-            found[instrument.symbol] = instrument
-    return found
-
-
-def _is_sane(instrument: Instrument) -> bool:
-    has_grid = is_usable(instrument.lot, QUANTITY_MAX) and instrument.lot >= LOT_MIN
-    margin_rate = instrument.margin_rate or ZERO
-    has_margin = margin_rate.is_finite() and ZERO <= margin_rate <= 1
-    return has_grid and has_margin and is_usable(instrument.multiplier, PRICE_MAX)
+        if self._counts_window:
+            value = context.leaves * (context.unit_worth or ZERO)
+            window = activity.orders(order.instrument, context.sign)
+            window.note(request.now_ns, context.leaves, value)
+        made = open_order(request, candidate, context)
+        self._book.reserve(made, context.fingerprint, request.now_ns)
 
 
 def _weighs_nothing(symbol: str) -> tuple[str, Decimal]:
     return symbol, ZERO
-
-
-def _refuse(code: str, message: str, field: str | None = None) -> Violation:
-    return Violation(code=code, rule="inputs", citation=_HOUSE, message=message, field=field)

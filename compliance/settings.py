@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 
 from msgspec import Struct
 
+from compliance.day_trades import CountMethod
 from compliance.deposits import find_deposit_faults
+from compliance.limits import MarketSettings, find_market_faults
 from compliance.magnitude import QUANTITY_MAX, VALUE_MAX
 from domain.records import Halted
 
@@ -15,6 +18,7 @@ QUOTE_AGE_MS_MAX = 60_000
 VALUATION_AGE_MS_MAX = 3_600_000
 CONFIRMATION_DAYS_MAX = 1_100
 PERCENT_MAX = Decimal(50)
+LEVERAGE_MAX = Decimal(10)
 
 
 class Restriction(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,6 +27,22 @@ class Restriction(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     symbol: str
     reason: str
     exits_pass: bool = False
+
+
+class AccountFacts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the operator knows of an account that its trading here does not tell.
+
+    `is_pattern_day_trader` as the broker has it; `count_method` its way of counting day trades.
+    `assumes_practice`: no gateway can see whether a firm finds a practice of unmet deficits, so
+    the careful answer is yes. `frozen_until` is a freeze the broker announced. `missteps` are the
+    dates of good-faith and liquidation violations in the last year.
+    """
+
+    is_pattern_day_trader: bool | None = None
+    count_method: CountMethod | None = None
+    assumes_practice: bool = True
+    frozen_until: date | None = None
+    missteps: tuple[date, ...] = ()
 
 
 class ComplianceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,7 +54,8 @@ class ComplianceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     those of the order itself. `duplicate_window_ms` 0 turns that guard off. `regimes` names the
     regime by account where the account's own is not to be used. `security_deposits` raises the
     NFA percents by currency. A legal rule not `confirmed_on` within `confirmation_days_max`
-    refuses opening orders.
+    refuses opening orders. `account_facts` go by account; `leveraged_funds` say how many times
+    a fund moves with its index, by symbol.
     """
 
     max_quantity: Decimal = Decimal(100_000)
@@ -53,6 +74,9 @@ class ComplianceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     exits_pass_halts: bool = False
     blocks_on_unknown: bool = True
     lot_close_is_instructed: bool = True
+    market: MarketSettings = MarketSettings()
+    account_facts: dict[str, AccountFacts] = {}
+    leveraged_funds: dict[str, Decimal] = {}
 
 
 def find_faults(settings: ComplianceSettings) -> tuple[str, ...]:
@@ -72,4 +96,13 @@ def find_faults(settings: ComplianceSettings) -> tuple[str, ...]:
         for name, value, low, high in bounds
         if not (Decimal(value).is_finite() and low <= value <= high)
     ]
-    return (*faults, *find_deposit_faults(settings.security_deposits))
+    faults += [
+        f"leveraged_funds.{symbol} must be between 1 and {LEVERAGE_MAX}, not {times}"
+        for symbol, times in settings.leveraged_funds.items()
+        if not (times.is_finite() and 1 <= times <= LEVERAGE_MAX)
+    ]
+    return (
+        *faults,
+        *find_deposit_faults(settings.security_deposits),
+        *find_market_faults(settings.market),
+    )

@@ -25,6 +25,7 @@ class AccountType(Enum):
     IRA = "ira"
     ROTH = "roth"
     MARGIN = "margin"
+    PORTFOLIO_MARGIN = "portfolio_margin"
     CASH = "cash"
     CORPORATE = "corporate"
 

@@ -67,10 +67,14 @@ class Halt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="h
 
 
 class Resume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="resume"):
-    """Lifts a halt."""
+    """Lifts a halt, in two steps: `confirm` is the word the first one was answered with.
+
+    That word is made of the halt itself, so nobody lifts another halt than the one he read of.
+    """
 
     scope: HaltScope
     subject: str = "*"
+    confirm: str | None = None
 
 
 class Place(Struct, frozen=True, kw_only=True, tag="new"):

@@ -33,6 +33,12 @@ def external_order_id(connection: str, broker_order_id: str) -> str:
     return _uuid5(_ORDER, f"{connection}\nexternal\n{broker_order_id}")
 
 
+def halt_word(scope: str, subject: str, by: str, reason: str) -> str:
+    """What confirms that someone who lifts a halt has read it: 8 characters."""
+    text = f"{scope}\n{subject}\n{by}\n{reason}"
+    return sha1(text.encode(), usedforsecurity=False).hexdigest()[:8]
+
+
 def venue_client_id(owner: str, client_order_id: str, leg: str, attempt: int) -> str:
     """The id we give the broker: a UUID, 36 characters, which fits every limit in BROKERS.md."""
     return _uuid5(_VENUE, f"{owner}\n{client_order_id}\n{leg}\n{attempt}")

@@ -83,6 +83,7 @@ class HaltScope(Enum):
     OWNER = "owner"
     ACCOUNT = "account"
     CONNECTION = "connection"
+    BROKER = "broker"
     INSTRUMENT = "instrument"
     TAG = "tag"
 

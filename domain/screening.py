@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from enum import Enum
 
 from msgspec import Struct
 
@@ -80,15 +81,36 @@ class ScreenRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
     is_dry_run: bool = False
 
 
+class Outcome(Enum):
+    """What one rule said."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, no password
+    WARN = "warn"
+    DENY = "deny"
+
+
+class Ruling(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One rule's word on one candidate: `numbers` are what it compared, `violation` why not."""
+
+    account: str
+    rule: str
+    citation: str
+    outcome: Outcome
+    numbers: dict[str, str] = {}
+    violation: Violation | None = None
+
+
 class ScreenAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="screened"):
     """A verdict per candidate looked at; the last one passed, or none did.
 
-    `all_violations` is filled for a dry run only: every rule that says no, per candidate.
+    `all_violations` is filled for a dry run only: every rule that says no, per candidate; and so
+    is `rulings`: every rule that was asked.
     """
 
     number: int
     verdicts: tuple[Verdict, ...]
     all_violations: tuple[Violation, ...] = ()
+    rulings: tuple[Ruling, ...] = ()
 
     @property
     def passed(self) -> Verdict | None:

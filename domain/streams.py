@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from domain.accounts import AccountBalances, ConnectionState
 from domain.events import OrderEvent
+from domain.findings import Finding
 from domain.lifecycle import Order, Origin, Pending, Status
 from domain.portfolio import Position
 from domain.transactions import Transaction
@@ -72,15 +73,17 @@ class NoticeKind(Enum):
     LATE_FILL = "late_fill"
     UNKNOWN_ORDER = "unknown_order"
     GUARD_FIRED = "guard_fired"
+    FINDING = "finding"
 
 
 class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="notice"):
-    """A thing for people: a halt, a break, a late fill."""
+    """A thing for people: a halt, a break, a late fill, what compliance found after the trade."""
 
     kind: NoticeKind
     scope: str
     message: str
     order_id: str | None = None
+    finding: Finding | None = None
 
 
 UpdateBody = (

@@ -12,6 +12,7 @@ from msgspec import MsgspecError, Struct, field
 from msgspec.msgpack import Decoder, Encoder
 
 from domain.accounts import AccountBalances, BrokerAccount, ConnectionState
+from domain.history import AccountHistory, account_of, fold
 from domain.lifecycle import Break
 from domain.orders import AmendOrder, CancelOrder
 from domain.portfolio import Position
@@ -31,6 +32,7 @@ from domain.records import (
 from domain.streams import (
     BalancesUpdate,
     ConnectionUpdate,
+    Notice,
     OrderUpdate,
     PositionUpdate,
     StreamUpdate,
@@ -38,7 +40,7 @@ from domain.streams import (
 from ledger.order_index import OrderIndex
 
 TAIL_UPDATES_MAX = 10_000
-FORMAT = 1
+FORMAT = 2
 
 GuardKey = tuple[str, str, GuardKind, str | None, str | None, str | None]
 """(owner, session, kind, tag, instrument, account): a session may hold several."""
@@ -74,7 +76,8 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
 
     `positions` go by (account, instrument), `balances` by (account, currency), `changes` by
     owner and request id, `cseqs` by owner and session. `tails` keep each stream's newest
-    entries: `tail_max` of them at least, twice that at most.
+    entries: `tail_max` of them at least, twice that at most. `histories` remember how accounts that
+    can trade stocks have traded, for compliance.
     """
 
     number: int = 0
@@ -93,6 +96,7 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
     connections: dict[str, ConnectionState] = {}
     halts: dict[tuple[HaltScope, str], Halted] = {}
     guards: dict[GuardKey, Guard] = {}
+    histories: dict[str, AccountHistory] = {}
 
     def change(self, owner: str, request_id: str) -> Change | None:
         """What became of a cancel or amend, by its request id."""
@@ -219,6 +223,7 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
 
     def _apply_update(self, update: StreamUpdate, record: Record) -> tuple[Break, ...]:
         gap = self._number(update, record)
+        self._remember(update)
         found = None
         match update.body:
             case OrderUpdate() as body:
@@ -234,6 +239,13 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
         if gap is None and found is None:
             return ()
         return tuple(each for each in (gap, found) if each is not None)
+
+    def _remember(self, update: StreamUpdate) -> None:
+        account = self.accounts.get(account_of(update) or "")
+        if account is None:
+            return
+        if account.can_trade_stocks or isinstance(update.body, Notice):
+            fold(self.histories, update)
 
     def _number(self, update: StreamUpdate, record: Record) -> Break | None:
         stream = update.stream

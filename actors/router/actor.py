@@ -20,6 +20,7 @@ from actors.link import Link, LinkOwner, dial, listen
 from actors.paths import Paths, connection_role
 from actors.router.changes import Changes
 from actors.router.desk import Desk, Durable, Venue, rate_of
+from actors.router.findings import write_findings
 from actors.router.guards import Guards
 from actors.router.orders import Orders
 from actors.router.place import Place
@@ -356,6 +357,7 @@ class Router:
                     for venue in self.desk.venues.values()
                     for instrument in venue.instruments.values()
                 ),
+                histories=tuple(self.desk.books.histories.values()),
             )
         )
         quotes = (q for by_connection in self.desk.quotes.values() for q in by_connection.values())
@@ -390,3 +392,9 @@ class Router:
             self.orders.compliance = message.incarnation
         elif isinstance(message, ScreenAnswer):
             self.orders.screened(message)
+        elif isinstance(message, m.Found):
+            write_findings(self.desk, message.findings)
+            self.flush()
+        elif isinstance(message, m.Tripped):
+            self.changes.halts.trip(message.halts)
+            self.flush()

@@ -293,7 +293,7 @@ class Orders:
         deadline = screening.submit.deadline_ns
         if deadline is not None and self.desk.boot_ns > deadline:
             return refusals.STALE
-        place = (venue.settings.id, venue.settings.account)
+        place = (venue.settings.id, venue.settings.account, venue.settings.broker)
         if is_halted(screening.order, self.desk.halts(), screening.submit.owner, place):
             return refusals.HALTED
         if not venue.is_up and not screening.order.queue_if_down:
@@ -352,7 +352,7 @@ class Orders:
                 self._deadlines.pop(order_id, None)
                 continue
             draft = desk.draft(Settled(why="a credit came free"), order.owner)
-            place = (venue.settings.id, venue.settings.account)
+            place = (venue.settings.id, venue.settings.account, venue.settings.broker)
             if is_halted(order.terms, desk.halts(), order.owner, place):
                 draft.event(order, ev.Canceled(at_ns=desk.now_ns, reason="halted"))
             elif deadline_ns is not None and desk.boot_ns > deadline_ns:

@@ -6,6 +6,7 @@ from typing import Any
 
 from domain.commands import Decided
 from domain.errors import Category, ErrorInfo, Outcome, Retry
+from domain.records import Halted
 from domain.screening import Violation
 from domain.signals import Refusal
 
@@ -98,6 +99,15 @@ def signal_refused(refusal: Refusal) -> ErrorInfo:
 def unsupported(reason: str) -> ErrorInfo:
     """The broker cannot take such an order."""
     return _error("unsupported", Category.CLIENT, reason)
+
+
+def unconfirmed(halt: Halted, word: str) -> ErrorInfo:
+    """The halt stays until someone who has read it says its word."""
+    message = (
+        f"{halt.scope.value} {halt.subject} was halted by {halt.by}: {halt.reason}; "
+        f"to lift it resume again with confirm={word}"
+    )
+    return _error("resume_unconfirmed", Category.CLIENT, message, field="confirm")
 
 
 def unknown_instrument(symbol: str) -> ErrorInfo:

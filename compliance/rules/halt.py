@@ -27,6 +27,7 @@ def halt(settings: ComplianceSettings) -> Check:
             (HaltScope.OWNER, context.owner),
             (HaltScope.ACCOUNT, context.account.account),
             (HaltScope.CONNECTION, context.connection),
+            (HaltScope.BROKER, context.account.broker),
             (HaltScope.INSTRUMENT, order.instrument),
             (HaltScope.TAG, order.tag or ""),
         )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from compliance.magnitude import ceil_cent, plain, whole_lots
-from compliance.rule import HOUSE, REDUCING, Check, Context, RuleCard, price_of
+from compliance.rule import HOUSE, REDUCING, Check, Context, Measure, RuleCard
 from compliance.settings import ComplianceSettings
-from domain.orders import NewOrder, OrderType
+from domain.orders import NewOrder
 from domain.screening import Violation
 
 CARD = RuleCard(
@@ -20,7 +18,7 @@ def max_notional(settings: ComplianceSettings) -> Check:
     limit = settings.max_notional
 
     def check(order: NewOrder, context: Context) -> Violation | None:
-        unit = _unit_value(order, context)
+        unit = context.unit_worth
         if unit is None:
             return _unpriced(context)
         notional = order.quantity * unit
@@ -40,21 +38,6 @@ def max_notional(settings: ComplianceSettings) -> Check:
     return check
 
 
-def _unit_value(order: NewOrder, context: Context) -> Decimal | None:
-    """What one unit may cost: a limit sells at the touch where that is better."""
-    price = price_of(order)
-    if context.quote is not None:
-        touch = context.quote.ask if context.sign > 0 else context.quote.bid
-        if price is None or (order.type is OrderType.LIMIT and context.sign < 0):
-            price = touch if price is None else max(price, touch)
-    quoted_in = context.instrument.quote_currency
-    home = context.account.base_currency
-    worth = context.rates.convert(quoted_in, home, context.fresh_since_ns)
-    if price is None or worth is None:
-        return None
-    return price * worth.rate * context.instrument.multiplier
-
-
 def _unpriced(context: Context) -> Violation | None:
     if not context.is_opening:
         return None
@@ -66,3 +49,16 @@ def _unpriced(context: Context) -> Violation | None:
         f"in {context.account.base_currency}",
         would_pass=REDUCING,
     )
+
+
+def measure(settings: ComplianceSettings) -> Measure:
+    """What was compared, where it has a value."""
+    limit = plain(settings.max_notional)
+
+    def numbers(order: NewOrder, context: Context) -> dict[str, str]:
+        unit = context.unit_worth
+        if unit is None:
+            return {"limit": limit}
+        return {"notional": plain(ceil_cent(order.quantity * unit)), "limit": limit}
+
+    return numbers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compliance.magnitude import plain
-from compliance.rule import HOUSE, Check, Context, RuleCard
+from compliance.rule import HOUSE, Check, Context, Measure, RuleCard
 from compliance.settings import ComplianceSettings
 from domain.orders import NewOrder
 from domain.screening import Violation
@@ -31,3 +31,9 @@ def max_quantity(settings: ComplianceSettings) -> Check:
         )
 
     return check
+
+
+def measure(settings: ComplianceSettings) -> Measure:
+    """What was compared."""
+    limit = plain(settings.max_quantity)
+    return lambda order, _context: {"quantity": plain(order.quantity), "limit": limit}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from compliance.magnitude import plain
-from compliance.rule import HOUSE, REDUCING, Check, Context, RuleCard
+from compliance.rule import HOUSE, REDUCING, Check, Context, Measure, RuleCard
 from compliance.settings import ComplianceSettings
 from domain.orders import NewOrder
 from domain.screening import Violation
@@ -31,7 +31,7 @@ def price_collar(settings: ComplianceSettings) -> Check:
     def check(order: NewOrder, context: Context) -> Violation | None:
         if context.quote is None:
             return _unquoted(context)
-        mid = (context.quote.bid + context.quote.ask) / 2
+        mid, sign = (context.quote.bid + context.quote.ask) / 2, context.sign
         for field, price, fraction in (
             ("limit_price", order.limit_price, collar),
             ("price_bound", order.price_bound, collar),
@@ -39,9 +39,8 @@ def price_collar(settings: ComplianceSettings) -> Check:
         ):
             if price is None:
                 continue
-            if (price - mid) * context.sign > mid * fraction or (
-                both_sides and (mid - price) * context.sign > mid * fraction
-            ):
+            away, most = price - mid if sign > 0 else mid - price, mid * fraction
+            if away > most or (both_sides and -away > most):
                 edge = mid * (1 + fraction if price > mid else 1 - fraction)
                 return _too_far(field, price, mid, edge)
         return None
@@ -72,3 +71,16 @@ def _unquoted(context: Context) -> Violation | None:
         message=f"no fresh quote for {context.instrument.symbol}",
         would_pass=REDUCING,
     )
+
+
+def measure(settings: ComplianceSettings) -> Measure:
+    """The market it was held against."""
+
+    def numbers(_order: NewOrder, context: Context) -> dict[str, str]:
+        percent = plain(settings.collar_percent)
+        if context.quote is None:
+            return {"collar_percent": percent}
+        mid = (context.quote.bid + context.quote.ask) / 2
+        return {"mid": plain(mid), "collar_percent": percent}
+
+    return numbers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compliance.rule import HOUSE, REDUCING, Check, Context, RuleCard
+from compliance.rule import HOUSE, REDUCING, Check, Context, RuleCard, passes
 from compliance.settings import ComplianceSettings
 from domain.orders import NewOrder
 from domain.screening import Violation
@@ -15,6 +15,8 @@ CARD = RuleCard(
 def restricted_list(settings: ComplianceSettings) -> Check:
     """Refuses a restricted symbol; an exit passes only where its row says so."""
     rows = {row.symbol: row for row in settings.restricted}
+    if not rows:
+        return passes
 
     def check(order: NewOrder, context: Context) -> Violation | None:
         row = rows.get(order.instrument)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compliance.rule import HOUSE, REDUCING, Check, Context, RuleCard
+from compliance.rule import HOUSE, REDUCING, Check, Context, RuleCard, passes
 from compliance.settings import ComplianceSettings
 from domain.orders import NewOrder
 from domain.screening import Violation
@@ -18,8 +18,11 @@ CARD = RuleCard(
 def unknown_outcome(settings: ComplianceSettings) -> Check:
     """Refuses opening orders beside one of unknown outcome (account and instrument)."""
 
+    if not settings.blocks_on_unknown:
+        return passes
+
     def check(_order: NewOrder, context: Context) -> Violation | None:
-        if not settings.blocks_on_unknown or not context.holding.uncertain:
+        if not context.holding.uncertain:
             return None
         return Violation(
             code="unknown_outcome",

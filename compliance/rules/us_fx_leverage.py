@@ -13,7 +13,7 @@ from decimal import ROUND_DOWN, Decimal
 
 from compliance.deposits import NFA_CURRENT, Deposit
 from compliance.magnitude import CENT, PRICE_MAX, STEP, ceil_cent, plain, whole_lots
-from compliance.rule import REDUCING, Check, Context, RuleCard
+from compliance.rule import REDUCING, Check, Context, Measure, RuleCard
 from compliance.settings import ComplianceSettings
 from domain.orders import NewOrder
 from domain.portfolio import ZERO
@@ -58,6 +58,18 @@ def leverage_check(card: RuleCard) -> Check:
         return _too_much(card, context, needed, exposure.equity)
 
     return check
+
+
+def measure(_settings: ComplianceSettings) -> Measure:
+    """The margin of everything with the order, and what it is held against."""
+
+    def numbers(_order: NewOrder, context: Context) -> dict[str, str]:
+        needed = context.exposure.required_at(context.holding, _worst_with(context, context.leaves))
+        equity = context.exposure.equity
+        known = {} if equity is None else {"equity": plain(equity)}
+        return {"required": plain(ceil_cent(needed)), **known}
+
+    return numbers
 
 
 def _worst_with(context: Context, quantity: Decimal) -> Decimal:

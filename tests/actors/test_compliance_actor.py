@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,22 @@ from router_world import (
 
 from actors import messages as m
 from actors import options
+from actors.calendars import build_calendar
 from actors.compliance import ComplianceActor
 from actors.paper import paper_settings
 from actors.paths import Paths
 from actors.router.desk import rate_of
 from actors.settings import DeploymentSettings, OwnerSettings, Settings, SimulatorSettings
+from compliance.limits import Security
 from compliance.settings import ComplianceSettings
+from domain import events as ev
+from domain.findings import FindingKind
+from domain.history import AccountHistory
+from domain.lifecycle import Status
+from domain.orders import Side
 from domain.records import Halted, HaltScope
 from domain.screening import Candidate, ScreenAnswer, ScreenRequest
+from domain.streams import OrderUpdate, StreamUpdate
 
 
 class Screening:
@@ -140,6 +150,45 @@ def test_verdict_ids_never_come_twice_within_an_incarnation() -> None:
     assert len(seen) == 2
 
 
+# -- what is found after the trade
+
+
+def test_what_is_found_is_told_to_the_router_and_remembered_from_its_history() -> None:
+    screening = Screening()
+    screening.actor = ComplianceActor(
+        ComplianceSettings(), "k1", {"XNYS": build_calendar("XNYS", date(2026, 11, 25))}
+    )
+    link = screening.link()
+    told = snapshot(connection_settings(regime="us_stocks_legacy"))
+    trades = [
+        StreamUpdate(stream="s", seq=number, at_ns=UTC_NS, body=traded(number))
+        for number in range(8)
+    ]
+    first, rest = m.Observe(updates=tuple(trades[:3])), m.Observe(updates=tuple(trades[3:]))
+    history = AccountHistory(account=ACCOUNT)
+    history.take(StreamUpdate(stream="s", seq=9, at_ns=UTC_NS, body=traded(-1)))
+    screening.load(link, accounts=(told,), histories=(history,))
+    screening.actor.received(link, first)  # type: ignore[arg-type]
+    assert not isinstance(screening.effects[-1][1], m.Found)
+    screening.actor.received(link, rest)  # type: ignore[arg-type]
+    found = screening.effects[-1][1]
+    assert isinstance(found, m.Found)
+    assert [each.kind for each in found.findings] == [FindingKind.PATTERN_DAY_TRADER]
+
+
+def traded(number: int) -> OrderUpdate:
+    """Purchases and sales of one share in turn."""
+    fill = ev.Fill(
+        at_ns=UTC_NS + number, execution_id=f"x{number}", broker_execution_id=f"x{number}",
+        broker_order_id="b", instrument="ABC", side=(Side.BUY, Side.SELL)[number % 2],
+        quantity=Decimal(1), price=Decimal(1),
+    )  # fmt: skip
+    return OrderUpdate(
+        order_id=f"f{number}", status=Status.FILLED, version=1, filled=Decimal(1),
+        leaves=Decimal(0), event=fill, instrument="ABC", account=ACCOUNT,
+    )  # fmt: skip
+
+
 # -- the contract with Ray
 
 
@@ -217,3 +266,20 @@ def test_a_paper_broker_can_replay_ticks_and_finds_a_port_of_its_own(tmp_path: P
     assert (made["feed"]["source"], made["feed"]["ticks"]) == ("files", "some/ticks")
     assert made["feed"]["speed"] == 10.0
     assert made["port"] > 0
+
+
+def test_what_becomes_known_of_a_security_is_taken_and_a_tripped_halt_is_told() -> None:
+    screening = Screening()
+    link = screening.link()
+    screening.load(link)
+    told = Security(symbol="ABC", tier=1, easy_to_borrow=True)
+    screening.actor.received(link, m.SeeMarket(securities=(told,)))  # type: ignore[arg-type]
+    screener = screening.actor.screener
+    assert screener is not None
+    state = screener.market.find("ABC")
+    assert state is not None
+    assert state.facts == told
+    trip = Halted(scope=HaltScope.TAG, subject="grid", by="compliance", reason="repeats")
+    screener._trips = [trip]
+    screening.actor.received(link, m.Release(order_id="o-9"))  # type: ignore[arg-type]
+    assert screening.effects[-1][1] == m.Tripped(halts=(trip,))

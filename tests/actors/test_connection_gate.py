@@ -86,6 +86,7 @@ HALTS = [
     (HaltScope.OWNER, OWNER),
     (HaltScope.ACCOUNT, ACCOUNT),
     (HaltScope.CONNECTION, PAPER),
+    (HaltScope.BROKER, "oanda"),
     (HaltScope.INSTRUMENT, "EUR/USD"),
     (HaltScope.TAG, "grid"),
 ]

@@ -159,7 +159,7 @@ def test_a_runtime_folder_of_another_user_is_refused(
 
 # -- halts
 
-PLACE = (PAPER, ACCOUNT)
+PLACE = (PAPER, ACCOUNT, "oanda")
 HALTS = {
     "all": (HaltScope.ALL, "*", True),
     "all, whatever it names": (HaltScope.ALL, "x", True),
@@ -168,6 +168,8 @@ HALTS = {
     "account": (HaltScope.ACCOUNT, ACCOUNT, True),
     "another account": (HaltScope.ACCOUNT, "acc-9", False),
     "connection": (HaltScope.CONNECTION, PAPER, True),
+    "broker": (HaltScope.BROKER, "oanda", True),
+    "another broker": (HaltScope.BROKER, "alpaca", False),
     "instrument": (HaltScope.INSTRUMENT, "EUR/USD", True),
     "another instrument": (HaltScope.INSTRUMENT, "USD/JPY", False),
     "tag": (HaltScope.TAG, "grid", True),

@@ -26,12 +26,13 @@ from actors.router.sides import ConnectionSide
 from compliance.settings import ComplianceSettings
 from domain import commands as c
 from domain import events as ev
+from domain import ids
 from domain.accounts import SessionState
 from domain.lifecycle import Pending
 from domain.orders import CancelOrder, NewOrder, OrderType, PositionEffect, Side, TimeInForce
 from domain.portfolio import Lot, with_lots
 from domain.portfolio import Position as Held
-from domain.records import Changed, HaltScope
+from domain.records import Changed, Halted, HaltScope
 from domain.streams import NoticeKind
 
 
@@ -558,6 +559,7 @@ SCOPES = {
     HaltScope.OWNER: OWNER,
     HaltScope.ACCOUNT: ACCOUNT,
     HaltScope.CONNECTION: PAPER,
+    HaltScope.BROKER: "oanda",
     HaltScope.INSTRUMENT: "EUR/USD",
     HaltScope.TAG: "grid",
 }
@@ -573,9 +575,38 @@ def test_what_a_halt_covers_is_not_sent_and_goes_again_after_the_end_of_it(
     assert refused.error is not None
     assert refused.error.code == "halted"
     assert world.sent(PAPER, m.Dispatch) == []
-    world.say(c.Resume(scope=scope, subject=SCOPES[scope]))
+    first = world.say(c.Resume(scope=scope, subject=SCOPES[scope]))
+    assert first is not None
+    error = first.decided[0].error
+    assert error is not None
+    assert (error.code, error.field) == ("resume_unconfirmed", "confirm")
+    assert len(world.last(PAPER, m.SetHalts).halts) == 1
+    word = ids.halt_word(scope.value, SCOPES[scope], OWNER, "stop")
+    assert error.message.endswith(f"confirm={word}")
+    world.say(c.Resume(scope=scope, subject=SCOPES[scope], confirm=word))
     assert world.last(PAPER, m.SetHalts).halts == ()
     assert world.place(new_order("o-2", tag="grid")).status == "sending"
+
+
+def test_the_end_of_a_halt_that_is_not_there_needs_no_word(world: World) -> None:
+    answer = world.say(c.Resume(scope=HaltScope.TAG, subject="grid"))
+    assert answer is not None
+    assert answer.decided[0].error is None
+
+
+def test_a_halt_that_compliance_trips_is_written_down_and_told_to_every_gate(
+    world: World,
+) -> None:
+    trip = Halted(scope=HaltScope.TAG, subject="grid", by="compliance", reason="repeats")
+    world.router.from_compliance(m.Tripped(halts=(trip,)))
+    world.router.from_compliance(m.Tripped(halts=(trip,)))
+    world.settle()
+    assert world.last(PAPER, m.SetHalts).halts == (trip,)
+    assert [notice.kind for notice in world.notices()] == [NoticeKind.HALTED]
+    refused = world.place(new_order("o-1", tag="grid"))
+    assert refused.error is not None
+    assert refused.error.code == "halted"
+    assert world.place(new_order("o-2", tag="other")).status == "sending"
 
 
 def test_a_halt_elsewhere_stops_nothing_here(world: World) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from msgspec import msgpack
+from msgspec.structs import replace
 from router_world import (
     ACCOUNT,
     BOOT_NS,
@@ -32,10 +33,12 @@ from domain import events as ev
 from domain import ids
 from domain.accounts import SessionState
 from domain.errors import Outcome, Retry
+from domain.findings import Finding, FindingKind
 from domain.lifecycle import Status
 from domain.orders import OrderType, TimeInForce, Trailing
 from domain.records import HaltScope, Ordered
 from domain.screening import Candidate, ScreenAnswer, ScreenRequest, Verdict
+from domain.streams import Notice
 from ledger.journal import JournalSettings, LocalJournal, init
 
 
@@ -547,3 +550,36 @@ def test_a_trailing_stop_has_its_own_grid(world: World) -> None:
     refused = world.place(order)
     assert refused.error is not None
     assert refused.error.field == "trailing.amount"
+
+
+# -- what compliance finds after the trade
+
+
+def deficit(amount: str) -> Finding:
+    return Finding(
+        id="f-1", kind=FindingKind.INTRADAY_DEFICIT, account=ACCOUNT, day="2026-11-16", at_ns=1,
+        rule="intraday_margin", citation="c", message="fell short", amount=Decimal(amount),
+    )  # fmt: skip
+
+
+def test_a_finding_is_written_down_once_and_told_to_the_next_compliance(world: World) -> None:
+    for amount in ("5", "5", "4", "7"):
+        world.router.from_compliance(m.Found(findings=(deficit(amount),)))
+    world.lose_compliance()
+    world.bring_compliance()
+    (history,) = world.last("compliance", m.LoadBook).histories
+    assert history.findings == {"f-1": deficit("7")}
+    notices = [
+        update.body.message
+        for record in world.router.journal.replay()
+        for update in record.updates
+        if isinstance(update.body, Notice)
+    ]
+    assert notices == ["intraday_deficit: fell short"] * 2
+
+
+def test_a_finding_about_an_account_nobody_knows_is_left_out(world: World) -> None:
+    number = world.router.desk.books.number
+    finding = replace(deficit("5"), account="stranger")
+    world.router.from_compliance(m.Found(findings=(finding,)))
+    assert world.router.desk.books.number == number

@@ -140,7 +140,7 @@ class Desk:
             "instruments",
             tuple(forex(pair) for pair in ("EUR/USD", "USD/JPY", "GBP/USD", "USD/CHF", "EUR/JPY")),
         )
-        self.screener = Screener(settings, "inc")
+        self.screener = Screener(settings, "inc", words.pop("calendars", None))
         self.screener.load(
             accounts=accounts or (snapshot(),),
             orders=words.pop("orders", ()),

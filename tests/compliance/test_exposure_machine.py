@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
+from compliance.limits import MarketSettings
 from compliance.screen import Screener
 from domain import events as ev
 from domain.errors import Category, ErrorInfo, Outcome, Retry
@@ -41,7 +42,12 @@ INSTRUMENTS = tuple(forex(pair) for pair in PAIRS)
 PRICES = (rate("EUR/USD", "1.1"), rate("USD/JPY", "150"), rate("EUR/JPY", "165"))
 EQUITY = Decimal(300)
 PERCENT = {"EUR/USD": Decimal("0.02"), "EUR/JPY": Decimal("0.05")}
-RULES_OF_HOUSE = replace(LOOSE, blocks_on_unknown=False)
+CREDIT = MarketSettings(customer_credit_max=Decimal(15_000), firm_credit_max=Decimal(10**9),
+                        messages_per_s_max=0)  # fmt: skip
+RULES_OF_HOUSE = replace(LOOSE, blocks_on_unknown=False, market=CREDIT)
+MIDS = {"EUR/USD": Decimal("1.1"), "EUR/JPY": Decimal(165)}
+DOLLARS = {"USD": Decimal(1), "JPY": 1 / Decimal(150)}
+COLLAR = Decimal("1.5")
 ERROR = ErrorInfo(
     code="no", category=Category.VENUE, outcome=Outcome.NONE, retry=Retry.NEW_ID, message="no"
 )
@@ -91,7 +97,8 @@ class Trading(RuleBasedStateMachine):
 
     @initialize()
     def value_nothing(self) -> None:
-        self.desk.ask(new_order(1), rates=PRICES, is_dry_run=True)
+        for pair in PAIRS:
+            self.desk.ask(new_order(1, instrument=pair), rates=PRICES, is_dry_run=True)
 
     @rule(
         pair=st.sampled_from(PAIRS),
@@ -284,6 +291,7 @@ class Trading(RuleBasedStateMachine):
         self._deliver()
         self.reservations_equal_a_recomputation()
         self.margin_stays_within_equity()
+        self.credit_equals_a_recomputation()
 
     # ---------------------------------------------------------------- what must hold
 
@@ -300,6 +308,49 @@ class Trading(RuleBasedStateMachine):
             for sign in (1, -1):
                 assert holding.opening[sign] == self._reserved(pair, sign, reducing=False)
                 assert holding.reducing[sign] == self._reserved(pair, sign, reducing=True)
+
+    @invariant()
+    def credit_equals_a_recomputation(self) -> None:
+        if self.outbox:
+            return
+        credit = self.desk.screener.book.credit
+        assert credit is not None
+        expected = {pair.split("/")[1]: self._recompute_credit(pair) for pair in PAIRS}
+        value = sum((amount * DOLLARS[name] for name, amount in expected.items()), Decimal(0))
+        for tally in (credit.firm, credit.tally(OWNER)):
+            assert abs(tally.total - value) < Decimal("0.00001")
+            assert {name: amount for name, amount in tally.amounts.items() if amount} == {
+                name: amount for name, amount in expected.items() if amount
+            }
+
+    def _recompute_credit(self, pair: str) -> Decimal:
+        """The dearer direction of a pair by value, from orders and positions alone."""
+        price = MIDS[pair]
+        held = self.broker.positions[pair].quantity * price
+        buys, sells = (self._credit_of(pair, sign, resting=False) for sign in (1, -1))
+        covers, exits = (self._reserved(pair, sign, reducing=True) * price for sign in (1, -1))
+        high = held + buys + (min(covers, -held) if held < 0 else 0)
+        low = sells - held + (min(exits, held) if held > 0 else 0)
+        rests = self._credit_of(pair, -1 if held >= 0 else 1, resting=True)
+        return max(high, low, rests)
+
+    def _credit_of(self, pair: str, sign: int, *, resting: bool) -> Decimal:
+        total = Decimal(0)
+        for name, order in self.orders.items():
+            if order.status not in OPEN or (order.instrument, order.sign) != (pair, sign):
+                continue
+            terms, price = order.terms, MIDS[pair]
+            if terms is None:
+                total += order.leaves * price
+                continue
+            is_limit = terms.type is OrderType.LIMIT
+            if terms.reduce_only or terms.closes_lot or (resting and not is_limit):
+                continue
+            if not is_limit and sign > 0:
+                price *= COLLAR
+            asked = self.amends.get(name, order.leaves) - order.filled
+            total += max(order.leaves, asked) * price
+        return total
 
     @precondition(lambda self: not self.amends)
     @rule()
@@ -415,6 +466,7 @@ def test_a_long_seeded_walk_breaks_nothing(seed: int) -> None:
         step(trading, luck)
         trading.reservations_equal_a_recomputation()
         trading.margin_stays_within_equity()
+        trading.credit_equals_a_recomputation()
         if luck.random() < 0.05 and not trading.amends:
             trading.compare_with_a_reload()
 

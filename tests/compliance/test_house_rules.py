@@ -205,6 +205,7 @@ HALTS = [
     (HaltScope.OWNER, OWNER),
     (HaltScope.ACCOUNT, ACCOUNT),
     (HaltScope.CONNECTION, CONNECTION),
+    (HaltScope.BROKER, "oanda"),
     (HaltScope.INSTRUMENT, "EUR/USD"),
     (HaltScope.TAG, "trend"),
 ]

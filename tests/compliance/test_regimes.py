@@ -12,12 +12,15 @@ import pytest
 from msgspec.structs import replace
 
 from compliance import deposits, regimes
-from compliance.regimes import REGIMES, make_plan
-from compliance.rule import HOUSE, RuleCard, find_lapse
+from compliance.ladders import LADDERS
+from compliance.regimes import concern_of, make_plan
+from compliance.rule import HOUSE, RuleCard, find_lapse, passes
+from compliance.rulebook import REGIMES
 from compliance.rules import RULES
 from compliance.settings import ComplianceSettings, find_faults
 from domain.accounts import AccountType, Environment, Region
 from domain.instruments import AssetClass
+from domain.orders import Side
 from tests.compliance.desk import (
     LOOSE,
     NOW,
@@ -63,7 +66,7 @@ def test_a_regime_asks_in_the_order_of_the_list() -> None:
 def test_a_regime_with_a_leverage_rule_has_a_table_to_weigh_by() -> None:
     for regime in REGIMES:
         has_leverage = any("leverage" in rule for rule in regime.rules)
-        assert has_leverage == (regime.deposits in deposits.TABLES)
+        assert has_leverage == (regime.deposits in {*deposits.TABLES, *LADDERS, "ciro"})
 
 
 def test_every_card_cites_its_source_and_a_legal_one_says_when_it_was_read() -> None:
@@ -181,8 +184,8 @@ def test_a_rule_concerns_the_account_types_of_its_card(monkeypatch: pytest.Monke
 
 def test_forex_rules_are_not_asked_about_other_things() -> None:
     plan = make_plan(broker_account(), LOOSE, NOW)
-    forex = plan.checks[AssetClass.FOREX, True]
-    metal = plan.checks[AssetClass.METAL, True]
+    forex = plan.checks[concern_of(AssetClass.FOREX, Side.BUY, is_opening=True)]
+    metal = plan.checks[concern_of(AssetClass.METAL, Side.BUY, is_opening=True)]
     assert len(forex.refusing) == len(metal.refusing) + 2
 
 
@@ -212,3 +215,17 @@ def test_the_defaults_are_within_bounds_and_every_fault_is_named() -> None:
 
 def test_a_limit_that_is_no_number_is_a_fault() -> None:
     assert find_faults(ComplianceSettings(max_notional=Decimal("NaN")))
+
+
+def test_a_rule_that_settings_turn_off_would_refuse_nothing_and_is_not_asked() -> None:
+    plan = make_plan(broker_account(), LOOSE, NOW)
+    off = [
+        card.id
+        for card, check in plan.checks[
+            concern_of(AssetClass.FOREX, Side.BUY, is_opening=True)
+        ].every
+        if check is passes
+    ]
+    assert off == []
+    context: Any = None
+    assert passes(new_order(), context) is None

@@ -234,8 +234,8 @@ def test_an_amend_to_less_passes_what_only_concerns_opening() -> None:
     ],
 )
 def test_an_amend_of_an_order_that_is_not_open_there_is_refused(words: dict[str, Any]) -> None:
-    order = words.pop("order", limit_order(100))
-    assert live_order().code(order, "o-1", **words) == "unknown_order"
+    asked = {"order": limit_order(100), "order_id": "o-1"} | words
+    assert live_order().code(**asked) == "unknown_order"
 
 
 def test_an_order_that_waited_may_be_screened_again_for_another_account() -> None:

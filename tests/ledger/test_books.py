@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from domain import events as ev
 from domain.accounts import ConnectionState, SessionState
+from domain.findings import Finding, FindingKind
 from domain.lifecycle import Order, Origin, Status
 from domain.orders import CancelOrder
 from domain.portfolio import Lot
@@ -24,7 +25,14 @@ from domain.records import (
     Settled,
     Synced,
 )
-from domain.streams import ConnectionUpdate, Notice, NoticeKind, PositionUpdate, StreamUpdate
+from domain.streams import (
+    BalancesUpdate,
+    ConnectionUpdate,
+    Notice,
+    NoticeKind,
+    PositionUpdate,
+    StreamUpdate,
+)
 from ledger.projection import Books, Feed, UnreadableState, change_digest
 from tests.ledger.book_stories import BRACKET, Router, account_snapshot, position
 
@@ -361,8 +369,8 @@ def test_bytes_that_are_no_books_are_refused():
     with pytest.raises(UnreadableState):
         Books.from_bytes(b"rubbish")
     newer = msgspec.msgpack.decode(Books().to_bytes())
-    newer["format"] = 2
-    with pytest.raises(UnreadableState, match="format 2"):
+    newer["format"] = 3
+    with pytest.raises(UnreadableState, match="format 3"):
         Books.from_bytes(msgspec.msgpack.encode(newer))
 
 
@@ -371,3 +379,32 @@ def test_new_books_share_nothing():
     assert Books() == Books.from_bytes(Books().to_bytes())
     assert Books().number == 0
     assert Books().orders.all_ids() == []
+
+
+def test_the_trading_of_an_account_that_can_trade_stocks_is_remembered() -> None:
+    router = Router()
+    snapshot = account_snapshot("alpaca-1", "1")
+    account = replace(snapshot.account, can_trade_stocks=True)
+    cause = Synced(
+        connection="alpaca-1", incarnation="i", snapshot=replace(snapshot, account=account)
+    )
+    router.write(cause, BalancesUpdate(balances=snapshot.balances))
+    books = Books.from_bytes(fold(router.records).to_bytes())
+    history = books.histories[account.account]
+    assert [close.equity for close in history.closes] == [snapshot.balances.equity]
+
+
+def test_of_other_accounts_only_what_was_found_is_remembered() -> None:
+    router = Router()
+    snapshot = account_snapshot("oanda-1", "1")
+    name = snapshot.account.account
+    cause = Synced(connection="oanda-1", incarnation="i", snapshot=snapshot)
+    router.write(cause, BalancesUpdate(balances=snapshot.balances))
+    assert fold(router.records).histories == {}
+    finding = Finding(
+        id="f", kind=FindingKind.GOOD_FAITH, account=name, day="2026-11-16", at_ns=1, rule="r",
+        citation="c", message="m",
+    )  # fmt: skip
+    notice = Notice(kind=NoticeKind.FINDING, scope="account/x", message="m", finding=finding)
+    router.write(Settled(why="found"), notice)
+    assert fold(router.records).histories[name].findings == {"f": finding}

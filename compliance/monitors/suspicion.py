@@ -1,0 +1,234 @@
+"""Patterns that look like spoofing, layering, marking the close or wash trades. House heuristics.
+
+The legal element of spoofing is the intent, when the order was placed, to cancel it: an order
+whose reason for the cancel was given, and allowed by the house, counts as none of these.
+Everything is counted by owner and instrument within a window, and said once per completing fact.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from decimal import Decimal
+
+from msgspec import Struct
+
+from compliance.magnitude import plain
+from compliance.monitors.alert import Alert, AlertKind
+from domain.portfolio import ZERO
+
+ORDERS_MAX = 5_000
+"""Orders remembered per owner and instrument; the oldest are forgotten."""
+
+_NS_PER_MS = 1_000_000
+_HUNDRED = Decimal(100)
+_SPOOFING = "CEA 4c(a)(5); CME Rule 575; Regulation (EU) 2016/522 Annex II; house thresholds"
+_WASH = "CEA 4c(a)(2)(A); CME Rule 534; FINRA Rule 5210; house thresholds"
+_CLOSE = "Regulation (EU) 596/2014 Art. 12(2)(b); FINRA Rule 5210; house thresholds"
+
+
+class SuspicionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Shares are parts of one, ends included but for `close_share`."""
+
+    cancel_share: Decimal = Decimal("0.1")
+    window_ms: int = 3_600_000
+    layers: int = 3
+    layer_life_ms: int = 5_000
+    close_window_ms: int = 3_600_000
+    close_share: Decimal = Decimal("0.1")
+    wash_window_ms: int = 60_000
+    wash_trades: int = 2
+    wash_net_percent: Decimal = Decimal(1)
+    allowed_reasons: frozenset[str] = frozenset()
+
+
+class Placed(Struct, frozen=True, kw_only=True):
+    """An order went to the market."""
+
+    order_id: str
+    owner: str
+    instrument: str
+    sign: int
+    quantity: Decimal
+    price: Decimal | None
+    at_ns: int
+
+
+class Canceled(Struct, frozen=True, kw_only=True):
+    """It was taken back; `reason` is the code given for it."""
+
+    order_id: str
+    at_ns: int
+    reason: str | None = None
+
+
+class Filled(Struct, frozen=True, kw_only=True):
+    """It traded."""
+
+    order_id: str
+    quantity: Decimal
+    price: Decimal
+    at_ns: int
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """An instrument's day: when it closes, and the whole market's volume so far."""
+
+    instrument: str
+    closes_ns: int
+    volume: Decimal
+
+
+class _Seen(Struct):
+    placed: Placed
+    canceled_ns: int | None = None
+    is_excused: bool = False
+    filled: Decimal = ZERO
+
+
+class _Fill(Struct, frozen=True):
+    seen: _Seen
+    fill: Filled
+
+
+class Suspicion:
+    """One fold over orders, cancels and fills of all owners."""
+
+    def __init__(self, settings: SuspicionSettings) -> None:
+        self._settings = settings
+        self._orders: dict[str, _Seen] = {}
+        self._books: dict[tuple[str, str], deque[_Seen]] = {}
+        self._fills: dict[tuple[str, str], deque[_Fill]] = {}
+        self._sessions: dict[str, Session] = {}
+
+    def session(self, session: Session) -> None:
+        """The newest word on an instrument's day."""
+        self._sessions[session.instrument] = session
+
+    def place(self, placed: Placed) -> None:
+        """Remembers an order; one seen before changes nothing."""
+        if placed.order_id in self._orders:
+            return
+        seen = self._orders[placed.order_id] = _Seen(placed)
+        book = self._books.setdefault((placed.owner, placed.instrument), deque())
+        book.append(seen)
+        oldest_ns = placed.at_ns - self._settings.window_ms * _NS_PER_MS
+        while len(book) > ORDERS_MAX or book[0].placed.at_ns < oldest_ns:
+            del self._orders[book.popleft().placed.order_id]
+
+    def cancel(self, canceled: Canceled) -> tuple[Alert, ...]:
+        """A cancel after the other side filled completes a pattern."""
+        seen = self._orders.get(canceled.order_id)
+        if seen is None or seen.canceled_ns is not None:
+            return ()
+        seen.canceled_ns = canceled.at_ns
+        seen.is_excused = canceled.reason in self._settings.allowed_reasons
+        fills = self._recent_fills(seen.placed, canceled.at_ns)
+        opposite = [f for f in fills if f.seen.placed.sign == -seen.placed.sign]
+        return self._judge(opposite[-1], canceled.at_ns) if opposite else ()
+
+    def fill(self, filled: Filled) -> tuple[Alert, ...]:
+        """A fill after the other side was canceled completes one, too; and the rest."""
+        seen = self._orders.get(filled.order_id)
+        if seen is None:
+            return ()
+        seen.filled += filled.quantity
+        found = _Fill(seen, filled)
+        fills = self._recent_fills(seen.placed, filled.at_ns)
+        fills.append(found)
+        return (
+            *self._judge(found, filled.at_ns),
+            *self._find_wash(fills, found),
+            *self._find_close(found),
+        )
+
+    def _recent_fills(self, placed: Placed, now_ns: int) -> deque[_Fill]:
+        fills = self._fills.setdefault((placed.owner, placed.instrument), deque(maxlen=ORDERS_MAX))
+        oldest_ns = now_ns - self._settings.window_ms * _NS_PER_MS
+        while fills and fills[0].fill.at_ns < oldest_ns:
+            fills.popleft()
+        return fills
+
+    def _judge(self, found: _Fill, at_ns: int) -> tuple[Alert, ...]:
+        """Orders of the other side that were taken back around a fill."""
+        mine = found.seen.placed
+        since_ns = at_ns - self._settings.window_ms * _NS_PER_MS
+        others = [
+            seen
+            for seen in self._books.get((mine.owner, mine.instrument), ())
+            if seen.placed.sign == -mine.sign and seen.placed.at_ns >= since_ns
+        ]
+        canceled = [s for s in others if s.canceled_ns is not None and not s.is_excused]
+        if not canceled:
+            return ()
+        alerts = []
+        share = Decimal(len(canceled)) / len(others)
+        if share >= self._settings.cancel_share:
+            numbers = {"canceled": str(len(canceled)), "orders": str(len(others))}
+            message = f"{len(canceled)} of {len(others)} orders of the other side were canceled"
+            alerts.append(_alert(AlertKind.SPOOF, found, at_ns, (message, numbers), canceled))
+        life_ns = self._settings.layer_life_ms * _NS_PER_MS
+        near = [s for s in canceled if abs((s.canceled_ns or 0) - found.fill.at_ns) <= life_ns]
+        levels = {seen.placed.price for seen in near}
+        if len(levels) >= self._settings.layers:
+            message = f"{len(levels)} layers of the other side were canceled around a fill"
+            numbers = {"layers": str(len(levels))}
+            alerts.append(_alert(AlertKind.LAYERING, found, at_ns, (message, numbers), near))
+        return tuple(alerts)
+
+    def _find_wash(self, fills: deque[_Fill], found: _Fill) -> tuple[Alert, ...]:
+        since_ns = found.fill.at_ns - self._settings.wash_window_ms * _NS_PER_MS
+        near = [f for f in fills if f.fill.at_ns >= since_ns]
+        if len(near) < self._settings.wash_trades:
+            return ()
+        net = sum((f.fill.quantity * f.seen.placed.sign for f in near), ZERO)
+        gross = sum((f.fill.quantity * f.fill.price for f in near), ZERO)
+        change = sum((f.fill.quantity * f.fill.price * f.seen.placed.sign for f in near), ZERO)
+        if net or abs(change) * _HUNDRED > gross * self._settings.wash_net_percent:
+            return ()
+        numbers = {"trades": str(len(near)), "net_value": plain(change), "value": plain(gross)}
+        message = f"{len(near)} trades left the position and the money as they were"
+        orders = [f.seen for f in near]
+        return (_alert(AlertKind.WASH_TRADE, found, found.fill.at_ns, (message, numbers), orders),)
+
+    def _find_close(self, found: _Fill) -> tuple[Alert, ...]:
+        mine, at_ns = found.seen.placed, found.fill.at_ns
+        session = self._sessions.get(mine.instrument)
+        if session is None or not session.volume:
+            return ()
+        since_ns = session.closes_ns - self._settings.close_window_ms * _NS_PER_MS
+        late = [
+            seen
+            for seen in self._books.get((mine.owner, mine.instrument), ())
+            if since_ns <= seen.placed.at_ns <= session.closes_ns and seen.filled
+        ]
+        filled = sum((seen.filled for seen in late), ZERO)
+        if filled <= session.volume * self._settings.close_share or found.seen not in late:
+            return ()
+        numbers = {"filled": plain(filled), "day_volume": plain(session.volume)}
+        message = f"filled {plain(filled)} of the day's {plain(session.volume)} before the close"
+        return (_alert(AlertKind.MARKING_THE_CLOSE, found, at_ns, (message, numbers), late),)
+
+
+def _alert(
+    kind: AlertKind,
+    found: _Fill,
+    at_ns: int,
+    words: tuple[str, dict[str, str]],
+    others: list[_Seen],
+) -> Alert:
+    mine = found.seen.placed
+    message, numbers = words
+    ids = dict.fromkeys([mine.order_id, *(seen.placed.order_id for seen in others)])
+    return Alert(
+        kind=kind,
+        subject=mine.owner,
+        instrument=mine.instrument,
+        at_ns=at_ns,
+        citation=_CITATIONS.get(kind, _SPOOFING),
+        message=message,
+        numbers=numbers,
+        orders=tuple(ids),
+    )
+
+
+_CITATIONS = {AlertKind.WASH_TRADE: _WASH, AlertKind.MARKING_THE_CLOSE: _CLOSE}

@@ -1,0 +1,49 @@
+"""A dry run: what every rule says of an order, and by which numbers."""
+
+from __future__ import annotations
+
+from compliance.regimes import Asked
+from compliance.rule import Context, Measure, RuleCard
+from compliance.rules import RULES
+from compliance.settings import ComplianceSettings
+from domain.orders import NewOrder
+from domain.screening import Outcome, Ruling, Violation
+
+Measures = dict[str, Measure]
+
+
+def make_measures(settings: ComplianceSettings) -> Measures:
+    """How each rule that compares numbers tells them, by id."""
+    return {
+        rule.card.id: rule.measure(settings) for rule in RULES.values() if rule.measure is not None
+    }
+
+
+def ask_all(
+    asked: Asked, order: NewOrder, context: Context, measures: Measures
+) -> tuple[Ruling, ...]:
+    """Every rule's word, in the order they are asked."""
+    return tuple(
+        _rule_on(
+            card, check(order, context), measures.get(card.id, _no_numbers)(order, context), context
+        )
+        for card, check in asked.every
+    )
+
+
+def _rule_on(
+    card: RuleCard, violation: Violation | None, numbers: dict[str, str], context: Context
+) -> Ruling:
+    said = Outcome.WARN if card.is_warning else Outcome.DENY
+    return Ruling(
+        account=context.account.account,
+        rule=card.id,
+        citation=card.citation,
+        outcome=Outcome.PASS if violation is None else said,
+        numbers=numbers if violation is None else violation.numbers,
+        violation=violation,
+    )
+
+
+def _no_numbers(_order: NewOrder, _context: Context) -> dict[str, str]:
+    return {}
