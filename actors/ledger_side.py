@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,9 @@ SERVED = frozenset(
 )  # fmt: skip
 """What the ledger answers; all else is the router's, who knows what is not written down."""
 
+ANSWER_S_MAX = 1.0
+"""After so long without an answer the router is asked: the ledger may hang."""
+
 Asked = Query | ReadStream
 
 
@@ -31,7 +35,7 @@ class LedgerSide(LinkOwner[Any]):
         self._deliver = deliver
         self._ask_router = ask_router
         self._link: Link[Any] | None = None
-        self._asked: dict[int, Asked] = {}
+        self._asked: dict[int, tuple[Asked, asyncio.TimerHandle]] = {}
 
     def ask(self, asked: Asked) -> None:
         """Asks whoever can answer."""
@@ -39,8 +43,13 @@ class LedgerSide(LinkOwner[Any]):
         if self._link is None or not is_ours:
             self._ask_router(asked)
             return
-        self._asked[asked.ref] = asked
+        timer = asyncio.get_running_loop().call_later(ANSWER_S_MAX, self._give_up, asked.ref)
+        self._asked[asked.ref] = (asked, timer)
         self._link.send(asked)
+
+    def _give_up(self, ref: int) -> None:
+        asked, _ = self._asked.pop(ref)
+        self._ask_router(asked)
 
     def link_up(self, link: Link[Any]) -> None:
         """A ledger answers."""
@@ -52,14 +61,16 @@ class LedgerSide(LinkOwner[Any]):
             return
         self._link = None
         asked, self._asked = self._asked, {}
-        for each in asked.values():
+        for each, timer in asked.values():
+            timer.cancel()
             self._ask_router(each)
 
     def received(self, link: Link[Any], message: Any) -> None:
         """An answer, or that it has none."""
-        asked = self._asked.pop(message.ref, None)
-        if asked is None:
+        if message.ref not in self._asked:
             return
+        asked, timer = self._asked.pop(message.ref)
+        timer.cancel()
         if isinstance(message, m.AskRouter):
             self._ask_router(asked)
         else:

@@ -101,6 +101,17 @@ answer_timeout_ms = 2000
 # How long the broker may take to show an order in lookups. 0 to 60000.
 visibility_horizon_ms = 2000
 
+# Shares and coins, in another dialect.
+[[connections]]
+id = "alpaca-paper"
+owner = "@OWNER@"
+broker = "alpaca"
+broker_account_id = "PA0000000001"
+account = "alpaca-paper"
+regime = "house"
+label = "Paper trading of shares and coins on this machine"
+simulator = "paper-alpaca"
+
 # ------------------------------------------------------------------ simulators
 # A paper broker that runs beside the gateway and keeps its book in paper/.
 [[simulators]]
@@ -139,7 +150,7 @@ instruments = { EURUSD = "EUR/USD", USDJPY = "USD/JPY" }
 actions = {}
 # market, limit or stop; the last two take the signal's price.
 order_type = "market"
-# Default: fok for market orders, else gtc.
+# Default: the soonest the broker takes for market orders, else gtc.
 #time_in_force = "fok"
 # A name for its orders, to list or cancel them by.
 #tag = "example"
@@ -180,6 +191,10 @@ price = "price"
 stop_loss = "stop_loss"
 take_profit = "take_profit"
 sent_at = "sent_at"
+
+[[simulators]]
+id = "paper-alpaca"
+broker = "alpaca"
 
 # ------------------------------------------------------------------ compliance
 # Limits per order. An order beyond one is denied with the largest that would pass.
@@ -311,7 +326,7 @@ patience_ms = 10000
 # Records a transaction takes at most. 1 to 10000.
 batch_records = 500
 # How long it waits for more of them; a read that needs one does not wait. 0 to 1000.
-gather_ms = 200
+gather_ms = 1000
 
 # ------------------------------------------------------------------ ray
 # Ray places, watches and restarts the actors; no order passes through it.

@@ -66,7 +66,9 @@ def _in_amend(request: wire.OrderAmend) -> ErrorInfo | None:
     if all(getattr(amend, name) is None for name in _AMENDABLE):
         fault = Fault("quantity", "an amend changes at least one term")
         return from_fault(fault, "amend")
-    if (wrong := find_number_fault(amend)) is not None:
+    followed = Bracket(trailing=amend.trailing)
+    wrong = find_number_fault(amend) or find_bracket_fault(followed, "")
+    if wrong is not None:
         return from_fault(wrong, "amend")
     for name in ("quantity", "limit_price", "stop_price"):
         if not _is_positive(getattr(amend, name)):

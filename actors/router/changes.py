@@ -14,6 +14,7 @@ import msgspec
 
 from actors import messages as m
 from actors.router import refusals
+from actors.router.choice import soonest
 from actors.router.desk import Desk, Draft, Venue
 from actors.router.halts import Halts
 from actors.router.orders import Orders
@@ -44,14 +45,12 @@ from domain.orders import (
     OrderType,
     PositionEffect,
     Side,
-    TimeInForce,
 )
 from domain.records import Changed, Guard, Settled
 from domain.screening import Candidate, Verdict
 from ledger.projection import change_digest
 
 SEND_BY_NS_MAX = 500_000_000
-CLOSING_TIMES = (TimeInForce.FOK, TimeInForce.IOC, TimeInForce.DAY, TimeInForce.GTC)
 SELECTORS = ("client_order_id", "order_id", "tag", "instrument", "account")
 
 
@@ -313,7 +312,7 @@ class Changes:
             position_effect=PositionEffect.REDUCE_ONLY,
             reduce_only=True,
         )
-        order = msgspec.structs.replace(order, time_in_force=_soonest(venue, order))
+        order = msgspec.structs.replace(order, time_in_force=soonest(venue, order))
         self.orders.place_all(edge, submit, (order,), False)
 
     def _venue_of(self, owner: str, account: str) -> Venue | None:
@@ -336,15 +335,6 @@ class Changes:
         )
         self.desk.draft(guard, submit.owner).close()
         self.orders.answer(edge, submit.ref, (Decided(),))
-
-
-def _soonest(venue: Venue, order: NewOrder) -> TimeInForce:
-    """How the broker takes a market order that should leave nothing behind."""
-    for time_in_force in CLOSING_TIMES:
-        asked = msgspec.structs.replace(order, time_in_force=time_in_force)
-        if venue.adapter.find_unsupported(asked) is None:
-            return time_in_force
-    return CLOSING_TIMES[0]
 
 
 def _close_again(known: Order, terms: NewOrder, close: ClosePosition) -> Decided:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from actors.router import refusals
 from actors.router.desk import Desk, Venue
 from domain import routing
 from domain.errors import ErrorInfo
 from domain.instruments import Instrument
-from domain.orders import NewOrder, OrderType
+from domain.orders import NewOrder, OrderType, TimeInForce
 from domain.screening import Candidate
+
+CLOSING_TIMES = (TimeInForce.FOK, TimeInForce.IOC, TimeInForce.DAY, TimeInForce.GTC)
 
 
 def choose(desk: Desk, owner: str, order: NewOrder) -> tuple[Candidate, ...]:
     """The owner's accounts that could take the order, best first."""
-    return tuple(ranked.candidate for ranked in rank(desk, owner, order))
+    return routing.choose(order, _venues(desk, owner, order))
 
 
 def rank(desk: Desk, owner: str, order: NewOrder) -> tuple[routing.Ranked, ...]:
-    """The same, each with what a unit costs there."""
-    venues = tuple(
+    """The same with what a unit costs at each: what a preview shows."""
+    return routing.rank(order, _venues(desk, owner, order))
+
+
+def _venues(desk: Desk, owner: str, order: NewOrder) -> tuple[routing.Venue, ...]:
+    return tuple(
         routing.Venue(
             candidate=Candidate(connection=name, account=venue.settings.account),
             is_up=venue.is_up,
@@ -28,7 +36,6 @@ def rank(desk: Desk, owner: str, order: NewOrder) -> tuple[routing.Ranked, ...]:
         for name, venue in desk.venues.items()
         if venue.settings.owner == owner and not _is_blocked(desk, venue, order)
     )
-    return routing.rank(order, venues)
 
 
 def _is_blocked(desk: Desk, venue: Venue, order: NewOrder) -> bool:
@@ -78,3 +85,12 @@ def explain_no_instrument(desk: Desk, owner: str, order: NewOrder) -> ErrorInfo:
     if any(not venue.instruments for venue in own):
         return refusals.VENUE_UNAVAILABLE
     return refusals.unknown_instrument(order.instrument)
+
+
+def soonest(venue: Venue, order: NewOrder) -> TimeInForce:
+    """How the broker takes a market order that should leave nothing behind."""
+    for time_in_force in CLOSING_TIMES:
+        asked = replace(order, time_in_force=time_in_force)
+        if venue.adapter.find_unsupported(asked) is None:
+            return time_in_force
+    return CLOSING_TIMES[0]

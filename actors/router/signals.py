@@ -13,6 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from actors.router import refusals
+from actors.router.choice import soonest
 from actors.router.desk import Desk, Venue
 from actors.router.orders import Orders
 from actors.router.screening import Asked
@@ -20,7 +21,7 @@ from compliance.rates import RateBook
 from domain import ids, signals
 from domain.commands import Decided, Submit, TakeSignal
 from domain.instruments import Instrument
-from domain.orders import find_fault
+from domain.orders import OrderType, find_fault
 from domain.portfolio import ZERO
 from domain.signal_orders import Facts, order_of
 from domain.signals import Reading, Refusal, SignalRule, Sizing
@@ -57,6 +58,10 @@ class Signals:
         if isinstance(order, Refusal):
             self._refuse(edge, submit, order)
             return
+        is_timed = reading.rule.time_in_force is not None and not order.reduce_only
+        if order.type is OrderType.MARKET and not is_timed:
+            venue = self._venues[reading.rule.account]
+            order = replace(order, time_in_force=soonest(venue, order))
         fault = find_fault(order)
         if fault is not None:
             self._orders.answer(edge, submit.ref, refusals.invalid(fault.field, fault.message))

@@ -23,9 +23,12 @@ class Stood:
         settings = SimpleNamespace(
             gateway=GatewaySettings(),
             connections=[connection_settings(id=name) for name in connections or ("c1",)],
+            owners=(),
         )
-        paths = SimpleNamespace(tokens=folder / "tokens.json")
-        stage: Any = SimpleNamespace(paths=paths, clocks=SYSTEM_CLOCKS, settings=settings)
+        paths = SimpleNamespace(tokens=folder / "tokens.json", tickets=folder / "tickets")
+        stage: Any = SimpleNamespace(
+            paths=paths, clocks=SYSTEM_CLOCKS, settings=settings, incarnation="i"
+        )
         self.edge = Edge(stage)
         self.effects: list[tuple[str, Any]] = []
         self.side = QuoteSide(self.edge)

@@ -16,6 +16,7 @@ from msgspec import msgpack
 from msgspec.structs import replace
 
 from actors import ledger as ledger_module
+from actors import ledger_side as ledger_side_module
 from actors import messages as m
 from actors.edge import Edge, RouterSide
 from actors.ledger import Ledger
@@ -184,7 +185,7 @@ async def test_its_rows_are_those_of_the_books_and_say_which_record_they_are_of(
         assert found["balances"][0]["cash"] == "1000"
         assert await ledger.refused("account.get", account="oanda-2-account") == "unknown_account"
         moved = await ledger.rows("transactions.since", account=account, limit=3)
-        assert [row["number"] for row in moved] == sorted(row["number"] for row in moved)
+        assert [row["seq"] for row in moved] == sorted(row["seq"] for row in moved)
         assert moved[0]["transaction"]["account"] == account
         assert await ledger.refused("transactions.since", account="x") == "unknown_account"
         held = {p.instrument for k, p in books.positions.items() if k[0] == account and p.quantity}
@@ -250,6 +251,20 @@ async def test_what_is_not_written_down_is_asked_of_the_router_at_once(short_fol
         for what in ("order.get", "quote.get", "connections.list", "instruments.list"):
             ledger.ask(what)
             assert ledger.left.get_nowait().what == what
+
+
+@pytest.mark.asyncio
+async def test_a_ledger_that_hangs_is_not_waited_for(
+    short_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_side_module, "ANSWER_S_MAX", 0.05)
+    monkeypatch.setattr(Ledger, "received", lambda *_: None)
+    async with running(short_folder, a_life(1, 30)) as ledger:
+        ledger.ask("orders.list")
+        left = await ledger.left_to_router()
+        assert left.what == "orders.list"
+        ledger.side.received(None, c.QueryAnswer(ref=left.ref))  # type: ignore[arg-type]
+        assert ledger.answers.empty()
 
 
 @pytest.mark.asyncio
@@ -360,6 +375,7 @@ async def test_an_order_is_in_the_ledger_s_list_as_soon_as_its_client_knows_of_i
             seen += len(page.updates)
             if seen == head:
                 break
+            await asyncio.sleep(0 if told else 0.05)
         assert seen == head
         ledger.cancel()
         await asyncio.wait([ledger])

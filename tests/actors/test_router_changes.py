@@ -110,6 +110,14 @@ def test_a_second_cancel_adds_nothing_while_one_is_under_way(world: World) -> No
     assert world.order().version == version
 
 
+def test_a_cancel_that_chooses_nothing_is_not_one_of_everything(world: World) -> None:
+    world.live()
+    answer = world.cancel()
+    assert answer.error is not None
+    assert (answer.error.code, answer.error.field) == ("invalid_cancel", "cancel")
+    assert world.order().pending is None
+
+
 def test_a_cancel_of_nothing_says_so(world: World) -> None:
     assert code_of(world.cancel("o-9")) == "unknown_order"
     assert code_of(world.cancel(order_id="no-such")) == "unknown_order"

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from msgspec import msgpack
-from router_world import ACCOUNT, OTHER, OWNER, World, connection_settings
+from router_world import ACCOUNT, OTHER, OWNER, Anything, World, connection_settings
 
 from actors import messages as m
 from domain import commands as c
 from domain.errors import Retry
+from domain.orders import NewOrder, TimeInForce
 from domain.signals import (
     Measure,
     ProtectionRule,
@@ -162,6 +163,9 @@ def test_an_order_that_contradicts_itself_is_refused_before_anyone_is_asked() ->
     fields = SignalFields(quantity="qty")
     world = a_world(a_rule(sizing=SizingRule(by=Sizing.SIGNAL), fields=fields))
     assert code(take(world, qty="9" * 20)) == ("signal_malformed", "signal.qty")
+    world = a_world(a_rule(stop_loss=ProtectionRule(by=Measure.SIGNAL)))
+    # So near to nothing that on the grid it is nothing.
+    assert code(take(world, stop_loss="0.000001")) == ("invalid_order", "bracket.stop_loss")
 
 
 def test_a_signal_s_time_to_live_counts_from_the_router() -> None:
@@ -201,3 +205,27 @@ def test_a_signal_taken_before_a_restart_is_still_taken(restarts: bool) -> None:
         world.restart()
         world.open()
     assert take(world).decided[0].dup
+
+
+def test_a_market_order_takes_the_soonest_time_its_broker_has() -> None:
+    class OnlyDay(Anything):
+        def find_unsupported(self, order: NewOrder) -> str | None:
+            return None if order.time_in_force is TimeInForce.DAY else "time_in_force"
+
+    world = a_world(adapter=OnlyDay())
+    take(world)
+    assert world.last("paper-1", m.Dispatch).order.time_in_force is TimeInForce.DAY
+    world.accept("s-1")
+    world.fill("s-1")
+    take(world, id="s-2", action="close")
+    assert world.last("paper-1", m.Dispatch).order.time_in_force is TimeInForce.DAY
+
+
+def test_a_time_that_the_rule_says_is_kept_for_entries_alone() -> None:
+    world = a_world(a_rule(time_in_force=TimeInForce.IOC))
+    take(world)
+    assert world.last("paper-1", m.Dispatch).order.time_in_force is TimeInForce.IOC
+    world.accept("s-1")
+    world.fill("s-1")
+    take(world, id="s-2", action="close")
+    assert world.last("paper-1", m.Dispatch).order.time_in_force is TimeInForce.FOK

@@ -10,7 +10,7 @@ from gateway_world import ACCOUNT, OWN, OWNER, an_order, an_update
 
 from domain.commands import AmendPosition, ClosePosition, Halt, Resume, SetGuard, StreamPage
 from domain.errors import Category, ErrorInfo, Retry
-from domain.orders import AmendOrder, CancelOrder, OrderType, StopLoss
+from domain.orders import AmendOrder, CancelOrder, OrderType, StopLoss, TakeProfit, Trailing
 from domain.records import GuardKind, HaltScope
 from gateway import wire
 from gateway.authority import ANY_OF, Subject, authorize, may_follow, scopes_of
@@ -296,3 +296,61 @@ def test_tags_are_the_protocols_names() -> None:
 
 def test_any_other_trouble_is_malformed() -> None:
     assert from_decode_error(RecursionError()).code == "malformed"
+
+
+HUGE = D(10) ** 15
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (
+            wire.OrderAmend(
+                id="r", cseq=1, amend=AmendOrder(client_order_id="o", limit_price=HUGE)
+            ),
+            "amend.limit_price",
+        ),
+        (
+            wire.OrderAmend(
+                id="r", cseq=1, amend=AmendOrder(client_order_id="o", trailing=Trailing())
+            ),
+            "amend.trailing",
+        ),
+        (
+            wire.PositionClose(
+                id="r",
+                cseq=1,
+                close=ClosePosition(
+                    client_order_id="c", account="a", instrument="X", quantity=HUGE
+                ),
+            ),
+            "close.quantity",
+        ),
+        (
+            wire.PositionAmend(id="r", cseq=1, protect=AmendPosition(account="a", lot_id="7")),
+            "protect.stop_loss",
+        ),
+        (
+            wire.PositionAmend(
+                id="r",
+                cseq=1,
+                protect=AmendPosition(
+                    account="a", lot_id="7", take_profit=TakeProfit(limit_price=D(0))
+                ),
+            ),
+            "protect.take_profit.limit_price",
+        ),
+        (wire.OrdersList(id="r", status="odd"), "status"),
+        (wire.SignalNew(id="r", cseq=1, signal={"price": 1.5}), "signal.price"),
+        (wire.SignalNew(id="r", cseq=1, signal={"": "x"}), "signal."),
+    ],
+)
+def test_what_no_schema_refuses_is_refused_by_its_field(request_: wire.Request, field: str) -> None:
+    fault = find_request_fault(request_)
+    assert fault is not None
+    assert fault.field == field
+
+
+def test_a_listing_by_any_status_there_is_passes() -> None:
+    for status in ("open", "all", "filled", None):
+        assert find_request_fault(wire.OrdersList(id="r", status=status)) is None
