@@ -77,8 +77,7 @@ class RouterSide(LinkOwner[Any]):
         else:
             if isinstance(message, Published):
                 self._edge.saw(message.position)
-            self._edge.server.deliver(message)
-            self._edge.rest.deliver(message)
+            self._edge.deliver(message)
 
 
 class QuoteSide(LinkOwner[Any]):
@@ -136,13 +135,18 @@ class Edge:
             stage.clocks,
             stage.settings.gateway,
         )
-        self.ledger = LedgerSide(self.server.deliver, self._ask_router)
+        self.ledger = LedgerSide(self.deliver, self._ask_router)
         tickets = TicketBox(stage.paths.tickets, stage.clocks.boot_ns, os.urandom)
         self.rest = RestServer(self, self.server, tickets, stage.incarnation)
         self.registry = CollectorRegistry()
         self.registry.register(GatewayCollector(self.server.counts, lambda: self._is_trading))
 
-    # -- the backend the server sees
+    def deliver(self, message: Any) -> None:
+        """An answer, or what was published: each server knows its own."""
+        self.server.deliver(message)
+        self.rest.deliver(message)
+
+    # -- the backend the servers see
 
     def submit(self, submit: Submit) -> None:
         """Sends a command on."""

@@ -213,7 +213,7 @@ async def stand(plan: Plan) -> AsyncIterator[Stand]:
         home = Path(folder) / "home"
         home.mkdir()
         token = make_home(home, WorldOptions(extra=SETTINGS))
-        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
         for sock in sockets:
             sock.bind(("127.0.0.1", 0))
             sock.listen(1_024)
@@ -224,7 +224,7 @@ async def stand(plan: Plan) -> AsyncIterator[Stand]:
         served = _child("actors.edge", str(home), "0", *map(str, numbers), pass_fds=numbers)
         edge = await stack.enter_async_context(served)
         made = Stand(psutil.Process(edge.pid), source, [])
-        made.port, made.health_port = (sock.getsockname()[1] for sock in sockets)
+        made.port, made.health_port, _ = (sock.getsockname()[1] for sock in sockets)
         made.token = token
         await _until_logs_in(made)
         await _connect(stack, made, plan.clients)

@@ -17,6 +17,7 @@ import pytest
 from deployment_in_process import OWNER, WAIT_S, Deployment, deployment
 
 from actors.edge import Edge, Sockets
+from actors.paths import LEDGER_ROLE
 from gateway.client import Client
 from gateway.tokens import TokenStore, TokenTerms
 from gateway.wire import Scope
@@ -94,7 +95,9 @@ class RestWorld:
     async def start(self) -> None:
         self.session = aiohttp.ClientSession()
         self._task = self.running.keep(self.edge.run(self.sockets))
+        self.running.start_role(LEDGER_ROLE)
         await self.running.until(lambda: self.edge._is_trading)
+        await self.running.until(lambda: self.edge.ledger._link is not None)
 
     async def stop(self) -> None:
         await self.session.close()

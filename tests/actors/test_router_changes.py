@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -467,6 +468,8 @@ def test_a_short_is_bought_back(world: World) -> None:
 
 class Picky:
     """An adapter that takes market orders in some times alone."""
+
+    capabilities = SimpleNamespace(shows_lots=True)
 
     def __init__(self, *taken: TimeInForce) -> None:
         self.taken = taken

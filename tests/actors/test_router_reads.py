@@ -155,7 +155,9 @@ def test_instruments_and_quotes(world: World) -> None:
 
 def test_what_only_the_ledger_has_is_asked_again(world: World) -> None:
     assert refusal(world, "transactions.since", account=ACCOUNT) == "ledger_unavailable"
-    assert refusal(world, "orders.list", before="o") == "ledger_unavailable"
+    assert refusal(world, "orders.list", before="o") == "unknown_order"
+    order_id = world.live("o-1").order_id
+    assert refusal(world, "orders.list", before=order_id) == "ledger_unavailable"
 
 
 def test_a_read_never_claims_a_record_that_is_not_there(world: World) -> None:
