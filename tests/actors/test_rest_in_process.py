@@ -238,7 +238,11 @@ async def test_a_halt_stops_new_orders_and_a_resume_lets_them_pass(rest: RestWor
     refused = await rest.call("POST", "/orders", an_order("o-1"))
     assert (refused.status, refused.body["outcome"]) == (422, "none")
     resume = {"scope": "account", "subject": ACCOUNT}
-    assert (await rest.call("POST", "/halts/resume", resume)).status == 200
+    asked = await rest.call("POST", "/halts/resume", resume)
+    assert (asked.status, asked.body["code"]) == (422, "resume_unconfirmed")
+    word = asked.body["detail"].rpartition("confirm=")[2]
+    said = await rest.call("POST", "/halts/resume", resume | {"confirm": word})
+    assert said.status == 200
     assert (await rest.call("POST", "/orders", an_order("o-2"))).status == 201
 
 
