@@ -374,7 +374,7 @@ async def test_an_order_is_in_the_ledger_s_list_as_soon_as_its_client_knows_of_i
             seen += len(page.updates)
             if seen == head:
                 break
-            await asyncio.sleep(0 if told else 0.05)
+            await asyncio.sleep(0 if page.updates else 0.05)
         assert seen == head
         ledger.cancel()
         await asyncio.wait([ledger])
