@@ -732,6 +732,13 @@ def test_a_fall_from_the_highest_equity_stops_new_risk_at_its_limit() -> None:
     assert (violation.code, violation.numbers["found"]) == ("drawdown", "10")
 
 
+def test_a_drawdown_is_told_in_hundredths() -> None:
+    desk = share_desk(MarketSettings(drawdown_percent_max=Decimal(10)))
+    tell_equity(desk, "300000", 1)
+    tell_equity(desk, "200000", 2)
+    assert violation_of(desk, buy()).numbers["found"] == "33.33"
+
+
 def test_equity_that_is_not_known_has_no_losses() -> None:
     desk = share_desk(MarketSettings(drawdown_percent_max=Decimal(10), daily_loss_max=Decimal(1)))
     tell_equity(desk, "NaN", 1)

@@ -139,6 +139,28 @@ def test_a_published_band_is_used_before_a_computed_one() -> None:
     assert Floor(told).code(share(100, "10.11")) == "luld_band"
 
 
+def test_a_published_band_counts_wherever_the_reference_price_is() -> None:
+    told = replace(KNOWN, band_low=Decimal(9), band_high=Decimal("9.9"))
+    assert Floor(told).code(share(100, "9.95")) == "luld_band"
+    assert Floor(told).code(share(100, "9.9")) == "pass"
+
+
+@pytest.mark.parametrize("words", [{"band_low": Decimal(9)}, {"band_high": Decimal(9)}])
+def test_half_a_published_band_is_none(words: dict[str, Any]) -> None:
+    half = replace(KNOWN, **words)
+    assert Floor(half).code(share(100, "9.5")) == "pass"
+    assert Floor(half).code(share(100, "10.51")) == "luld_band"
+
+
+def test_a_fall_restricts_from_its_day_in_new_york() -> None:
+    late = at("19:30")
+    book = MarketBook()
+    book.tell(Security(symbol="ABC", prior_close=Decimal(10), last_sale=Decimal(9), at_ns=late))
+    state = book.find("ABC")
+    assert state is not None
+    assert state.facts.restricted_from == TODAY
+
+
 @pytest.mark.parametrize(
     "row",
     [
