@@ -141,7 +141,8 @@ def _halt(given: Given) -> wire.Request:
 
 
 def _resume(given: Given) -> wire.Request:
-    resume = Resume(scope=given.body.scope, subject=given.body.subject)
+    asked = given.body
+    resume = Resume(scope=asked.scope, subject=asked.subject, confirm=asked.confirm)
     return wire.ResumeTrading(id=given.request_id, cseq=UNNUMBERED, resume=resume)
 
 

@@ -144,6 +144,7 @@ class ResumeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     scope: HaltScope
     subject: str = "*"
+    confirm: str | None = None
 
 
 # -- answers
