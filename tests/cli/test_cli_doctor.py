@@ -245,8 +245,8 @@ def test_a_brokers_host_is_only_connected_to(paths: Paths) -> None:
     with socket.create_server(("127.0.0.1", 0)) as broker:
         url = f"http://127.0.0.1:{broker.getsockname()[1]}"
         facts.write_text(json.dumps({"url": url}))
-        assert levels(checks_deployment.check_connections(paths, settings)) == ["ok"]
-    assert levels(checks_deployment.check_connections(paths, settings)) == ["fail"]
+        assert levels(checks_deployment.check_connections(paths, settings)[:1]) == ["ok"]
+    assert levels(checks_deployment.check_connections(paths, settings)[:1]) == ["fail"]
 
 
 def test_the_worst_level_is_the_verdict() -> None:
