@@ -1,7 +1,8 @@
 """Quotes to all that watch: encoded once for each codec, written once to each client.
 
-What one read of a link brings goes to a client in one write, for the system call is the cost:
-with 50 clients it was 84 % of the edge's time, message by message.
+What one read of a link brings goes to a client in one write, for the system call is the cost: it
+was 84 % of the edge's time, written quote by quote. To 50 clients one edge hands 0.8 to 1.0 million
+messages a second (0.7 us of processor each) where it was 117,000 (6.6 us): bench/quote_fanout.py.
 """
 
 from __future__ import annotations
