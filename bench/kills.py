@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import shutil
 import sys
 import tempfile
 import time
 from contextlib import closing
-from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,20 +28,17 @@ from msgspec import Struct
 
 from actors.paths import LEDGER_ROLE
 from actors.settings import journal_place, load
+from bench.load import Load
 from bench.postgres_server import journal_url
 from bench.world import (
     ALPACA_ROLE,
-    COIN,
     CONNECTION_ROLE,
-    INSTRUMENTS,
     OWNER,
-    SHARES,
     World,
     WorldOptions,
     world,
 )
 from domain.lifecycle import Status
-from domain.orders import CancelOrder, NewOrder, OrderType, Side, TimeInForce
 from domain.streams import OrderUpdate, StreamUpdate
 from gateway import wire
 from gateway.client import Client, ConnectionLostError, Refused
@@ -57,8 +52,6 @@ from ledger.store_faults import StoreFailed
 from ledger.store_rebuild import verify_at_end
 
 ROLES = ("edge-0", "router", "compliance", CONNECTION_ROLE, ALPACA_ROLE, LEDGER_ROLE)
-TRADED = (*INSTRUMENTS, *SHARES, COIN)
-COIN_STEP = Decimal("0.001")
 KILL_EVERY_S = 3.0
 READ_EVERY_S = 0.05
 START_S_MAX = 30.0
@@ -80,89 +73,6 @@ class Plan(Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...] = ROLES
     every_s: float = KILL_EVERY_S
     journal: str = "local"
-
-
-class Load:
-    """Orders at a steady rate, whatever becomes of them; remembers what it was told."""
-
-    def __init__(self, client: Client, plan: Plan) -> None:
-        self._client = client
-        self._rate = plan.rate
-        self._luck = Random(plan.seed)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.number = 0
-        self.durable: set[str] = set()
-        self.refused: dict[str, int] = {}
-        self.sent_at: dict[str, tuple[float, str]] = {}
-
-    async def run(self) -> None:
-        """Sends until canceled."""
-        start = time.monotonic()
-        while True:
-            self.number += 1
-            task = asyncio.create_task(self._one(self.number))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            await asyncio.sleep(max(0.0, start + self.number / self._rate - time.monotonic()))
-
-    async def settle(self) -> None:
-        """Waits for the answers under way."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _one(self, number: int) -> None:
-        order = self._order(number)
-        self.sent_at[order.client_order_id] = (time.monotonic(), order.instrument)
-        try:
-            await self._client.place(order)
-            self.durable.add(order.client_order_id)
-        except Refused as refusal:
-            code = refusal.error.code
-            self.refused[code] = self.refused.get(code, 0) + 1
-            return
-        if order.type is OrderType.LIMIT:
-            with contextlib.suppress(Refused, ConnectionLostError):
-                await self._client.cancel(CancelOrder(client_order_id=order.client_order_id))
-
-    def _order(self, number: int) -> NewOrder:
-        instrument = TRADED[number % len(TRADED)]
-        if instrument in SHARES or instrument == COIN:
-            return self._order_at_alpaca(number, instrument)
-        common: dict[str, Any] = {
-            "client_order_id": f"k{number}",
-            "instrument": instrument,
-            "side": Side.BUY if self._luck.random() < 0.5 else Side.SELL,
-            "quantity": Decimal(self._luck.randint(1, 900)),
-            "valid_for_ms": 10_000,
-        }
-        if number % 4 == 0:
-            price = Decimal("70.000") if instrument.endswith("JPY") else Decimal("0.50000")
-            return NewOrder(
-                **{**common, "side": Side.BUY},
-                type=OrderType.LIMIT,
-                limit_price=price,
-                time_in_force=TimeInForce.GTC,
-            )
-        return NewOrder(**common, time_in_force=TimeInForce.FOK)
-
-    def _order_at_alpaca(self, number: int, instrument: str) -> NewOrder:
-        """A market order, or now and then a limit far away; a coin is never sold short."""
-        is_coin = instrument == COIN
-        common: dict[str, Any] = {
-            "client_order_id": f"k{number}",
-            "instrument": instrument,
-            "side": Side.BUY if is_coin or self._luck.random() < 0.5 else Side.SELL,
-            "quantity": self._luck.randint(1, 9) * (COIN_STEP if is_coin else Decimal(1)),
-            "valid_for_ms": 10_000,
-        }
-        if number % 3 == 0:
-            far = Decimal("100.00") if is_coin else Decimal("10.00")
-            return NewOrder(
-                **{**common, "side": Side.BUY},
-                type=OrderType.LIMIT,
-                limit_price=far,
-                time_in_force=TimeInForce.GTC,
-            )
-        return NewOrder(**common, time_in_force=TimeInForce.IOC)
 
 
 class Reading:
@@ -218,7 +128,8 @@ async def run(plan: Plan, deployment: World) -> dict[str, Any]:
     stream = f"orders/{OWNER}"
     connect = Client.connect(deployment.url, deployment.token, "kills", on_event=log.take)
     async with connect as client:
-        load, reading = Load(client, plan), Reading(client)
+        load, reading = Load(client, plan.rate, plan.seed), Reading(client)
+        await load.until_priced()
         sending = asyncio.create_task(load.run())
         asking = asyncio.create_task(reading.run())
         await asyncio.sleep(CALM_S)

@@ -31,7 +31,7 @@ def market(name: str) -> NewOrder:
 async def test_kills_over_the_postgresql_journal_lose_nothing_and_double_nothing(
     postgres_server: PostgresServer,
 ) -> None:
-    options = WorldOptions(horizon_ms=1_000, journal_url=postgres_server.url())
+    options = WorldOptions(horizon_ms=1_000, journal_url=postgres_server.url(), with_alpaca=True)
     async with world(options) as deployment:
         result = await run(Plan(kills=8, rate=80, seed=12), deployment)
 
