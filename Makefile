@@ -19,10 +19,11 @@ CASES  ?= $(abspath ../shared/data/compliance_cases.json)
 
 PURE   := domain/*,compliance/*,streaming/*
 
-.PHONY: help install up demo test check format bench mutants soak coverage lock clean
+.PHONY: help install up demo test check check-deploy format bench bench-quotes mutants soak
+.PHONY: coverage api lock clean
 
 help: ## list these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 # ---------------------------------------------------------------- install
 
@@ -45,6 +46,10 @@ $(DEV): requirements/dev.txt $(RUN)
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
 
+api: $(RUN) ## write docs/openapi.json and docs/asyncapi.json from the code
+	@$(BIN)/fillgate api openapi > docs/openapi.json
+	@$(BIN)/fillgate api asyncapi > docs/asyncapi.json
+
 lock: $(DEV) ## choose versions anew and write requirements/*.txt
 	@cd requirements && for name in run dev; do \
 	  ../$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
@@ -62,14 +67,22 @@ demo: $(RUN) ## trade ORDERS=500 orders over replayed ticks and compare all thre
 bench: $(DEV) ## time an order's round trip; BENCH=--json for a program
 	@$(BIN)/python -m bench.order_round_trip $(BENCH)
 
+bench-quotes: $(DEV) ## time quotes to 50 clients, a slow one among them; BENCH=--json
+	@$(BIN)/python -m bench.quote_fanout $(BENCH)
+
 # ---------------------------------------------------------------- prove
 
-check: $(DEV) ## format, lint, types, imports, architecture
+check: $(DEV) check-deploy ## format, lint, types, imports, architecture, deployment files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+check-deploy: $(DEV)
+	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml
+	$(BIN)/compose-lint --quiet deploy/compose.yaml
 
 test: $(DEV) ## every test but soak, with the coverage gates
 	@rm -f .coverage .coverage.*

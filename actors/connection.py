@@ -4,26 +4,29 @@ The router dials in and attaches with its epoch; frames of an older epoch are dr
 order passes the gate (epoch, intent number, halts, send-by), leaves its mark, and is sent
 once. Whatever is learned is an item, numbered per incarnation and kept until the router says
 it is durable: so events outlive a router. On (re)connect the stream is opened first, then
-everything since the durable cursor is read, then the account, so nothing falls between.
+everything since the durable cursor is read, then the account, so nothing falls between. Where
+a line of the stream shows that one before it was lost, what happened since is read first.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterable
 from typing import Any
 
 import structlog
 from msgspec import Struct
 
 from actors import messages as m
+from actors.broker_reads import BrokerReads
 from actors.clocks import Clocks
 from actors.evidence import Evidence
 from actors.gate import is_halted
 from actors.link import Link, LinkOwner
 from actors.marks import Marks
+from actors.order_changes import OrderChanges
 from actors.outbox import Outbox, SeenEvents, Waiting
-from actors.router.refusals import unanswered
 from actors.settings import ConnectionSettings
 from brokers.adapter import (
     Adapter,
@@ -31,19 +34,19 @@ from brokers.adapter import (
     NotSent,
     OutcomeUnknown,
     Report,
+    Restless,
     VenueOrder,
-    whole_terms,
 )
 from brokers.transport import Transport
 from domain import events as ev
-from domain.accounts import ConnectionState, SessionState
+from domain.accounts import AccountSnapshot, ConnectionState, SessionState
 from domain.instruments import Instrument
 from domain.orders import NewOrder
 from domain.records import Halted
 
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-CANCEL_TRIES_MAX = 3
-SYNC_ROUNDS_MAX = 5
+SYNC_PAUSES_S = (0.0, 0.05, 0.1, 0.2, 0.5)
+"""After each try to read the account at rest; after the last it is a trouble like any other."""
 
 log = structlog.get_logger()
 
@@ -77,13 +80,12 @@ class BrokerConnection(LinkOwner[Any]):
         self.cursor: str | None = None
         self._missed: tuple[str, str | None] | None = None
         self.router: Link[Any] | None = None
-        self._evidence = Evidence(
-            self.adapter,
-            self.transport,
-            clocks,
-            settings.visibility_horizon_ms,
-            settings.answer_timeout_ms,
+        self._reads = BrokerReads(self.adapter, self.transport, clocks, settings.answer_timeout_ms)
+        self._changes = OrderChanges(
+            self.adapter, self.transport, clocks, settings.answer_timeout_ms
         )
+        self._evidence = Evidence(self._reads, settings.visibility_horizon_ms)
+        self._sought: set[str] = set()
         self._attached = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -224,55 +226,24 @@ class BrokerConnection(LinkOwner[Any]):
     # -- cancels and amends
 
     async def _cancel(self, message: m.SendCancel) -> None:
-        if message.order.instrument not in self.instruments:
-            self._unanswered(ev.CancelRefused, message)
-            return
-        order = self._venue_order(message.order, message.venue_client_id, message.broker_order_id)
-        for pause_s in BACKOFF_S[:CANCEL_TRIES_MAX]:
-            try:
-                answer = await self.transport.send(
-                    self.adapter.cancel(order), self.settings.answer_timeout_ms
-                )
-                report = self.adapter.parse_canceled(order, answer, self.clocks.utc_ns())
-                self._tell_events(report.events)
-                return
-            except (NotSent, OutcomeUnknown) as trouble:
-                log.warning("cancel without an answer", order=message.order_id, why=str(trouble))
-                await asyncio.sleep(pause_s)
-        self._unanswered(ev.CancelRefused, message)
+        self._tell_events(await self._changes.cancel(self._working(message), message))
 
     async def _amend(self, message: m.SendAmend) -> None:
-        is_stale = self.clocks.boot_ns() > message.send_by_ns
-        if is_stale or message.order.instrument not in self.instruments:
-            self._unanswered(ev.AmendRefused, message)
-            return
-        order = self._venue_order(message.order, message.venue_client_id, message.broker_order_id)
-        try:
-            request = self.adapter.amend(order, whole_terms(message.terms))
-            answer = await self.transport.send(request, self.settings.answer_timeout_ms)
-            report = self.adapter.parse_amended(order, answer, self.clocks.utc_ns())
-            self._tell_events(report.events)
-        except (NotSent, OutcomeUnknown):
-            # Whether it took effect shows on the stream as Replaced; the overlay must not stay.
-            self._unanswered(ev.AmendRefused, message)
+        self._tell_events(await self._changes.amend(self._working(message), message))
 
-    def _unanswered(
-        self,
-        kind: type[ev.CancelRefused] | type[ev.AmendRefused],
-        message: m.SendCancel | m.SendAmend,
-    ) -> None:
-        refused = kind(
-            at_ns=self.clocks.utc_ns(),
-            venue_client_id=message.venue_client_id,
-            broker_order_id=message.broker_order_id,
-            error=unanswered("cancel" if kind is ev.CancelRefused else "amend"),
-        )
-        self.tell(m.Told(events=(refused,)))
+    def _working(self, message: m.SendCancel | m.SendAmend) -> VenueOrder | None:
+        if message.order.instrument not in self.instruments:
+            return None
+        return self._venue_order(message.order, message.venue_client_id, message.broker_order_id)
 
     async def _find_evidence(self, wanted: m.LookUp) -> None:
-        found = await self._evidence.find(wanted)
-        if found is not None:
-            self.tell(found)
+        if wanted.order_id in self._sought:
+            return
+        self._sought.add(wanted.order_id)
+        try:
+            self.tell(await self._evidence.find(wanted))
+        finally:
+            self._sought.discard(wanted.order_id)
 
     # -- streams
 
@@ -295,11 +266,7 @@ class BrokerConnection(LinkOwner[Any]):
     async def _load_instruments(self) -> None:
         if self.instruments:
             return
-        answer = await self.transport.read(
-            self.adapter.instruments(), self.settings.answer_timeout_ms
-        )
-        found = self.adapter.parse_instruments(answer)
-        self.instruments = {instrument.symbol: instrument for instrument in found}
+        self.instruments = await self._reads.instruments()
         self._introduce()
 
     async def _follow(self) -> None:
@@ -308,11 +275,36 @@ class BrokerConnection(LinkOwner[Any]):
             # Whatever happens from here on is on the stream; what was before is read now.
             await self._synchronize()
             self._change(SessionState.CONNECTED, "in step with the broker")
-            async for line in lines:
-                report = self.adapter.parse_event_line(line, self.clocks.utc_ns())
-                self._take(report)
-                if report.unread or self.outbox.is_full:
-                    raise BrokerError("words unknown, or too much to tell: it is read again")
+            rereads = self._spawn(self._reread_for_ever())
+            try:
+                await self._listen(lines)
+            finally:
+                rereads.cancel()
+
+    async def _listen(self, lines: AsyncIterable[bytes]) -> None:
+        async for line in lines:
+            report = self.adapter.parse_event_line(line, self.clocks.utc_ns())
+            if report.gap is not None:
+                log.warning("the stream lost a line: the past is read", gap=report.gap)
+                await self._read_past()
+            self._take(report)
+            if report.unread or self.outbox.is_full:
+                raise BrokerError("words unknown, or too much to tell: it is read again")
+
+    async def _reread_for_ever(self) -> None:
+        """Reads the account again and again, where the stream does not tell all of it."""
+        while (period_ms := self.adapter.capabilities.resync_ms) is not None:
+            await asyncio.sleep(period_ms / 1_000)
+            try:
+                await self._synchronize()
+            except BrokerError as trouble:
+                # The stream alone says whether we are connected; the next turn comes.
+                log.warning("the account was not read again", why=str(trouble))
+
+    async def _read_past(self) -> None:
+        if self.cursor is not None:
+            async for page in self._reads.pages(self.cursor):
+                self._take(page)
 
     def _take(self, report: Report) -> None:
         if report.is_heartbeat:
@@ -323,8 +315,12 @@ class BrokerConnection(LinkOwner[Any]):
         if report.cursor is not None:
             self.cursor = report.cursor
         self._tell_events(now)
-        for what in report.unread:
-            self.tell(m.Unread(what=what))
+        self._tell_unread(report.unread)
+
+    def _tell_unread(self, unread: tuple[str, ...]) -> None:
+        for what in unread:
+            if self.seen.is_new_word(what):
+                self.tell(m.Unread(what=what))
 
     def _compare_head(self, head: str | None) -> None:
         """A broker that stays ahead of us over a whole period told us something we missed."""
@@ -336,25 +332,29 @@ class BrokerConnection(LinkOwner[Any]):
             self._missed = (head, self.cursor)
 
     async def _synchronize(self) -> None:
-        timeout = self.settings.answer_timeout_ms
-        for _ in range(SYNC_ROUNDS_MAX):
-            if self.cursor is not None:
-                async for page in self._evidence.pages(self.cursor):
-                    self._take(page)
+        for pause_s in SYNC_PAUSES_S:
+            await self._read_past()
             told = self.outbox.next
-            answer = await self.transport.read(self.adapter.account(), timeout)
-            now = self.clocks.utc_ns()
-            snapshot = self.adapter.parse_account(answer, now)
+            try:
+                snapshot, working = await self._reads.account()
+            except Restless:
+                await asyncio.sleep(pause_s)
+                continue
             # An order's answer that came meanwhile may tell of more than the account does.
             if told == self.outbox.next and self.cursor in (None, snapshot.cursor):
-                self.cursor = snapshot.cursor
-                working = self.adapter.parse_open_orders(answer, now)
-                orders = tuple(e for e in working.events if isinstance(e, ev.External))
-                # What the account counts already must be told before it, awaited or not.
-                self._tell_events(self._waiting.release())
-                self.tell(m.SyncedAccount(snapshot=snapshot, open_orders=orders))
+                self._tell_account(snapshot, working)
                 return
-        log.warning("the account moved during every try to read it at rest")
+            await asyncio.sleep(pause_s)
+        raise BrokerError("the account moved during every try to read it at rest")
+
+    def _tell_account(self, snapshot: AccountSnapshot, working: Report) -> None:
+        self.cursor = snapshot.cursor
+        orders = tuple(e for e in working.events if isinstance(e, ev.External))
+        # What the account counts already must be told before it, awaited or not.
+        self._tell_events(self._waiting.release())
+        self._tell_events(tuple(e for e in working.events if not isinstance(e, ev.External)))
+        self._tell_unread(working.unread)
+        self.tell(m.SyncedAccount(snapshot=snapshot, open_orders=orders))
 
     def _change(self, state: SessionState, reason: str) -> None:
         if state is self.state:
@@ -373,10 +373,11 @@ class BrokerConnection(LinkOwner[Any]):
         """What a Pong says: the broker is connected."""
         return self.state is SessionState.CONNECTED
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -13,9 +13,8 @@ import os
 import signal
 import socket
 import sys
-from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -26,20 +25,33 @@ from prometheus_client import CollectorRegistry
 from actors import messages as m
 from actors.beacon import Declared
 from actors.host import Stage
+from actors.ledger_side import LedgerSide
 from actors.link import Link, LinkOwner, dial, listen
 from actors.logs import configure_logs
-from actors.paths import connection_role
-from domain.commands import Login, Logout, Query, ReadStream, Submit
+from actors.paths import LEDGER_ROLE, connection_role
+from domain.commands import Login, Logout, Published, Query, ReadStream, Submit
+from domain.errors import ErrorInfo
 from gateway.backend import Status
+from gateway.errors import refusal
 from gateway.health import health_app
 from gateway.metrics import GatewayCollector
+from gateway.rest_server import RestServer
 from gateway.server import GatewayServer
+from gateway.tickets import TicketBox
 from gateway.tokens import TokenBook
 
 JOURNAL_LINEAGE = 1
 """Stream numbers go on across router epochs; only another journal would start them anew."""
 
 log = structlog.get_logger()
+
+
+class Sockets(NamedTuple):
+    """Where an edge listens; all edges of a node share them."""
+
+    clients: socket.socket
+    health: socket.socket
+    rest: socket.socket
 
 
 class RouterSide(LinkOwner[Any]):
@@ -60,8 +72,12 @@ class RouterSide(LinkOwner[Any]):
         """An answer, updates, or how the router stands."""
         if isinstance(message, m.Standing):
             self._edge.stand(message)
+        elif isinstance(message, m.TooOld):
+            self._edge.read_old(message.read)
         else:
-            self._edge.server.deliver(message)
+            if isinstance(message, Published):
+                self._edge.saw(message.position)
+            self._edge.deliver(message)
 
 
 class QuoteSide(LinkOwner[Any]):
@@ -80,10 +96,19 @@ class QuoteSide(LinkOwner[Any]):
         self._edge.quote_links.discard(link)
 
     def received(self, _link: Link[Any], message: Any) -> None:
-        """Quotes."""
+        """Quotes, or what could be had."""
         if isinstance(message, m.Quotes):
-            for quote in message.quotes:
-                self._edge.server.deliver_quote(quote)
+            self._edge.server.quotes.deliver(message.quotes)
+        elif isinstance(message, m.PriceOffer):
+            self._edge.offers[message.connection] = Offer(message)
+
+
+class Offer:
+    """What a connection would price, ready to be asked."""
+
+    def __init__(self, told: m.PriceOffer) -> None:
+        self.instruments = frozenset(told.instruments)
+        self.is_full = told.is_full
 
 
 class Edge:
@@ -92,19 +117,36 @@ class Edge:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._router: Link[Any] | None = None
-        self._watched: Counter[str] = Counter()
+        self._position = 0
+        self._watched: dict[str, None] = {}
+        self._is_to_tell = False
         self.quote_links: set[Link[Any]] = set()
+        self.offers: dict[str, Offer] = {}
         self._is_trading = False
+        self._accounts: dict[str, frozenset[str]] = {
+            owner.id: frozenset(
+                c.account for c in stage.settings.connections if c.owner == owner.id
+            )
+            for owner in stage.settings.owners
+        }
         self.server = GatewayServer(
             self,
             TokenBook(stage.paths.tokens),
             stage.clocks,
             stage.settings.gateway,
         )
+        self.ledger = LedgerSide(self.deliver, self._ask_router)
+        tickets = TicketBox(stage.paths.tickets, stage.clocks.boot_ns, os.urandom)
+        self.rest = RestServer(self, self.server, tickets, stage.incarnation)
         self.registry = CollectorRegistry()
         self.registry.register(GatewayCollector(self.server.counts, lambda: self._is_trading))
 
-    # -- the backend the server sees
+    def deliver(self, message: Any) -> None:
+        """An answer, or what was published: each server knows its own."""
+        self.server.deliver(message)
+        self.rest.deliver(message)
+
+    # -- the backend the servers see
 
     def submit(self, submit: Submit) -> None:
         """Sends a command on."""
@@ -123,19 +165,47 @@ class Edge:
         self._send(read)
 
     def query(self, query: Query) -> None:
-        """Asks for rows."""
-        self._send(query)
+        """Asks for rows, at least as new as what clients here have been told."""
+        asked = int(query.args.get("at_least") or 0)
+        newest = max(asked, self._position)
+        self.ledger.ask(msgspec.structs.replace(query, at_least=newest))
+
+    def read_old(self, read: ReadStream) -> None:
+        """The router no longer holds it in memory."""
+        self.ledger.ask(read)
+
+    def _ask_router(self, asked: Query | ReadStream) -> None:
+        """What the ledger does not answer; a page then comes from the whole journal."""
+        if isinstance(asked, ReadStream):
+            asked = msgspec.structs.replace(asked, from_journal=True)
+        self._send(asked)
 
     def subscribe_quotes(self, instrument: str) -> None:
         """The first client here wants quotes of it."""
-        self._watched[instrument] += 1
-        self._tell_watched()
+        self._watched[instrument] = None
+        self._tell_watched_soon()
 
     def unsubscribe_quotes(self, instrument: str) -> None:
         """The last client here no longer does."""
-        self._watched[instrument] -= 1
-        self._watched += Counter()
-        self._tell_watched()
+        del self._watched[instrument]
+        self._tell_watched_soon()
+
+    def find_quote_fault(self, instrument: str) -> ErrorInfo | None:
+        """Why nobody would price it; None also while a connection has yet to say what it could."""
+        names = {connection.id for connection in self._stage.settings.connections}
+        offers = self.offers.values()
+        if names - self.offers.keys() or any(instrument in offer.instruments for offer in offers):
+            return None
+        field = f"streams.quotes/{instrument}"
+        if any(offer.is_full for offer in offers):
+            words = "its connection follows as many instruments as it may; unsubscribe from others"
+            return refusal("too_many", words, field=field)
+        words = f"no connection prices {instrument[:40]}; instruments.list names what can be had"
+        return refusal("unknown_instrument", words, field=field)
+
+    def accounts_of(self, owner: str) -> frozenset[str]:
+        """The accounts that the settings give the owner."""
+        return self._accounts.get(owner, frozenset())
 
     def status(self) -> Status:
         """The deployment as this edge sees it."""
@@ -155,7 +225,14 @@ class Edge:
         """What our clients watch."""
         return m.WatchQuotes(instruments=tuple(self._watched))
 
+    def _tell_watched_soon(self) -> None:
+        """Once for all that one turn of the loop changes."""
+        if not self._is_to_tell:
+            self._is_to_tell = True
+            asyncio.get_running_loop().call_soon(self._tell_watched)
+
     def _tell_watched(self) -> None:
+        self._is_to_tell = False
         for link in self.quote_links:
             link.send(self.watched())
 
@@ -171,16 +248,22 @@ class Edge:
         if link is self._router:
             self._router, self._is_trading = None, False
             self.server.router_lost()
+            self.rest.router_lost()
 
     def stand(self, standing: m.Standing) -> None:
         """The router says whether orders can be taken."""
         self._is_trading = standing.is_trading
+        self.saw(standing.position)
+
+    def saw(self, position: int) -> None:
+        """The journal has come so far."""
+        self._position = max(self._position, position)
 
     def health(self) -> Status:
         """Ready means that an order would get through: router, compliance and a connection."""
         return msgspec.structs.replace(self.status(), is_router_up=self._is_trading)
 
-    async def run(self, listening: socket.socket, health: socket.socket) -> None:
+    async def run(self, sockets: Sockets) -> None:
         """Serves clients until told to stop, then lets them go cleanly."""
         stage = self._stage
         paths, me = stage.paths, stage.hello
@@ -193,18 +276,23 @@ class Edge:
         )
         runner = web.AppRunner(health_app(self.health, self.registry), access_log=None)
         await runner.setup()
-        await web.SockSite(runner, health).start()
-        await self.server.start([listening])
+        await web.SockSite(runner, sockets.health).start()
+        await self.server.start([sockets.clients])
+        await self.rest.start([sockets.rest])
         links = [
             loop.create_task(
                 dial(paths.socket("router"), lambda: Link(me, m.edge_inbox, RouterSide(self)))
             )
         ]
+        path = paths.socket(LEDGER_ROLE)
+        work = dial(path, lambda: Link(me, m.edge_from_ledger, self.ledger))
+        links.append(loop.create_task(work))
         for connection in stage.settings.connections:
             path = paths.socket(connection_role(connection.id))
             work = dial(path, lambda: Link(me, m.edge_inbox, QuoteSide(self)))
             links.append(loop.create_task(work))
         await stopping.wait()
+        await self.rest.stop()
         await self.server.stop()
         for task in links:
             task.cancel()
@@ -212,13 +300,13 @@ class Edge:
         await runner.cleanup()
 
 
-def main(home: Path, number: int, descriptors: tuple[int, int]) -> None:
-    """Runs edge number `number` of a deployment on passed sockets: clients, health."""
+def main(home: Path, number: int, descriptors: tuple[int, int, int]) -> None:
+    """Runs edge number `number` of a deployment on passed sockets: clients, health, REST."""
     stage = Stage(f"edge-{number}", home)
     configure_logs(
         stage.paths.logs / f"{stage.role}.log", stage.settings.deployment.log_level, stage.role
     )
-    listening, health = (socket.socket(fileno=fd) for fd in descriptors)
+    sockets = Sockets(*(socket.socket(fileno=fd) for fd in descriptors))
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)
@@ -226,14 +314,15 @@ def main(home: Path, number: int, descriptors: tuple[int, int]) -> None:
         contextlib.suppress(asyncio.CancelledError),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(_run(stage, listening, health))
+        runner.run(_run(stage, sockets))
 
 
-async def _run(stage: Stage, listening: socket.socket, health: socket.socket) -> None:
+async def _run(stage: Stage, sockets: Sockets) -> None:
     stage.beacon.declare(Declared.WORKING)
-    await Edge(stage).run(listening, health)
+    await Edge(stage).run(sockets)
 
 
 if __name__ == "__main__":
     os.umask(0o077)
-    main(Path(sys.argv[1]), int(sys.argv[2]), (int(sys.argv[3]), int(sys.argv[4])))
+    clients, health, rest = map(int, sys.argv[3:6])
+    main(Path(sys.argv[1]), int(sys.argv[2]), (clients, health, rest))

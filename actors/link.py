@@ -132,6 +132,11 @@ class Link(asyncio.Protocol, Generic[M]):
         """True once the peer has said hello and until the socket closes."""
         return self._transport is not None and self.peer is not None
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits for a peer that reads more slowly than we send."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
     def send(self, message: M) -> None:
         """Sends, or drops where the link is down; a peer that stops reading is cut off."""
         self._write(message)

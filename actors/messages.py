@@ -13,7 +13,7 @@ from msgspec import Struct
 from actors.link import Hello, Ping, Pong
 from compliance.limits import Security
 from domain.accounts import AccountSnapshot, ConnectionState, SessionState
-from domain.commands import FromRouter, ToRouter
+from domain.commands import FromRouter, Query, QueryAnswer, ReadStream, StreamPage, ToRouter
 from domain.events import External, VenueEvent
 from domain.findings import Finding
 from domain.history import AccountHistory
@@ -197,17 +197,44 @@ class Quotes(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="quotes"
     quotes: tuple[Quote, ...]
 
 
+class PriceOffer(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="price_offer"):
+    """What a connection would price if asked: all its broker lists, or only what it does already.
+
+    `is_full`: the connection follows as many instruments as it may.
+    """
+
+    connection: str
+    instruments: tuple[str, ...]
+    is_full: bool = False
+
+
 FromConnection = Attached | Items | HaltsSet | Quotes
 
 
 class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="standing"):
-    """The router tells edges whether an order would get through."""
+    """The router tells edges whether an order would get through, and where the journal is."""
 
     is_trading: bool
+    position: int = 0
+
+
+class TooOld(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="too_old"):
+    """The router no longer holds this in memory: ask the ledger."""
+
+    read: ReadStream
+
+
+class AskRouter(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="ask_router"):
+    """The ledger is behind, or its store is away: ask the router."""
+
+    ref: int
 
 
 class WatchQuotes(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="watch_quotes"):
-    """An edge wants these instruments' quotes, and no others."""
+    """These instruments and no others: an edge wants their quotes, a router needs their prices.
+
+    A router gets the quotes of all that is followed, for any of it may be ordered next.
+    """
 
     instruments: tuple[str, ...]
 
@@ -271,7 +298,11 @@ FromCompliance = Loaded | ScreenAnswer | Found | Tripped
 _Greeting = Hello | Ping | Pong
 
 router_inbox = msgspec.msgpack.Decoder(ToRouter | _Greeting)
-edge_inbox = msgspec.msgpack.Decoder(FromRouter | Quotes | Standing | _Greeting)
+edge_inbox = msgspec.msgpack.Decoder(
+    FromRouter | Quotes | PriceOffer | Standing | TooOld | _Greeting
+)
+edge_from_ledger = msgspec.msgpack.Decoder(QueryAnswer | StreamPage | AskRouter | _Greeting)
+ledger_inbox = msgspec.msgpack.Decoder(Query | ReadStream | _Greeting)
 connection_inbox = msgspec.msgpack.Decoder(ToConnection | WatchQuotes | _Greeting)
 router_from_connection = msgspec.msgpack.Decoder(FromConnection | _Greeting)
 compliance_inbox = msgspec.msgpack.Decoder(ToCompliance | _Greeting)

@@ -124,6 +124,13 @@ class SeenEvents:
             fresh.append(event)
         return tuple(fresh)
 
+    def is_new_word(self, what: str) -> bool:
+        """Whether an unknown word was not told before; what is read twice is one break."""
+        key = ("unread", what)
+        is_new = key not in self._keys
+        self._keys[key] = None
+        return is_new
+
 
 def _key(event: ev.VenueEvent) -> tuple[str, ...]:
     if isinstance(event, ev.Fill):

@@ -6,14 +6,19 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from actors.cluster import free_port
 from actors.paths import Paths
-from actors.settings import PAPER_TOKEN, Settings, SimulatorSettings
+from actors.settings import Settings, SimulatorSettings
+from brokers.registry import PAPER_TOKEN
+from brokers.simulators.alpaca_listings import ENGINE
+from brokers.simulators.alpaca_settings import AlpacaLogin, AlpacaSettings
 from brokers.simulators.book import AccountSettings
-from brokers.simulators.engine import EngineSettings
 from brokers.simulators.feed import FeedSettings
-from brokers.simulators.oanda import Login, OandaSettings
+from brokers.simulators.oanda_settings import Login, OandaSettings
+from brokers.simulators.server_settings import ServerSettings
+from brokers.simulators.venue import EngineSettings
 from ledger.agreement import VenueBook, VenueFill, VenueOrder
 
 STATE_EVERY_MS = 30_000
@@ -22,32 +27,58 @@ STATE_EVERY_MS = 30_000
 
 def paper_settings(simulator: SimulatorSettings, settings: Settings, paths: Paths) -> bytes:
     """What the simulator's process reads, as JSON; its port is fixed here and stays."""
-    accounts = tuple(
-        AccountSettings(
-            id=connection.broker_account_id,
-            currency=connection.currency,
-            balance=Decimal(simulator.balance),
-        )
+    currencies = {
+        connection.broker_account_id: connection.currency
         for connection in settings.connections
         if connection.simulator == simulator.id
-    )
-    accounts += tuple(
-        AccountSettings(id=name, balance=Decimal(simulator.balance)) for name in simulator.accounts
-    )
+    }
+    currencies |= {name: "USD" for name in simulator.accounts}
     if simulator.ticks:
         feed = FeedSettings(source="files", ticks=simulator.ticks, speed=simulator.speed, loop=True)
     else:
         feed = FeedSettings(source="generator", speed=simulator.speed)
-    wanted = OandaSettings(
-        port=simulator.port or free_port(),
-        seed=simulator.seed,
-        engine=EngineSettings(accounts=accounts),
-        logins=(Login(token=PAPER_TOKEN),),
-        feed=feed,
-        state=str(paths.book(simulator.id)),
-        state_every_ms=STATE_EVERY_MS,
+    shared: dict[str, Any] = {
+        "port": simulator.port or free_port(),
+        "seed": simulator.seed,
+        "feed": feed,
+        "state": str(paths.book(simulator.id)),
+        "state_every_ms": STATE_EVERY_MS,
+    }
+    accounts = tuple(
+        AccountSettings(
+            id=name,
+            currency=currency,
+            balance=Decimal(simulator.balance),
+            netting=simulator.broker in NETTING,
+        )
+        for name, currency in currencies.items()
     )
-    return msgspec.json.encode(wanted)
+    is_market = simulator.hours == "market"
+    return msgspec.json.encode(DIALECTS[simulator.broker](accounts, is_market, shared))
+
+
+Accounts = tuple[AccountSettings, ...]
+
+
+def _oanda(accounts: Accounts, is_market: bool, shared: dict[str, Any]) -> ServerSettings:
+    engine = EngineSettings(accounts=accounts, hours="forex" if is_market else "always")
+    return OandaSettings(engine=engine, logins=(Login(token=PAPER_TOKEN),), **shared)
+
+
+def _alpaca(accounts: Accounts, is_market: bool, shared: dict[str, Any]) -> ServerSettings:
+    """A key opens one account: `paper` the first, and each account's own name itself."""
+    keys = {"paper": None} | {x.id: x.id for x in accounts}
+    logins = tuple(
+        AlpacaLogin(key_id=key, secret=PAPER_TOKEN, name=key, account=name)
+        for key, name in keys.items()
+    )
+    hours = "nyse" if is_market else "always"
+    engine = replace(ENGINE, accounts=accounts, hours=hours)
+    return AlpacaSettings(engine=engine, logins=logins, **shared)
+
+
+DIALECTS = {"oanda": _oanda, "alpaca": _alpaca}
+NETTING = frozenset({"alpaca"})
 
 
 def venue_book(raw: Any, account: str | None = None) -> VenueBook:

@@ -31,6 +31,11 @@ class Paths(Struct, frozen=True):
         return self.home / "journal"
 
     @property
+    def store(self) -> Path:
+        """The ledger's store where that is SQLite's."""
+        return self.home / "store" / "ledger.sqlite"
+
+    @property
     def tokens(self) -> Path:
         """Bearer tokens, by hash."""
         return self.home / "tokens.json"
@@ -65,12 +70,17 @@ class Paths(Struct, frozen=True):
         return self.home / "paper" / f"{simulator}.json"
 
     def socket(self, role: str) -> Path:
-        """The link of a role: `router`, `compliance`, `edge-0`, `connection-<id>`."""
+        """The link of a role: `router`, `compliance`, `ledger`, `edge-0`, `connection-<id>`."""
         return self.runtime / f"{role}.sock"
 
     def beacon(self, role: str) -> Path:
         """The sign of life of a role."""
         return self.runtime / f"{role}.beacon"
+
+    @property
+    def tickets(self) -> Path:
+        """Tickets of browsers that wait to be used, by hash."""
+        return self.runtime / "tickets"
 
     def make(self) -> None:
         """Creates the directories, for this user alone. Raises PermissionError on another's."""
@@ -78,6 +88,9 @@ class Paths(Struct, frozen=True):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.runtime.stat().st_uid != os.getuid():
             raise PermissionError(f"{self.runtime} belongs to another user")
+
+
+LEDGER_ROLE = "ledger"
 
 
 def connection_role(connection: str) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+
+import structlog
 
 from actors import messages as m
 from actors.beacon import Declared
@@ -16,21 +19,33 @@ from actors.connection import BrokerConnection, Login
 from actors.host import Stage
 from actors.link import Link, listen
 from actors.marks import Marks
-from actors.paths import Paths, connection_role
+from actors.paths import LEDGER_ROLE, Paths, connection_role
 from actors.prices import Prices
 from actors.router.actor import Router
 from actors.router.desk import Venue
 from actors.router.place import Place
-from actors.settings import ConnectionSettings, Settings, read_token
+from actors.settings import (
+    ConnectionSettings,
+    Settings,
+    journal_place,
+    read_store_url,
+    read_token,
+)
 from brokers.adapter import Adapter, AdapterSettings
-from brokers.registry import AUTH_HEADERS, BROKERS, HOSTS
+from brokers.registry import BROKERS
 from brokers.transport import Transport, TransportSettings
 from domain.accounts import BrokerAccount
-from ledger.faults import JournalLocked
-from ledger.journal import LocalJournal
+from ledger.faults import JournalLocked, JournalUnreachable
+from ledger.journal import Journal
+from ledger.places import open_journal, reader_of
 from ledger.recovery import restore
 
 WARM_CONNECTIONS = 8
+LEDGER_NICENESS = 5
+LOCK_RETRY_S = {"local": 0.02, "postgres": 0.2}
+UNREACHABLE_RETRY_S = 0.5
+
+log = structlog.get_logger()
 
 
 def starter_of(role: str) -> Callable[[Stage], Awaitable[None]]:
@@ -39,12 +54,15 @@ def starter_of(role: str) -> Callable[[Stage], Awaitable[None]]:
         return start_router
     if role == "compliance":
         return start_compliance
+    if role == LEDGER_ROLE:
+        return start_ledger
     return start_connection
 
 
 def roles(settings: Settings) -> list[str]:
-    """The roles that run as Ray actors."""
-    return ["router", "compliance", *(connection_role(c.id) for c in settings.connections)]
+    """The roles that run as Ray actors, those on an order's way first."""
+    connections = (connection_role(c.id) for c in settings.connections)
+    return ["router", "compliance", *connections, LEDGER_ROLE]
 
 
 def edge_roles(settings: Settings) -> list[str]:
@@ -64,19 +82,21 @@ async def start_router(stage: Stage) -> None:
     }
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     place = Place(stage.clocks, stage.hello, boot_id, stage.beacon)
-    router = Router(journal, books, venues, place)
+    router = Router(journal, books, venues, place, settings.signals)
     await router.run(stage.paths)
 
 
-async def _open_journal(stage: Stage) -> LocalJournal:
-    """Waits for the lock: an older router may take a moment to die."""
+async def _open_journal(stage: Stage) -> Journal:
+    """Waits for the lock, as an older router may take a moment to die, and for the server."""
+    place = journal_place(stage.paths, stage.settings)
     while True:
         try:
-            return LocalJournal(
-                stage.paths.journal, stage.settings.deployment.id, stage.settings.journal
-            )
+            return open_journal(place)
         except JournalLocked:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(LOCK_RETRY_S[place.settings.backend])
+        except JournalUnreachable as trouble:
+            log.warning("the journal's server is away", why=str(trouble))
+            await asyncio.sleep(UNREACHABLE_RETRY_S)
 
 
 async def start_compliance(stage: Stage) -> None:
@@ -92,13 +112,33 @@ async def start_compliance(stage: Stage) -> None:
     await server.serve_forever()
 
 
+async def start_ledger(stage: Stage) -> None:
+    """Follows the journal into the store, behind everyone who trades."""
+    # Imported here: SQL's libraries take time and memory that no other role should pay for.
+    from actors.ledger import Ledger
+    from actors.ledger_reads import LedgerReads
+    from ledger.store_opening import open_store
+
+    # This thread, and those it starts: the rows can wait where an order cannot.
+    os.nice(LEDGER_NICENESS)
+    settings, paths = stage.settings, stage.paths
+    deployment, url = settings.deployment.id, read_store_url(settings.store)
+    ledger = Ledger(
+        lambda: open_store(url, paths.store, deployment),
+        reader_of(journal_place(paths, settings)),
+        LedgerReads(settings.connections),
+        settings.store,
+    )
+    await ledger.run(paths.socket(LEDGER_ROLE), stage.hello)
+
+
 async def start_connection(stage: Stage) -> None:
     """Waits for a router, then keeps the login connected."""
     name = stage.role.removeprefix("connection-")
     settings = next(c for c in stage.settings.connections if c.id == name)
     token = read_token(settings)
     transport = Transport(
-        _transport_settings(settings, stage.paths), AUTH_HEADERS[settings.broker](token)
+        _transport_settings(settings, stage.paths), BROKERS[settings.broker].auth_headers(token)
     )
     transport.open()
     login = Login(settings, _adapter(settings, token), transport)
@@ -126,13 +166,18 @@ def _adapter(settings: ConnectionSettings, token: str) -> Adapter:
         region=settings.region,
         regime=settings.regime,
     )
-    return BROKERS[settings.broker](
-        AdapterSettings(account=account, broker_account_id=settings.broker_account_id, token=token)
+    return BROKERS[settings.broker].adapter(
+        AdapterSettings(
+            account=account,
+            broker_account_id=settings.broker_account_id,
+            token=token,
+            feed=settings.feed,
+        )
     )
 
 
 def _transport_settings(settings: ConnectionSettings, paths: Paths) -> TransportSettings:
-    rest, stream = HOSTS[settings.broker][settings.environment]
+    rest, stream = BROKERS[settings.broker].hosts[settings.environment]
     if settings.simulator is not None:
         running = json.loads((paths.runtime / f"simulator-{settings.simulator}.json").read_text())
         rest, stream = running["url"], running["stream_url"]

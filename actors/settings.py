@@ -8,22 +8,31 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from actors.paths import Paths
+from brokers.registry import BROKERS
+from brokers.transport import find_url_fault
 from compliance.settings import ComplianceSettings
 from compliance.settings import find_faults as find_compliance_faults
 from domain.accounts import AccountType, Environment, Region
+from domain.signals import SignalRule
+from domain.signals import find_faults as find_signal_faults
 from gateway.settings import GatewaySettings
 from ledger.journal import JournalSettings
+from ledger.places import Place
+from ledger.places import find_url_fault as find_database_url_fault
+from ledger.store_settings import StoreSettings
+from ledger.store_settings import find_faults as find_store_faults
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$")]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
-BROKERS = ("oanda",)
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -42,6 +51,7 @@ class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     host: str = "127.0.0.1"
     port: Port = 8765
     health_port: Port = 8766
+    rest_port: Port = 8767
     edges: Annotated[int, Meta(ge=1, le=16)] = 1
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -56,7 +66,8 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """One login at one broker.
 
     The token is a secret: it is read from the environment variable `token_env` or the file
-    `token_file`, never from here. `api_url` and `stream_url` default to the broker's own.
+    `token_file`, never from here (Alpaca: KEY_ID:SECRET). `api_url` and `stream_url` default to
+    the broker's own, `feed` to the first of its data feeds (Alpaca: iex, or sip).
     """
 
     id: Name
@@ -75,6 +86,7 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     api_url: str | None = None
     stream_url: str | None = None
     simulator: str | None = None
+    feed: str = ""
     instruments: tuple[str, ...] = ()
     credits: Annotated[int, Meta(ge=1, le=1000)] = 64
     sessions: Annotated[int, Meta(ge=1, le=64)] = 64
@@ -85,17 +97,19 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
 class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A paper broker run beside the gateway: `ticks` replays files, else a seeded generator.
 
-    `accounts` are opened beside those of the connections: for others to trade.
+    `accounts` are opened beside those of the connections: for others to trade. `hours`
+    `market` keeps the broker's own: the forex week, or those of the New York Stock Exchange.
     """
 
     id: Name
-    broker: str = "oanda"
+    broker: Literal["oanda", "alpaca"] = "oanda"
     port: Port = 0
     seed: int = 7
     ticks: str | None = None
     speed: Annotated[float, Meta(ge=0, le=100_000)] = 1.0
     balance: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 100_000
     accounts: tuple[str, ...] = ()
+    hours: Literal["always", "market"] = "always"
 
 
 class RaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,16 +131,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     journal: JournalSettings = JournalSettings()
     compliance: ComplianceSettings = ComplianceSettings()
     ray: RaySettings = RaySettings()
+    store: StoreSettings = StoreSettings()
+    signals: tuple[SignalRule, ...] = ()
 
 
 def load(path: Path) -> Settings:
     """The settings of a file. Raises SettingsError with every fault found."""
-    try:
-        raw = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise SettingsError([f"{path} does not exist; run `fillgate init` to make one"]) from None
-    except tomllib.TOMLDecodeError as trouble:
-        raise SettingsError([f"{path} is not valid TOML: {trouble}"]) from None
+    raw = _read_toml(path)
     faults = _section_faults(raw)
     if faults:
         raise SettingsError(faults)
@@ -135,6 +146,15 @@ def load(path: Path) -> Settings:
     if faults:
         raise SettingsError(faults)
     return settings
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise SettingsError([f"{path} does not exist; run `fillgate init` to make one"]) from None
+    except tomllib.TOMLDecodeError as trouble:
+        raise SettingsError([f"{path} is not valid TOML: {trouble}"]) from None
 
 
 def _section_faults(raw: dict[str, Any]) -> list[str]:
@@ -166,8 +186,10 @@ def _convert_faults(where: str, entry: Any, kind: Any) -> list[str]:
 def _find_faults(settings: Settings) -> list[str]:
     """What each part alone cannot know: names that must match, secrets that must exist."""
     owners = {owner.id for owner in settings.owners}
-    simulators = {simulator.id for simulator in settings.simulators}
+    simulators = {simulator.id: simulator.broker for simulator in settings.simulators}
     faults = list(find_compliance_faults(settings.compliance))
+    faults += find_store_faults(settings.store, read_store_url(settings.store))
+    faults += find_signal_faults(settings.signals, [c.account for c in settings.connections])
     if settings.deployment.host not in LOOPBACK:
         host = settings.deployment.host
         faults.append(f"[deployment] host {host}: without TLS only {', '.join(LOOPBACK)} is served")
@@ -181,19 +203,47 @@ def _find_faults(settings: Settings) -> list[str]:
         faults += [f"{kind}: {name} is used twice; each must be unique" for name in twice]
     for connection in settings.connections:
         faults += _connection_faults(connection, owners, simulators)
-    return faults
+    return faults + _journal_faults(settings.journal)
+
+
+def _journal_faults(journal: JournalSettings) -> list[str]:
+    if journal.backend == "local":
+        return []
+    if (journal.url_env is None) == (journal.url_file is None):
+        return ["[journal]: backend postgres needs either url_env or url_file"]
+    if journal.url_env is not None and not os.environ.get(journal.url_env):
+        return [f"[journal]: environment variable {journal.url_env} is not set"]
+    if journal.url_file is not None and not Path(journal.url_file).is_file():
+        return [f"[journal]: url_file {journal.url_file} does not exist"]
+    name = journal.url_env or journal.url_file
+    fault = find_database_url_fault(_read_journal_url(journal))
+    return [f"[journal]: {name} {fault}"] if fault else []
+
+
+def _read_journal_url(journal: JournalSettings) -> str:
+    if journal.url_env is not None:
+        return os.environ[journal.url_env]
+    return Path(journal.url_file or "").read_text().strip()
 
 
 def _connection_faults(
-    connection: ConnectionSettings, owners: set[str], simulators: set[str]
+    connection: ConnectionSettings, owners: set[str], simulators: Mapping[str, str]
 ) -> list[str]:
     where = f"connection {connection.id}"
     faults = []
     if connection.owner not in owners:
         faults.append(f"{where}: owner {connection.owner} is not among [[owners]]")
-    if connection.broker not in BROKERS:
+    broker = BROKERS.get(connection.broker)
+    if broker is None:
         known = ", ".join(BROKERS)
         faults.append(f"{where}: broker {connection.broker} is not known; known: {known}")
+    elif connection.feed and connection.feed not in broker.feeds:
+        known = ", ".join(broker.feeds) or "none"
+        faults.append(f"{where}: feed {connection.feed} is not known; known: {known}")
+    for name in ("api_url", "stream_url"):
+        url = getattr(connection, name)
+        if url is not None and (fault := find_url_fault(url)) is not None:
+            faults.append(f"{where}: {name} {fault}")
     if connection.simulator is None:
         if connection.token_env is None and connection.token_file is None:
             faults.append(f"{where}: needs token_env or token_file")
@@ -201,11 +251,64 @@ def _connection_faults(
             faults.append(f"{where}: environment variable {connection.token_env} is not set")
         if connection.token_file is not None and not Path(connection.token_file).is_file():
             faults.append(f"{where}: token_file {connection.token_file} does not exist")
+        faults += _token_faults(connection)
     elif connection.simulator not in simulators:
         faults.append(f"{where}: simulator {connection.simulator} is not among [[simulators]]")
+    elif simulators[connection.simulator] != connection.broker:
+        faults.append(
+            f"{where}: simulator {connection.simulator} speaks "
+            f"{simulators[connection.simulator]}, not {connection.broker}"
+        )
     if connection.environment is Environment.LIVE and connection.simulator is not None:
         faults.append(f"{where}: a live connection cannot use a simulator")
     return faults
+
+
+def _token_faults(connection: ConnectionSettings) -> list[str]:
+    """A token of the wrong form, told without showing it. One that is missing is told before."""
+    try:
+        token = read_token(connection)
+    except (KeyError, OSError, UnicodeDecodeError):
+        return []
+    broker = BROKERS.get(connection.broker)
+    if broker is None or not token or (fault := broker.find_token_fault(token)) is None:
+        return []
+    source = connection.token_env or connection.token_file
+    return [f"connection {connection.id}: the token in {source} {fault}"]
+
+
+def journal_place(paths: Paths, settings: Settings) -> Place:
+    """Where the deployment's journal is."""
+    return _place(paths, settings.journal, settings.deployment.id)
+
+
+def find_journal(paths: Paths) -> Place:
+    """The same for who only looks, whatever else the settings say. Raises SettingsError.
+
+    Without settings it is the home's own, whosesoever.
+    """
+    if not paths.settings.exists():
+        return Place(directory=paths.journal)
+    raw = _read_toml(paths.settings)
+    wanted = {name: raw[name] for name in ("deployment", "journal") if name in raw}
+    try:
+        known = msgspec.convert(wanted, _JournalPart, strict=True)
+    except msgspec.ValidationError as trouble:
+        raise SettingsError([f"[journal]: {trouble}"]) from None
+    faults = _journal_faults(known.journal)
+    if faults:
+        raise SettingsError(faults)
+    return _place(paths, known.journal, known.deployment.id)
+
+
+class _JournalPart(Struct, frozen=True, kw_only=True):
+    deployment: DeploymentSettings
+    journal: JournalSettings = JournalSettings()
+
+
+def _place(paths: Paths, journal: JournalSettings, deployment_id: str) -> Place:
+    url = "" if journal.backend == "local" else _read_journal_url(journal)
+    return Place(directory=paths.journal, settings=journal, deployment_id=deployment_id, url=url)
 
 
 def read_token(connection: ConnectionSettings) -> str:
@@ -214,7 +317,9 @@ def read_token(connection: ConnectionSettings) -> str:
         return os.environ[connection.token_env]
     if connection.token_file is not None:
         return Path(connection.token_file).read_text().strip()
-    return PAPER_TOKEN
+    return BROKERS[connection.broker].paper_token(connection.broker_account_id)
 
 
-PAPER_TOKEN = "paper"  # noqa: S105 - opens nothing but our own simulator on loopback
+def read_store_url(store: StoreSettings) -> str | None:
+    """Where the relational store is; None for a file in the home. May hold a password."""
+    return os.environ.get(store.url_env) if store.url_env is not None else store.url

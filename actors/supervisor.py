@@ -39,7 +39,15 @@ RESTART_PAUSES_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 STOP_S = 2.0
 READY_S = 60.0
 POLL_S = 0.05
-PARTS = frozenset({"actors.edge", "actors.watchdog", "actors.deploy", "brokers.simulators.oanda"})
+PARTS = frozenset(
+    {
+        "actors.edge",
+        "actors.watchdog",
+        "actors.deploy",
+        "brokers.simulators.oanda",
+        "brokers.simulators.alpaca",
+    }
+)
 RAY_PARTS = ("gcs_server", "raylet", "dashboard.py", "monitor.py", "log_monitor.py")
 
 log = structlog.get_logger()
@@ -61,6 +69,7 @@ class Running(Struct, frozen=True, kw_only=True):
     pid: int
     url: str
     health_url: str
+    rest_url: str = ""
     ray_address: str
     simulators: dict[str, str] = {}
 
@@ -120,7 +129,7 @@ class Supervisor:
         paths, settings = self._paths, self._settings
         for simulator in settings.simulators:
             await self._start_simulator(simulator)
-        listening, health = self._bind()
+        sockets = listening, health, rest = self._bind()
         self._say("starting Ray")
         address = await start_ray(paths.runtime, settings.ray)
         self._say("starting the router, compliance and the broker connections")
@@ -129,7 +138,7 @@ class Supervisor:
             self._keep(
                 role,
                 [sys.executable, "-m", "actors.edge", str(paths.home), str(number)],
-                (listening, health),
+                sockets,
             )
         await deploying
         self._keep("watchdog", [sys.executable, "-m", "actors.watchdog", str(paths.home)], ())
@@ -139,18 +148,20 @@ class Supervisor:
             pid=os.getpid(),
             url=f"ws://{settings.deployment.host}:{listening.getsockname()[1]}",
             health_url=f"http://127.0.0.1:{health_port}",
+            rest_url=f"http://{settings.deployment.host}:{rest.getsockname()[1]}",
             ray_address=address,
             simulators=self._simulators,
         )
         _write_json(paths.ready, running)
         self._say(f"ready at {running.url}")
 
-    def _bind(self) -> tuple[socket.socket, socket.socket]:
+    def _bind(self) -> tuple[socket.socket, socket.socket, socket.socket]:
         wanted = self._settings.deployment
         listening = _listen(wanted.host, wanted.port)
         health = _listen("127.0.0.1", wanted.health_port)
-        self._sockets = [listening, health]
-        return listening, health
+        rest = _listen(wanted.host, wanted.rest_port)
+        self._sockets = [listening, health, rest]
+        return listening, health, rest
 
     async def _start_simulator(self, simulator: SimulatorSettings) -> None:
         """Starts a paper broker and learns its address; it keeps that across restarts."""

@@ -1,41 +1,60 @@
 """Does an order survive kill -9 anywhere: 0 lost, 0 doubled, each event once?
 
-    python -m bench.kills [--kills 20] [--rate 100] [--json]
+    python -m bench.kills [--kills 20] [--rate 100] [--only ROLE]
+                          [--journal local|postgres|URL] [--json]
 
-Edge, router, compliance and broker connection are killed in turn under a steady stream of
-orders over several instruments; for the second half the venue loses replies and lands orders
-late. Then three logs are compared: the client's, the journal's and the venue's own book.
+Edge, router, compliance, both broker connections and ledger are killed in turn under a steady
+stream of orders: pairs at OANDA, shares and a coin at Alpaca. For the second half both venues lose
+replies and land orders late. Then the logs are compared: the client's, the journal's and the
+venues' own books; and the ledger's store with one made from the journal anew, row for row.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import shutil
 import sys
 import tempfile
 import time
-from decimal import Decimal
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import psutil
 from msgspec import Struct
 
-from bench.world import CONNECTION_ROLE, INSTRUMENTS, OWNER, World, WorldOptions, world
+from actors.paths import LEDGER_ROLE
+from actors.settings import journal_place, load
+from bench.load import Load
+from bench.postgres_server import journal_url
+from bench.world import (
+    ALPACA_ROLE,
+    CONNECTION_ROLE,
+    OWNER,
+    World,
+    WorldOptions,
+    world,
+)
 from domain.lifecycle import Status
-from domain.orders import CancelOrder, NewOrder, OrderType, Side, TimeInForce
 from domain.streams import OrderUpdate, StreamUpdate
 from gateway import wire
 from gateway.client import Client, ConnectionLostError, Refused
 from gateway.client_book import OUTCOMES
 from ledger.agreement import Agreement, compare_client, compare_venue, stream_of
+from ledger.places import reader_of
 from ledger.projection import Books
+from ledger.store import read_cursor
+from ledger.store_database import Database, find_url
+from ledger.store_faults import StoreFailed
+from ledger.store_rebuild import verify_at_end
 
-ROLES = ("edge-0", "router", "compliance", CONNECTION_ROLE)
+ROLES = ("edge-0", "router", "compliance", CONNECTION_ROLE, ALPACA_ROLE, LEDGER_ROLE)
 KILL_EVERY_S = 3.0
+READ_EVERY_S = 0.05
+START_S_MAX = 30.0
 CALM_S = 2.0
 QUIET_S_MAX = 60.0
 HOSTILE = {"lost_reply": 0.05, "late_landing": 0.05, "late_ms": [50, 700]}
@@ -43,72 +62,46 @@ CALM: dict[str, object] = {}
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """How many kills, at which rate of orders, under which seed."""
+    """How many kills of which roles, how often, at which rate of orders, under which seed.
+
+    `journal` is where it is kept: local, postgres (a server of the bench's own), or a URL.
+    """
 
     kills: int = 20
     rate: int = 100
     seed: int = 1
+    roles: tuple[str, ...] = ROLES
+    every_s: float = KILL_EVERY_S
+    journal: str = "local"
 
 
-class Load:
-    """Orders at a steady rate, whatever becomes of them; remembers what it was told."""
+class Reading:
+    """Lists asked for all the while: how many were answered, refused, or went back in time."""
 
-    def __init__(self, client: Client, plan: Plan) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._rate = plan.rate
-        self._luck = Random(plan.seed)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.number = 0
-        self.durable: set[str] = set()
+        self.answered = self.backward = self.position = 0
+        self.slowest_s = 0.0
         self.refused: dict[str, int] = {}
-        self.sent_at: dict[str, tuple[float, str]] = {}
 
     async def run(self) -> None:
-        """Sends until canceled."""
-        start = time.monotonic()
+        """Asks until canceled."""
         while True:
-            self.number += 1
-            task = asyncio.create_task(self._one(self.number))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            await asyncio.sleep(max(0.0, start + self.number / self._rate - time.monotonic()))
+            start = time.monotonic()
+            try:
+                res = await self._client.query(wire.OrdersList, status="all", limit=20)
+            except (Refused, ConnectionLostError) as trouble:
+                code = trouble.error.code if isinstance(trouble, Refused) else "connection_lost"
+                self.refused[code] = self.refused.get(code, 0) + 1
+            else:
+                self._take(res.position or 0, time.monotonic() - start)
+            await asyncio.sleep(READ_EVERY_S)
 
-    async def settle(self) -> None:
-        """Waits for the answers under way."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _one(self, number: int) -> None:
-        order = self._order(number)
-        self.sent_at[order.client_order_id] = (time.monotonic(), order.instrument)
-        try:
-            await self._client.place(order)
-            self.durable.add(order.client_order_id)
-        except Refused as refusal:
-            code = refusal.error.code
-            self.refused[code] = self.refused.get(code, 0) + 1
-            return
-        if order.type is OrderType.LIMIT:
-            with contextlib.suppress(Refused, ConnectionLostError):
-                await self._client.cancel(CancelOrder(client_order_id=order.client_order_id))
-
-    def _order(self, number: int) -> NewOrder:
-        instrument = INSTRUMENTS[number % len(INSTRUMENTS)]
-        common: dict[str, Any] = {
-            "client_order_id": f"k{number}",
-            "instrument": instrument,
-            "side": Side.BUY if self._luck.random() < 0.5 else Side.SELL,
-            "quantity": Decimal(self._luck.randint(1, 900)),
-            "valid_for_ms": 10_000,
-        }
-        if number % 4 == 0:
-            price = Decimal("70.000") if instrument.endswith("JPY") else Decimal("0.50000")
-            return NewOrder(
-                **{**common, "side": Side.BUY},
-                type=OrderType.LIMIT,
-                limit_price=price,
-                time_in_force=TimeInForce.GTC,
-            )
-        return NewOrder(**common, time_in_force=TimeInForce.FOK)
+    def _take(self, position: int, took_s: float) -> None:
+        self.answered += 1
+        self.backward += position < self.position
+        self.position = max(self.position, position)
+        self.slowest_s = max(self.slowest_s, took_s)
 
 
 class Log:
@@ -131,26 +124,83 @@ class Log:
 
 async def run(plan: Plan, deployment: World) -> dict[str, Any]:
     """Kills, waits until all is quiet, compares; the report."""
-    log, kills = Log(), []
+    log, kills, luck = Log(), [], Random(plan.seed)
     stream = f"orders/{OWNER}"
     connect = Client.connect(deployment.url, deployment.token, "kills", on_event=log.take)
     async with connect as client:
-        load = Load(client, plan)
+        load, reading = Load(client, plan.rate, plan.seed), Reading(client)
+        await load.until_priced()
         sending = asyncio.create_task(load.run())
+        asking = asyncio.create_task(reading.run())
         await asyncio.sleep(CALM_S)
         for number in range(plan.kills):
             if number == plan.kills // 2:
-                await deployment.simulate("/sim/hostility", HOSTILE)
-            role = ROLES[number % len(ROLES)]
+                await _treat(deployment, HOSTILE)
+            role = plan.roles[number % len(plan.roles)]
+            await _until_up(deployment, role)
+            if role == LEDGER_ROLE and number % 2:
+                await _until_it_writes(deployment)
             deployment.kill(role)
             kills.append((time.monotonic(), role))
-            await asyncio.sleep(KILL_EVERY_S)
-        await deployment.simulate("/sim/hostility", CALM)
+            # Sooner or later: also while it starts, and in the middle of its work.
+            await asyncio.sleep(plan.every_s * (0.5 + luck.random()))
+        await _treat(deployment, CALM)
         sending.cancel()
+        asking.cancel()
         await load.settle()
         await _quiet(client, log)
     agreement = await compare(deployment, log, stream)
-    return report(plan, load, log, kills, agreement)
+    agreement.differences += await compare_store(deployment)
+    result = report(plan, load, log, kills, agreement)
+    return result | {
+        "lists": reading.answered,
+        "lists_refused": reading.refused,
+        "lists_backward": reading.backward,
+        "list_slowest_s": round(reading.slowest_s, 3),
+    }
+
+
+async def _treat(deployment: World, hostility: dict[str, Any]) -> None:
+    """Both venues from now on."""
+    for simulator in deployment.ready["simulators"]:
+        await deployment.simulate("/sim/hostility", hostility, simulator)
+
+
+async def _until_up(deployment: World, role: str) -> None:
+    """Until the role has a process: one that is killed again while it starts counts once."""
+    deadline = time.monotonic() + START_S_MAX
+    while not psutil.pid_exists(deployment.pid(role)) and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+
+
+async def _until_it_writes(deployment: World) -> None:
+    """Until the store grows: half of the kills shall come in the middle of the ledger's work."""
+    deadline = time.monotonic() + START_S_MAX
+    with closing(Database(find_url(None, deployment.paths.store))) as database:
+        first = _position(database)
+        while _position(database) == first and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+
+
+def _position(database: Database) -> int:
+    try:
+        with database.read() as connection:
+            return read_cursor(connection).position
+    except StoreFailed:  # no tables yet
+        return 0
+
+
+async def compare_store(deployment: World) -> list[str]:
+    """The ledger's store, once it is at the journal's end, against a second one made now."""
+    settings = load(deployment.paths.settings)
+    name = settings.deployment.id
+    journal = reader_of(journal_place(deployment.paths, settings))
+    pauses = int(QUIET_S_MAX / READ_EVERY_S)
+    with closing(Database(find_url(None, deployment.paths.store))) as database:
+        found = await asyncio.to_thread(
+            verify_at_end, database, name, journal, lambda: time.sleep(READ_EVERY_S), pauses
+        )
+    return [f"store: {difference}" for difference in found.differences]
 
 
 async def _quiet(client: Client, log: Log) -> None:
@@ -184,8 +234,9 @@ async def compare(deployment: World, log: Log, stream: str) -> Agreement:
     if not agreement.is_clean:
         keep = Path(tempfile.mkdtemp(prefix="fg-kills-"))
         shutil.copytree(deployment.home, keep / "home", dirs_exist_ok=True)
-        book = await deployment.simulate("/sim/book")
-        (keep / "book.json").write_text(json.dumps(book))
+        for simulator in deployment.ready["simulators"]:
+            book = await deployment.simulate("/sim/book", simulator=simulator)
+            (keep / f"book-{simulator}.json").write_text(json.dumps(book))
         agreement.differences.append(f"the deployment is kept in {keep}")
     return agreement
 
@@ -221,8 +272,11 @@ def report(
 
 async def main(plan: Plan) -> dict[str, Any]:
     """The bench in a deployment of its own."""
-    async with world(WorldOptions(horizon_ms=1_000)) as deployment:
-        return await run(plan, deployment)
+    with journal_url(plan.journal) as url:
+        async with world(
+            WorldOptions(horizon_ms=1_000, journal_url=url, with_alpaca=True)
+        ) as deployment:
+            return await run(plan, deployment)
 
 
 if __name__ == "__main__":
@@ -230,8 +284,17 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--rate", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=ROLES, help="kill no other role")
+    parser.add_argument("--journal", default="local", help="local, postgres, or a URL")
     parser.add_argument("--json", action="store_true")
     words = parser.parse_args()
-    result = asyncio.run(main(Plan(kills=words.kills, rate=words.rate, seed=words.seed)))
+    plan = Plan(
+        kills=words.kills,
+        rate=words.rate,
+        seed=words.seed,
+        roles=(words.only,) if words.only else ROLES,
+        journal=words.journal,
+    )
+    result = asyncio.run(main(plan))
     print(json.dumps(result, indent=None if words.json else 2))
     sys.exit(1 if result["lost"] or result["doubled"] or result["differences"] else 0)

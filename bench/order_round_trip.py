@@ -1,7 +1,8 @@
 """How long from a client's order to the broker's outcome, and how much more than bare HTTP?
 
     python -m bench.order_round_trip [--orders 2000] [--rate 500] [--seconds 10] [--runs 5]
-                                     [--poisson] [--seed 1] [--out bench/results] [--json]
+                                     [--poisson] [--seed 1] [--journal local|postgres|URL]
+                                     [--out bench/results] [--json]
 
 Each run starts a whole deployment. Bare aiohttp, oandapyV20, alpaca-py, ccxt and Fillgate take
 turns of 200 orders, one order at a time, so that the machine's moods hit all alike; then
@@ -30,19 +31,20 @@ import uvloop
 from msgspec import Struct
 from rich.console import Console
 
-from actors.settings import PAPER_TOKEN
 from bench import report
 from bench.contender import OUTCOMES_S_MAX, Fillgate
 from bench.histogram import Histogram
 from bench.kills import Log, compare
 from bench.machine import describe
+from bench.postgres_server import journal_url
 from bench.processors import Meter, difference, total, us_per_order
 from bench.report import OPEN_LOOP, SEQUENTIAL, RunFigures
 from bench.rivals import RIVALS, Rival, Venue
 from bench.segments import Trail, split, trails
 from bench.stub import stub
 from bench.workload import Ticket, arrivals, tickets
-from bench.world import INSTRUMENTS, OWNER, SPARE_ACCOUNT, World, world
+from bench.world import INSTRUMENTS, OWNER, SPARE_ACCOUNT, World, WorldOptions, world
+from brokers.registry import PAPER_TOKEN
 
 WARM_UP = 300
 TURN = 200
@@ -53,7 +55,7 @@ console = Console(stderr=True)
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """How much, how fast, how often, under which seed."""
+    """How much, how fast, how often, under which seed, over which journal."""
 
     orders: int = 2_000
     rate: int = 500
@@ -61,6 +63,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     runs: int = 1
     seed: int = 1
     poisson: bool = False
+    journal: str = "local"
 
 
 class Race:
@@ -185,7 +188,8 @@ async def run_once(plan: Plan, say: Any) -> RunFigures:
     """One deployment, one race, one verdict."""
     async with AsyncExitStack() as stack:
         say("starting a deployment")
-        deployment = await stack.enter_async_context(world())
+        url = stack.enter_context(journal_url(plan.journal))
+        deployment = await stack.enter_async_context(world(WorldOptions(journal_url=url)))
         race = Race(plan, deployment, await stack.enter_async_context(stub()))
         for contender in race.contenders:
             stack.push_async_callback(contender.close)
@@ -223,6 +227,7 @@ async def main(plan: Plan, out: Path) -> dict[str, Any]:
                 f"run {number}/{plan.runs}: {time.monotonic() - started:.0f} s", style="dim"
             )
     result = report.summarize(runs, plan.rate, machine)
+    result["journal"] = "local" if plan.journal == "local" else "postgres"
     report.write(result, runs, out)
     return result
 
@@ -236,6 +241,7 @@ def read_plan() -> tuple[Plan, Path, bool]:
         parser.add_argument(f"--{name}", type=_positive, default=default)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--poisson", action="store_true", help="random instead of even arrivals")
+    parser.add_argument("--journal", default="local", help="local, postgres, or a URL")
     parser.add_argument("--out", type=Path, default=Path("bench/results"))
     parser.add_argument("--json", action="store_true")
     words = parser.parse_args()

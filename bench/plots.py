@@ -34,6 +34,7 @@ SEGMENT_COLORS = ("#2456d6", "#6f93ea", "#9ad0c5", "#4f9d8f")
 PART_COLORS = {
     "client": "#9aa3b5", "edge": "#2456d6", "router": "#6f93ea", "compliance": "#b3c5f4",
     "connection": "#4f9d8f", "simulator": "#e0a030", "ray": "#c77dba",
+    "ledger": "#8a6fd1",
 }  # fmt: skip
 SMALL = "#d5d9e3"
 NINES = {0.5: "50 %", 0.1: "90 %", 0.01: "99 %", 0.001: "99.9 %", 0.0001: "99.99 %"}

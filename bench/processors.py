@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from actors.paths import LEDGER_ROLE
 from bench.world import CONNECTION_ROLE, World
 
 ROLES = {
@@ -19,6 +20,7 @@ ROLES = {
     "router": "router",
     "compliance": "compliance",
     CONNECTION_ROLE: "connection",
+    LEDGER_ROLE: "ledger",
 }
 WORDS = (
     ("brokers.simulators", "simulator"),

@@ -208,7 +208,8 @@ def _foot(result: dict[str, Any]) -> list[str]:
         f"Median of {len(result['runs'])} run(s). Checks {verdict}: {checks['orders']} orders, "
         f"{checks['filled']} filled; of {checks['one_at_a_time']} sent alone "
         f"{checks['two_records_each']} took exactly two records; {checks['differences']} "
-        "differences between client, journal and the broker's book.",
+        "differences between client, journal and the broker's book. "
+        f"Journal: {result.get('journal', 'local')}.",
         "",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux "
         f"{machine['kernel']}, {machine['filesystem']}, Python {machine['python']}; load before "

@@ -26,13 +26,13 @@ from msgspec import Struct
 from actors.beacon import read_beacon
 from actors.paper import venue_book
 from actors.paths import Paths, connection_role
-from actors.settings import load
+from actors.settings import find_journal, journal_place, load
 from domain.records import Record
 from gateway.tokens import TokenStore, TokenTerms
 from gateway.wire import Scope
-from ledger import journal
+from ledger import places
 from ledger.agreement import VenueBook
-from ledger.reader import JournalReader
+from ledger.places import reader_of
 
 READY_S = 90.0
 STOP_S = 30.0
@@ -48,6 +48,7 @@ SETTINGS = """
 id = "{deployment}"
 port = 0
 health_port = 0
+rest_port = 0
 edges = {edges}
 
 [[owners]]
@@ -89,6 +90,29 @@ messages_per_s_max = 100000
 segment_bytes = 67108864
 """
 
+ALPACA = """
+[[connections]]
+id = "{connection}"
+owner = "{owner}"
+broker = "alpaca"
+broker_account_id = "{broker_account}"
+account = "{account}"
+regime = "house"
+simulator = "alpaca"
+instruments = {instruments}
+visibility_horizon_ms = {horizon_ms}
+
+[[simulators]]
+id = "alpaca"
+broker = "alpaca"
+seed = 7
+balance = 10000000
+"""
+ALPACA_CONNECTION = "paper-alpaca"
+ALPACA_ACCOUNT = "PA0000000001"
+SHARES = ("AAPL", "MSFT", "SPY")
+COIN = "BTC/USD"
+
 INSTRUMENTS = ("EUR/USD", "USD/JPY", "GBP/USD", "AUD/USD", "USD/CAD", "EUR/GBP")
 
 
@@ -99,6 +123,10 @@ class WorldOptions(Struct, frozen=True, kw_only=True):
     horizon_ms: int = 1_000
     instruments: tuple[str, ...] = INSTRUMENTS
     extra: str = ""
+    with_alpaca: bool = False
+    """A second connection, in the other dialect, for shares and a coin."""
+    journal_url: str | None = None
+    """A PostgreSQL that keeps the journal, in a schema of its own."""
 
 
 class World:
@@ -167,19 +195,30 @@ class World:
 
     def records(self) -> list[Record]:
         """The journal, whole, as a reader sees it."""
-        return list(JournalReader(self.paths.journal).replay())
+        return list(reader_of(find_journal(self.paths)).replay())
 
-    async def simulate(self, path: str, body: object | None = None) -> Any:
-        """Asks the simulator's control endpoints, which are no part of the broker."""
+    async def simulate(
+        self, path: str, body: object | None = None, simulator: str = "oanda"
+    ) -> Any:
+        """Asks a simulator's control endpoints, which are no part of the broker."""
+        url = f"{self.ready['simulators'][simulator]}{path}"
         async with aiohttp.ClientSession() as session:
             method = "GET" if body is None else "POST"
-            async with session.request(method, f"{self.simulator_url}{path}", json=body) as answer:
+            async with session.request(method, url, json=body) as answer:
                 answer.raise_for_status()
                 return await answer.json()
 
     async def book(self) -> VenueBook:
-        """The simulator's own book."""
-        return venue_book(await self.simulate("/sim/book"), BROKER_ACCOUNT)
+        """The simulators' own books, of the accounts that we trade."""
+        accounts = {"oanda": BROKER_ACCOUNT, "alpaca": ALPACA_ACCOUNT}
+        books = [
+            venue_book(await self.simulate("/sim/book", simulator=name), accounts[name])
+            for name in self.ready["simulators"]
+        ]
+        return VenueBook(
+            orders=tuple(order for book in books for order in book.orders),
+            fills=tuple(fill for book in books for fill in book.fills),
+        )
 
 
 def make_home(home: Path, options: WorldOptions) -> str:
@@ -198,11 +237,30 @@ def make_home(home: Path, options: WorldOptions) -> str:
         horizon_ms=options.horizon_ms,
         spare_account=SPARE_ACCOUNT,
     )
+    if options.journal_url is not None:
+        text += _keep_journal_at(options.journal_url, home)
+    if options.with_alpaca:
+        text += ALPACA.format(
+            owner=OWNER,
+            broker_account=ALPACA_ACCOUNT,
+            connection=ALPACA_CONNECTION,
+            account=ALPACA_CONNECTION,
+            instruments=json.dumps([*SHARES, COIN]),
+            horizon_ms=options.horizon_ms,
+        )
     paths.settings.write_text(text + options.extra)
-    load(paths.settings)
-    journal.init(paths.journal, deployment)
+    places.init(journal_place(paths, load(paths.settings)))
     terms = TokenTerms(owner=OWNER, scopes=tuple(Scope))
     return TokenStore(paths.tokens).create(terms, time.time_ns(), os.urandom)
+
+
+def _keep_journal_at(url: str, home: Path) -> str:
+    """The rest of the settings' last section."""
+    secret = home / "journal.url"
+    secret.touch(mode=0o600)
+    secret.write_text(url)
+    schema = f"w_{secrets.token_hex(4)}"
+    return f'backend = "postgres"\nurl_file = "{secret}"\nschema = "{schema}"\n'
 
 
 @contextlib.asynccontextmanager
@@ -221,3 +279,4 @@ async def world(options: WorldOptions | None = None) -> AsyncIterator[World]:
 
 
 CONNECTION_ROLE = connection_role(CONNECTION)
+ALPACA_ROLE = connection_role(ALPACA_CONNECTION)

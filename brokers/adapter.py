@@ -7,7 +7,7 @@ matching `parse_*`. What a broker cannot do stands in its `Capabilities`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum
 from typing import Protocol
@@ -19,6 +19,7 @@ from domain.events import VenueEvent
 from domain.instruments import Instrument
 from domain.orders import NewOrder, OrderType, TimeInForce, Trailing
 from domain.quotes import Quote
+from domain.transactions import Transaction
 
 
 class BrokerError(Exception):
@@ -42,6 +43,10 @@ class Answered(BrokerError):
         self.body = body
 
 
+class Restless(BrokerError):
+    """The account moved while it was read in parts: what was read is of no one moment."""
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """One HTTP request: path and query encoded, body as the bytes to send."""
 
@@ -49,6 +54,39 @@ class Request(Struct, frozen=True, kw_only=True):
     path: str
     body: bytes | None = None
     headers: Mapping[str, str] = {}
+
+
+class Host(Enum):
+    """Which of a broker's two hosts a stream is on."""
+
+    REST = "rest"
+    STREAM = "stream"
+
+
+class Step(Struct, frozen=True):
+    """One step of opening a WebSocket stream: what to say, and which line confirms it.
+
+    `hears` is False for a line that has nothing to do with it, and raises BrokerError for a
+    refusal. What is said may hold the secret.
+    """
+
+    says: bytes | None
+    hears: Callable[[bytes], bool]
+
+    def __repr__(self) -> str:
+        return "Step(<said>)"
+
+
+class SocketStream(Request, frozen=True, kw_only=True):
+    """A stream over a WebSocket, open once every step is confirmed.
+
+    The steps log in: the secret headers are not sent. `split` cuts a message into lines.
+    """
+
+    method: str = "GET"
+    host: Host = Host.STREAM
+    steps: tuple[Step, ...]
+    split: Callable[[bytes], tuple[bytes, ...]]
 
 
 class Response(Struct, frozen=True, kw_only=True):
@@ -72,6 +110,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
 
     `visibility_horizon_ms` (H): an order placed shows in lookups at the latest after this.
     `evidence_window_ms`: how far back lookups reach. `requests_per_s` is the broker's own limit.
+    `resync_ms`: how often the account is read again because the stream does not tell all that
+    changes in it; None where it does.
     """
 
     broker: str
@@ -87,6 +127,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     amends: bool
     brackets: bool
     shows_lots: bool
+    resync_ms: int | None = None
 
 
 class VenueOrder(Struct, frozen=True, kw_only=True):
@@ -124,22 +165,35 @@ class Report(Struct, frozen=True, kw_only=True):
 
     `head` is the broker's newest transaction as a heartbeat tells it. It is no cursor, for its
     events may still be on their way: beyond ours for longer than that, the stream has a gap.
-    `unread` names what the broker said in words that are not known: a break each, passed over
-    so that the same words do not stop us again at every start.
+    `gap` says why a line before this one must have been lost. `has_more` asks for the next page
+    from `cursor` on. `unread` names what the broker said in words that are not known: a break
+    each, passed over so that the same words do not stop us again at every start.
     """
 
     events: tuple[VenueEvent, ...] = ()
     cursor: str | None = None
     is_heartbeat: bool = False
     head: str | None = None
+    gap: str | None = None
+    has_more: bool = False
     unread: tuple[str, ...] = ()
+    transactions: tuple[Transaction, ...] = ()
 
 
 class PriceReport(Struct, frozen=True, kw_only=True):
-    """What a price line said; `quote.update` and `received_ns` are set by the caller."""
+    """What a price line said; `quote.update` and `received_ns` are set by the caller.
+
+    `others` are quotes the same line changed: a market that closes closes many.
+    """
 
     quote: Quote | None = None
     is_heartbeat: bool = False
+    others: tuple[Quote, ...] = ()
+
+    @property
+    def quotes(self) -> tuple[Quote, ...]:
+        """All of them; none for a sign of life."""
+        return () if self.quote is None else (self.quote, *self.others)
 
 
 class Adapter(Protocol):
@@ -174,32 +228,32 @@ class Adapter(Protocol):
     def parse_looked_up(self, venue_client_id: str, response: Response, now_ns: int) -> Report:
         """What is known of it; no events means the broker knows no such order. Raises Answered."""
 
-    def account(self) -> Request:
-        """Asks for balances, positions, lots and open orders at one moment."""
+    def account(self) -> tuple[Request, ...]:
+        """Asks for balances, positions, lots and open orders; one after another, in this order."""
 
-    def parse_account(self, response: Response, now_ns: int) -> AccountSnapshot:
-        """The account as of its cursor. Raises Answered."""
+    def parse_account(self, answers: tuple[Response, ...], now_ns: int) -> AccountSnapshot:
+        """The account as of its cursor. Raises Answered, and Restless where it moved meanwhile."""
 
-    def parse_open_orders(self, response: Response, now_ns: int) -> Report:
-        """The working orders in an `account` answer, as External events."""
+    def parse_open_orders(self, answers: tuple[Response, ...], now_ns: int) -> Report:
+        """The working orders in `account`'s answers: External, and Replaced where one replaces."""
 
     def since(self, cursor: str) -> Request:
         """Asks for what happened after the cursor."""
 
-    def parse_since(self, response: Response, now_ns: int) -> Report:
-        """Events after the cursor, oldest first. Raises Answered."""
+    def parse_since(self, cursor: str, response: Response, now_ns: int) -> Report:
+        """A page of what happened after the cursor, oldest first. Raises Answered."""
 
-    def instruments(self) -> Request:
+    def instruments(self) -> tuple[Request, ...]:
         """Asks what can be traded."""
 
-    def parse_instruments(self, response: Response) -> tuple[Instrument, ...]:
+    def parse_instruments(self, answers: tuple[Response, ...]) -> tuple[Instrument, ...]:
         """The instruments. Raises Answered."""
 
     def event_stream(self) -> Request:
-        """Opens the stream of account events, one line each."""
+        """Opens the stream of account events: a SocketStream, or lines over chunked HTTP."""
 
     def parse_event_line(self, line: bytes, now_ns: int) -> Report:
-        """What one line of the event stream said."""
+        """What one line of the event stream said; an empty line is a sign of life."""
 
     def price_feed(self, symbol: str) -> str:
         """The feed that prices a canonical symbol; each feed has a stream of its own."""
@@ -213,19 +267,21 @@ class Adapter(Protocol):
         """What to say on the open price stream, or None where it must be opened anew."""
 
     def parse_price_line(self, line: bytes, connection: str, now_ns: int) -> PriceReport:
-        """What one line of the price stream said."""
+        """What one line of the price stream said; an empty line is a sign of life."""
 
 
 class AdapterSettings(Struct, frozen=True, kw_only=True):
     """What an adapter is made with. `token` is a secret: never logged, never in a repr.
 
     `account` is a template: id, owner, region and regime as configured; the broker's own
-    facts replace the rest when the account is read.
+    facts replace the rest when the account is read. `feed` names the broker's data feed where
+    it has several; empty is its first.
     """
 
     account: BrokerAccount
     broker_account_id: str
     token: str
+    feed: str = ""
 
     def __repr__(self) -> str:
         return f"AdapterSettings(account={self.account.account!r}, token=<secret>)"

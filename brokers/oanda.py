@@ -14,8 +14,7 @@ Beside this file: `oanda_words` (tables), `oanda_messages` (structs), `oanda_tra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from decimal import Decimal
 from urllib.parse import quote
 from uuid import UUID, uuid5
@@ -28,8 +27,6 @@ from brokers import oanda_words as words
 from brokers.adapter import (
     AdapterSettings,
     AmendTerms,
-    Answered,
-    BrokerError,
     Capabilities,
     ClientIdUse,
     OutcomeUnknown,
@@ -40,16 +37,25 @@ from brokers.adapter import (
     VenueOrder,
 )
 from brokers.oanda_account import account_of, balances_of, instrument_of, position_of
-from brokers.oanda_messages import format_decimal, format_time, parse_time
 from brokers.oanda_transactions import (
     TransactionReader,
-    UnknownWord,
     client_id_of,
-    error_info,
-    look,
-    need,
     reject_error,
     symbol_of,
+)
+from brokers.reading import (
+    UnknownWord,
+    deciding,
+    digits,
+    error_info,
+    expect_ok,
+    format_decimal,
+    format_time,
+    look,
+    message_of,
+    need,
+    parse_time,
+    reading,
 )
 from domain.accounts import AccountSnapshot, Environment
 from domain.errors import ErrorInfo, UnifiedError
@@ -132,6 +138,12 @@ def auth_headers(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+def find_token_fault(token: str) -> str | None:
+    """Why it cannot be a personal access token, or None. Never shows it."""
+    is_plain = token.isascii() and token.isprintable() and " " not in token
+    return None if token and is_plain else "must be an OANDA personal access token, alone"
+
+
 def child_client_id(venue_client_id: str, child: str) -> str:
     """The id of a bracket child made on fill; `child` is sl, tp or ts."""
     return str(uuid5(_CHILD, f"{venue_client_id}\n{child}"))
@@ -145,6 +157,7 @@ class OandaAdapter:
     def __init__(self, settings: AdapterSettings) -> None:
         self._settings = settings
         self._reader = TransactionReader(settings.broker_account_id, settings.account.base_currency)
+        self._last = 0
         self._path = f"/v3/accounts/{quote(settings.broker_account_id, safe='')}"
 
     # Requests
@@ -189,17 +202,17 @@ class OandaAdapter:
         """GET /orders/@{client id}."""
         return self._call("GET", f"/orders/@{quote(venue_client_id, safe='')}")
 
-    def account(self) -> Request:
+    def account(self) -> tuple[Request, ...]:
         """GET /accounts/{id}: everything as of one transaction."""
-        return self._call("GET", "")
+        return (self._call("GET", ""),)
 
     def since(self, cursor: str) -> Request:
         """GET /transactions/sinceid."""
         return self._call("GET", f"/transactions/sinceid?id={quote(cursor, safe='')}")
 
-    def instruments(self) -> Request:
+    def instruments(self) -> tuple[Request, ...]:
         """GET /instruments."""
-        return self._call("GET", "/instruments")
+        return (self._call("GET", "/instruments"),)
 
     def event_stream(self) -> Request:
         """GET /transactions/stream, on the stream host."""
@@ -234,7 +247,7 @@ class OandaAdapter:
             client_id = order.venue_client_id
             rejected = Rejected(at_ns=now_ns, error=refusal, venue_client_id=client_id)
             return Report(events=(rejected,))
-        with _deciding():
+        with deciding():
             answer = wire.decode_order_answer(response.body)
             created = need(answer.order_create_transaction, "orderCreateTransaction")
             named = client_id_of(created)
@@ -257,7 +270,7 @@ class OandaAdapter:
                 venue_client_id=order.venue_client_id,
             )
             return Report(events=(refused,))
-        with _deciding():
+        with deciding():
             answer = wire.decode_order_answer(response.body)
             need(answer.order_cancel_transaction, "orderCancelTransaction")
             return Report(events=self._reader.read_outcome(answer))
@@ -273,7 +286,7 @@ class OandaAdapter:
                 venue_client_id=order.venue_client_id,
             )
             return Report(events=(refused,))
-        with _deciding():
+        with deciding():
             answer = wire.decode_order_answer(response.body)
             created = need(answer.order_create_transaction, "orderCreateTransaction")
             client_id = order.venue_client_id
@@ -292,8 +305,8 @@ class OandaAdapter:
         del now_ns  # OANDA dates what it says.
         if response.status == 404 and _is_unknown_order(response):
             return Report()
-        _expect_ok(response)
-        with _reading("an order"):
+        expect_ok(response)
+        with reading("an order"):
             order = wire.decode_look_up(response.body).order
             kind = look(_STATE, order.state, "order state")
             self._reader.remember_order(order)
@@ -304,12 +317,14 @@ class OandaAdapter:
             )
             return Report(events=(event,))
 
-    def parse_account(self, response: Response, now_ns: int) -> AccountSnapshot:
+    def parse_account(self, answers: tuple[Response, ...], now_ns: int) -> AccountSnapshot:
         """The account as of its last transaction. Raises Answered."""
-        _expect_ok(response)
-        with _reading("an account"):
+        (response,) = answers
+        expect_ok(response)
+        with reading("an account"):
             account = wire.decode_account(response.body).account
             self._remember_account(account)
+            self._last = int(account.last_transaction_id)
             template = self._settings.account
             return AccountSnapshot(
                 account=account_of(template, account, now_ns),
@@ -322,36 +337,38 @@ class OandaAdapter:
                 cursor=account.last_transaction_id,
             )
 
-    def parse_open_orders(self, response: Response, now_ns: int) -> Report:
+    def parse_open_orders(self, answers: tuple[Response, ...], now_ns: int) -> Report:
         """The working orders in an account answer, as External events. Raises Answered."""
         del now_ns  # OANDA dates what it says.
-        _expect_ok(response)
-        with _reading("open orders"):
+        (response,) = answers
+        expect_ok(response)
+        with reading("open orders"):
             account = wire.decode_account(response.body).account
             self._remember_account(account)
             described = (self._reader.describe(order, order.type) for order in account.orders)
             events = tuple(event for event in described if event is not None)
             return Report(events=events, cursor=account.last_transaction_id)
 
-    def parse_since(self, response: Response, now_ns: int) -> Report:
+    def parse_since(self, cursor: str, response: Response, now_ns: int) -> Report:
         """Events of the transactions, oldest first. Raises Answered.
 
-        The cursor is the last transaction given: where it is new, ask again.
+        The cursor is the last transaction given: where there are any, ask again.
         """
-        del now_ns  # OANDA dates what it says.
-        _expect_ok(response)
-        with _reading("transactions"):
+        del cursor, now_ns  # OANDA dates what it says, and numbers it.
+        expect_ok(response)
+        with reading("transactions"):
             answer = wire.decode_since(response.body)
             self._reader.learn(answer.transactions)
-            cursor = answer.last_transaction_id
-            if answer.transactions:
-                cursor = answer.transactions[-1].id
-            return self._read_each(answer.transactions, cursor)
+            if not answer.transactions:
+                return Report(cursor=answer.last_transaction_id)
+            page = self._read_each(answer.transactions, answer.transactions[-1].id)
+            return replace(page, has_more=True)
 
-    def parse_instruments(self, response: Response) -> tuple[Instrument, ...]:
+    def parse_instruments(self, answers: tuple[Response, ...]) -> tuple[Instrument, ...]:
         """What the account can trade. Raises Answered."""
-        _expect_ok(response)
-        with _reading("instruments"):
+        (response,) = answers
+        expect_ok(response)
+        with reading("instruments"):
             listed = wire.decode_instruments(response.body).instruments
             return tuple(instrument_of(tradeable) for tradeable in listed)
 
@@ -367,11 +384,20 @@ class OandaAdapter:
     def parse_event_line(self, line: bytes, now_ns: int) -> Report:
         """Events of one transaction, or the head a heartbeat tells."""
         del now_ns  # OANDA dates what it says.
-        with _reading("a stream line"):
+        with reading("a stream line"):
             transaction = wire.decode_transaction(line)
             if transaction.type == "HEARTBEAT":
                 return Report(is_heartbeat=True, head=transaction.last_transaction_id)
-            return self._read_each((transaction,), transaction.id)
+            report = self._read_each((transaction,), transaction.id)
+            gap = self._find_gap(int(transaction.id))
+            return report if gap is None else replace(report, gap=gap)
+
+    def _find_gap(self, number: int) -> str | None:
+        """Transactions are numbered without holes: one that is missing was lost on the way."""
+        last, self._last = self._last, max(number, self._last)
+        if not 0 < last < number - 1:
+            return None
+        return f"transactions {last + 1} to {number - 1} did not come"
 
     def _read_each(self, transactions: Iterable[wire.Transaction], cursor: str | None) -> Report:
         """What each says; one in unknown words is named and passed over."""
@@ -386,7 +412,7 @@ class OandaAdapter:
 
     def parse_price_line(self, line: bytes, connection: str, now_ns: int) -> PriceReport:
         """The best bid and ask; no quote where the broker shows no price."""
-        with _reading("a price line"):
+        with reading("a price line"):
             price = wire.decode_price(line)
             if price.type == "HEARTBEAT":
                 return PriceReport(is_heartbeat=True)
@@ -471,8 +497,8 @@ def _order_body(
         return wire.OrderBody(
             type=_GUARD_TYPE[terms.type],
             trade_id=terms.closes_lot,
-            price=_digits(price),
-            distance=_digits(distance),
+            price=digits(price),
+            distance=digits(distance),
             time_in_force=time_in_force,
             gtd_time=gtd_time,
             client_extensions=extensions,
@@ -483,8 +509,8 @@ def _order_body(
         type=_ENTRY_TYPE[terms.type],
         instrument=order.instrument.broker_symbol,
         units=format_decimal(terms.quantity * terms.side.sign),
-        price=_digits(price),
-        price_bound=_digits(terms.price_bound),
+        price=digits(price),
+        price_bound=digits(terms.price_bound),
         time_in_force=time_in_force,
         gtd_time=gtd_time,
         position_fill=_POSITION_FILL[effect],
@@ -506,8 +532,8 @@ def _children(
     def child(name: str, price: Decimal | None, distance: Decimal | None) -> wire.Details:
         client_id = child_client_id(venue_client_id, name)
         return wire.Details(
-            price=_digits(price),
-            distance=_digits(distance),
+            price=digits(price),
+            distance=digits(distance),
             time_in_force="GTC",
             client_extensions=wire.Extensions(id=client_id, tag=terms.tag),
         )
@@ -518,10 +544,6 @@ def _children(
         child("tp", target.limit_price, None) if target is not None else None,
         child("ts", None, trail.amount) if trail is not None else None,
     )
-
-
-def _digits(number: Decimal | None) -> str | None:
-    return None if number is None else format_decimal(number)
 
 
 def _specifier(order: VenueOrder) -> str:
@@ -541,22 +563,18 @@ def _find_refusal(response: Response) -> ErrorInfo | None:
         raise OutcomeUnknown(f"HTTP {status}")
     word = f"HTTP_{status}"
     if status in _STATUS_ERROR:
-        return error_info(_STATUS_ERROR[status], word, _message(response))
+        return error_info(_STATUS_ERROR[status], word, message_of(response))
     try:
         answer = wire.decode_order_answer(response.body)
     except MsgspecError:
-        return error_info(UnifiedError.INVALID_ORDER, word, _message(response))
+        return error_info(UnifiedError.INVALID_ORDER, word, message_of(response))
     refused = answer.order_reject_transaction or answer.order_cancel_reject_transaction
     if refused is None:
         code = answer.error_code or word
         unified = words.REJECTS.get(code, UnifiedError.INVALID_ORDER)
         return error_info(unified, code, answer.error_message)
-    with _deciding():
+    with deciding():
         return reject_error(refused, answer.error_message)
-
-
-def _message(response: Response) -> str:
-    return response.body[:200].decode("utf-8", "replace") or f"HTTP {response.status}"
 
 
 def _is_unknown_order(response: Response) -> bool:
@@ -567,28 +585,3 @@ def _is_unknown_order(response: Response) -> bool:
         return False
     code = answer.error_code or ""
     return "ORDER" in code and "ACCOUNT" not in code
-
-
-def _expect_ok(response: Response) -> None:
-    if response.status != 200:
-        raise Answered(response.status, response.body)
-
-
-@contextmanager
-def _deciding() -> Iterator[None]:
-    """An answer to an order that cannot be read decides nothing."""
-    try:
-        yield
-    except (MsgspecError, ValueError, ArithmeticError) as error:
-        raise OutcomeUnknown(f"the answer cannot be read: {error}") from error
-
-
-@contextmanager
-def _reading(what: str) -> Iterator[None]:
-    """UnknownWord passes; anything else that cannot be read is a BrokerError."""
-    try:
-        yield
-    except UnknownWord:
-        raise
-    except (MsgspecError, ValueError, ArithmeticError) as error:
-        raise BrokerError(f"{what} cannot be read: {error}") from error

@@ -7,8 +7,8 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from brokers import oanda_messages as wire
-from brokers.oanda_messages import parse_time
-from brokers.oanda_transactions import look, symbol_of
+from brokers.oanda_transactions import symbol_of
+from brokers.reading import look, parse_time
 from domain.accounts import AccountBalances, BrokerAccount
 from domain.instruments import AssetClass, Instrument
 from domain.portfolio import ZERO, Lot, Position, with_lots

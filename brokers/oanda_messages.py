@@ -6,18 +6,11 @@ at decoding; times stay text until `parse_time`, which keeps their nanoseconds.
 
 from __future__ import annotations
 
-import re
-from datetime import date
 from decimal import Decimal
 
 from msgspec import Struct, json
 
 ACRONYMS = {"id": "ID", "pl": "PL", "vwap": "VWAP"}
-EPOCH_DAY = date(1970, 1, 1).toordinal()
-NS = 1_000_000_000
-_TIME = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?Z"
-)
 
 
 def wire_name(name: str) -> str:
@@ -292,29 +285,3 @@ decode_transaction = json.Decoder(Transaction).decode
 decode_account = json.Decoder(AccountAnswer).decode
 decode_instruments = json.Decoder(InstrumentsAnswer).decode
 decode_price = json.Decoder(Price).decode
-
-
-def parse_time(text: str) -> int:
-    """RFC 3339 in UTC as int64 ns, exact. Raises ValueError."""
-    match = _TIME.fullmatch(text)
-    if match is None:
-        raise ValueError(f"not an RFC 3339 time in UTC: {text[:40]!r}")
-    year, month, day, hour, minute, second, fraction = match.groups()
-    days = date(int(year), int(month), int(day)).toordinal() - EPOCH_DAY
-    seconds = days * 86_400 + int(hour) * 3_600 + int(minute) * 60 + int(second)
-    return seconds * NS + int((fraction or "0").ljust(9, "0"))
-
-
-def format_time(ns: int) -> str:
-    """int64 ns UTC as RFC 3339, exact."""
-    seconds, fraction = divmod(ns, NS)
-    days, second = divmod(seconds, 86_400)
-    day = date.fromordinal(days + EPOCH_DAY).isoformat()
-    hour, minute = divmod(second // 60, 60)
-    return f"{day}T{hour:02}:{minute:02}:{second % 60:02}.{fraction:09}Z"
-
-
-def format_decimal(number: Decimal) -> str:
-    """Plain digits without an exponent or idle zeros, for OANDA counts them as precision."""
-    text = format(number, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -8,18 +8,17 @@ an order exists. A guard whose trade was never told is of a closed trade, and sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from decimal import Decimal
-from typing import TypedDict, TypeVar
+from typing import TypedDict
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from brokers import oanda_messages as wire
 from brokers import oanda_words as words
-from brokers.adapter import BrokerError
-from brokers.oanda_messages import parse_time
-from domain.errors import ErrorInfo, Outcome, UnifiedError, VenueError
+from brokers.reading import UnknownWord, error_info, look, need, parse_time, remember
+from domain.errors import ErrorInfo
 from domain.events import (
     Accepted,
     AmendRefused,
@@ -36,24 +35,12 @@ from domain.ids import execution_id
 from domain.orders import NEEDS_STOP, OrderType, Side, TimeInForce, Trailing
 from domain.portfolio import ZERO, LotClosed, LotOpened
 
-REMEMBERED_MAX = 20_000
-"""Trades, and orders, remembered; the oldest is forgotten. OANDA allows some thousands open."""
-RETRY_AFTER_MS = 1_000
-MESSAGE_CHARS_MAX = 300
-WORD_CHARS_MAX = 120
-
-_V = TypeVar("_V")
-
 
 class _Terms(TypedDict, total=False):
     limit_price: Decimal | None
     stop_price: Decimal | None
     trailing: Trailing | None
     expire_at_ns: int | None
-
-
-class UnknownWord(BrokerError, ValueError):
-    """OANDA said something outside its published words, or left out what it must say."""
 
 
 class _Trade(Struct, frozen=True):
@@ -293,13 +280,13 @@ class TransactionReader:
         if made.id in self._orders or not (immediate or on_fill):
             return
         must_fill = abs(made.units) if immediate and made.units is not None else None
-        _remember(self._orders, made.id, _Made(must_fill, on_fill is not None))
+        remember(self._orders, made.id, _Made(must_fill, on_fill is not None))
 
     def remember_trade(self, trade_id: str, instrument: str, quantity: Decimal, as_of: int) -> None:
         """Keeps an open trade as the account or a fill tells it, unless we know it later."""
         known = self._trades.get(trade_id)
         if known is None or known.as_of <= as_of:
-            _remember(self._trades, trade_id, _Trade(instrument, quantity, as_of))
+            remember(self._trades, trade_id, _Trade(instrument, quantity, as_of))
 
     def learn(self, transactions: tuple[wire.Transaction, ...]) -> None:
         """Looks ahead for trades opened before the list began and closed in it.
@@ -319,7 +306,7 @@ class TransactionReader:
                 found[part.trade_id] = _Trade(symbol_of(filled.instrument), held, 0)
         for trade_id, trade in found.items():
             if trade_id not in self._trades:
-                _remember(self._trades, trade_id, trade)
+                remember(self._trades, trade_id, trade)
 
     def _remember_lots(self, fill: Fill) -> None:
         as_of = int(fill.broker_execution_id)
@@ -345,20 +332,6 @@ TRANSLATE: dict[str, _Translate] = {
 """Every TransactionType of the spec."""
 
 
-def need(value: _V | None, name: str) -> _V:
-    """The value, which its message must have. Raises UnknownWord."""
-    if value is None:
-        raise UnknownWord(f"a message without {name}")
-    return value
-
-
-def look(table: Mapping[str, _V], word: str, what: str) -> _V:
-    """What a word means to us. Raises UnknownWord."""
-    if word not in table:
-        raise UnknownWord(f"{what} {word[:60]!r}")
-    return table[word]
-
-
 def symbol_of(name: str) -> str:
     """EUR_USD as we say it: EUR/USD."""
     return name.replace("_", "/")
@@ -367,21 +340,6 @@ def symbol_of(name: str) -> str:
 def client_id_of(made: wire.Transaction | wire.Order) -> str | None:
     """The client id in its extensions."""
     return made.client_extensions.id if made.client_extensions is not None else None
-
-
-def error_info(unified: UnifiedError, word: str, message: str | None = None) -> ErrorInfo:
-    """The broker's word as the error object; nothing was applied."""
-    code, category, retry = words.ERROR_CODE[unified]
-    text = (message or word.replace("_", " ").lower())[:MESSAGE_CHARS_MAX]
-    return ErrorInfo(
-        code=code,
-        category=category,
-        outcome=Outcome.NONE,
-        retry=retry,
-        message=text,
-        retry_after_ms=RETRY_AFTER_MS if unified is UnifiedError.RATE_LIMIT else None,
-        venue=VenueError(code=word[:WORD_CHARS_MAX], message=text, unified=unified),
-    )
 
 
 def reject_error(refused: wire.Transaction, message: str | None = None) -> ErrorInfo:
@@ -443,9 +401,3 @@ def _charges(filled: wire.Transaction) -> Decimal | None:
     """Commission and guarantee fee as booked: OANDA states what is paid as positive."""
     given = [fee for fee in (filled.commission, filled.guaranteed_execution_fee) if fee is not None]
     return ZERO - sum(given, ZERO) if given else None
-
-
-def _remember(memory: dict[str, _V], key: str, value: _V) -> None:
-    memory[key] = value
-    if len(memory) > REMEMBERED_MAX:
-        del memory[next(iter(memory))]

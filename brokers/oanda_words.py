@@ -6,7 +6,7 @@ OrderFillReason, TransactionType.
 
 from __future__ import annotations
 
-from domain.errors import Category, Retry, UnifiedError
+from domain.errors import UnifiedError
 from domain.orders import OrderType, TimeInForce
 
 U = UnifiedError
@@ -227,14 +227,3 @@ TIME_IN_FORCE: dict[str, TimeInForce] = {
     "IOC": TimeInForce.IOC,
 }
 IMMEDIATE = frozenset({"FOK", "IOC"})
-
-ERROR_CODE: dict[UnifiedError, tuple[str, Category, Retry]] = {
-    U.AUTH: ("venue_auth", Category.AUTH, Retry.NEVER),
-    U.RATE_LIMIT: ("venue_rate_limited", Category.RATE, Retry.NEW_ID),
-    U.INSUFFICIENT_FUNDS: ("insufficient_funds", Category.VENUE, Retry.NEW_ID),
-    U.INVALID_ORDER: ("invalid_order", Category.VENUE, Retry.NEVER),
-    U.MARKET_CLOSED: ("market_closed", Category.VENUE, Retry.NEW_ID),
-    U.SYMBOL_NOT_FOUND: ("symbol_not_found", Category.VENUE, Retry.NEVER),
-    U.CONNECTION: ("venue_trouble", Category.VENUE, Retry.NEW_ID),
-}
-assert ERROR_CODE.keys() == set(UnifiedError)

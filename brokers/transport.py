@@ -1,5 +1,7 @@
 """The only I/O towards brokers: requests over transport_http1.py, streams over aiohttp.
 
+A stream is lines of a chunked answer, or the messages of a WebSocket (transport_websocket.py).
+
 `NotSent` is raised only on proof: no connection was established, or none was free in time.
 Everything else that goes wrong with an order is `OutcomeUnknown`, a keep-alive connection that
 the server closed included; nothing is ever sent twice.
@@ -7,6 +9,7 @@ the server closed included; nothing is ever sent twice.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
@@ -27,8 +30,18 @@ from aiohttp import (
 from msgspec import Meta, Struct
 from yarl import URL
 
-from brokers.adapter import Answered, BrokerError, NotSent, OutcomeUnknown, Request, Response
+from brokers.adapter import (
+    Answered,
+    BrokerError,
+    Host,
+    NotSent,
+    OutcomeUnknown,
+    Request,
+    Response,
+    SocketStream,
+)
 from brokers.transport_http1 import Pool, PoolSettings
+from brokers.transport_websocket import Lines, SocketLines, shake_hands
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
 """A longer answer is given up: OutcomeUnknown for an order, BrokerError for a read."""
@@ -39,11 +52,14 @@ CONNECT_SHARE = 0.8
 NEVER_ROUND_S = 86_400.0
 """aiohttp rounds timeouts above this up to whole seconds; ours are exact."""
 
+OPENING_S_MAX = 10.0
+"""A WebSocket stream that is not logged in and listening by then is given up."""
+
 USER_AGENT = "fillgate"
 
 
 class TransportSettings(Struct, frozen=True, kw_only=True):
-    """Where to and how many. URLs are https, or http to loopback (a simulator)."""
+    """Where to and how many. URLs are https (or wss), or http (ws) to loopback (a simulator)."""
 
     rest_url: str
     stream_url: str
@@ -70,12 +86,12 @@ def find_url_fault(text: str) -> str | None:
         url = URL(text)
     except ValueError:
         return "not a URL"
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https", "ws", "wss") or not url.host:
         return "must be https://host or http://loopback"
     if url.path not in ("", "/") or url.query_string or url.fragment or url.user:
         return "must be a scheme, a host and a port only"
-    if url.scheme == "http" and not _is_loopback(url.host):
-        return "http is for loopback only; use https"
+    if url.scheme in ("http", "ws") and not _is_loopback(url.host):
+        return f"{url.scheme} is for loopback only; use https"
     return None
 
 
@@ -88,16 +104,17 @@ class Transport:
 
     def __init__(self, settings: TransportSettings, secret_headers: Mapping[str, str]) -> None:
         self._settings = settings
-        self._headers = {
+        self._plain_headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",  # Inflating costs time on the order path.
             "User-Agent": USER_AGENT,
-            **secret_headers,
         }
-        self._rest_url = settings.rest_url.rstrip("/")
-        self._stream_url = settings.stream_url.rstrip("/")
+        self._headers = {**self._plain_headers, **secret_headers}
+        self._rest_url = _http_url(settings.rest_url)
+        self._stream_url = _http_url(settings.stream_url)
         self._rest: Pool | None = None
         self._streams: ClientSession | None = None
+        self._sockets: ClientSession | None = None
 
     def __repr__(self) -> str:
         """Without the headers: they hold the secret."""
@@ -125,16 +142,18 @@ class Transport:
             ),
             self._headers,
         )
-        self._streams = self._session(self._settings.streams_max)
+        self._streams = self._session(self._headers)
+        self._sockets = self._session(self._plain_headers)
 
     async def close(self) -> None:
         """Closes every connection; streams being read end with a BrokerError."""
-        rest, streams = self._rest, self._streams
-        self._rest = self._streams = None
+        rest, sessions = self._rest, (self._streams, self._sockets)
+        self._rest = self._streams = self._sockets = None
         if rest is not None:
             rest.close()
-        if streams is not None:
-            await streams.close()
+        for session in sessions:
+            if session is not None:
+                await session.close()
 
     async def send(self, request: Request, timeout_ms: int) -> Response:
         """The answer to a request that may change something, sent at most once.
@@ -152,20 +171,28 @@ class Transport:
             raise BrokerError(f"{request.method} failed: {error}") from None
 
     async def lines(self, request: Request, silence_ms: int) -> AsyncGenerator[bytes, None]:
-        """The lines of a chunked stream; see `open_lines`."""
+        """The lines of a stream; see `open_lines`."""
         async with self.open_lines(request, silence_ms) as lines:
             async for line in lines:
                 yield line
 
     @asynccontextmanager
-    async def open_lines(
-        self, request: Request, silence_ms: int
-    ) -> AsyncGenerator[AsyncGenerator[bytes, None], None]:
-        """A chunked stream, open: from here on nothing is missed. Its lines lack their ends.
+    async def open_lines(self, request: Request, silence_ms: int) -> AsyncGenerator[Lines, None]:
+        """A stream, open: from here on nothing is missed. Its lines lack their ends.
 
         Never ends well: raises BrokerError on silence, on a line too long and when it closes
-        (half a last line is dropped), Answered where the broker refuses the stream.
+        (half a last line is dropped), Answered where the broker refuses the stream. A WebSocket
+        is open once every step of it is confirmed; an empty line is a sign of life.
         """
+        if isinstance(request, SocketStream):
+            opened = self._open_socket(request, silence_ms)
+        else:
+            opened = self._open_chunked(request, silence_ms)
+        async with opened as lines:
+            yield lines
+
+    @asynccontextmanager
+    async def _open_chunked(self, request: Request, silence_ms: int) -> AsyncGenerator[Lines, None]:
         session = _opened(self._streams)
         connect_s = self._settings.connect_timeout_ms / 1_000
         timeout = ClientTimeout(
@@ -178,31 +205,65 @@ class Transport:
                 with _stream_trouble(silence_ms):
                     raise Answered(response.status, await _read_whole(response))
             # The reader's own errors pass untouched: a full disk is no broken stream.
-            yield _split_lines(response, silence_ms)
+            yield ChunkedLines(_split_lines(response, silence_ms))
         finally:
             response.close()
+
+    @asynccontextmanager
+    async def _open_socket(
+        self, request: SocketStream, silence_ms: int
+    ) -> AsyncGenerator[Lines, None]:
+        base_url = self._rest_url if request.host is Host.REST else self._stream_url
+        session = _opened(self._sockets)
+        opening_s = min(silence_ms / 1_000, OPENING_S_MAX)
+        lines: SocketLines | None = None
+        try:
+            with _stream_trouble(silence_ms), _in_time(opening_s):
+                async with asyncio.timeout(opening_s):
+                    socket = await shake_hands(session, base_url, request, LINE_BYTES_MAX)
+                    lines = SocketLines(socket, request.split, silence_ms / 1_000)
+                    await lines.open(request.steps)
+            yield lines
+        finally:
+            if lines is not None:
+                await lines.close()
 
     async def warm_up(self) -> None:
         """Opens connections ahead, so that no order waits for a handshake. Raises BrokerError."""
         assert self._rest is not None, "the transport is not open"
         await self._rest.open_ahead(self._settings.warm_connections)
 
-    def _session(self, connections_max: int) -> ClientSession:
+    def _session(self, headers: Mapping[str, str]) -> ClientSession:
         """A pool; aiohttp sets TCP_NODELAY on every connection."""
         connector = TCPConnector(
-            limit=connections_max,
+            limit=self._settings.streams_max,
             keepalive_timeout=self._settings.keepalive_s,
             ttl_dns_cache=self._settings.dns_ttl_s,
             timeout_ceil_threshold=NEVER_ROUND_S,
         )
         return ClientSession(
             connector=connector,
-            headers=self._headers,
+            headers=headers,
             cookie_jar=DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
             middlewares=(_name_the_trouble,),
         )
+
+
+class ChunkedLines(Lines):
+    """The lines of a chunked answer. Nothing can be said on it."""
+
+    def __init__(self, lines: AsyncGenerator[bytes, None]) -> None:
+        self._lines = lines
+
+    async def __anext__(self) -> bytes:
+        """The next line. Raises BrokerError."""
+        return await anext(self._lines)
+
+    async def say(self, *frames: bytes) -> None:
+        """Never to be called: its adapter has nothing to say on an open stream."""
+        raise AssertionError("a chunked stream only listens")
 
 
 async def _name_the_trouble(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -268,6 +329,20 @@ def _stream_trouble(silence_ms: int) -> Iterator[None]:
     except (ClientError, OSError, RuntimeError) as error:
         # aiohttp says RuntimeError of a connection closed between two reads.
         raise BrokerError(f"the stream broke off: {type(error).__name__}") from None
+
+
+@contextmanager
+def _in_time(opening_s: float) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise BrokerError(f"the stream did not open within {opening_s:g} s") from None
+
+
+def _http_url(url: str) -> str:
+    """A WebSocket's URL is the same host's; aiohttp opens it from either."""
+    scheme, colon, rest = url.rstrip("/").partition(":")
+    return {"ws": "http", "wss": "https"}.get(scheme, scheme) + colon + rest
 
 
 def _check_length(line: bytes) -> None:

@@ -64,9 +64,13 @@ app = typer.Typer(
 token_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke client tokens.")
 order_app = typer.Typer(no_args_is_help=True, help="Place, cancel, amend or explain an order.")
 journal_app = typer.Typer(no_args_is_help=True, help="Read and verify the journal.")
+store_app = typer.Typer(
+    no_args_is_help=True, help="Look at the relational store, or make it again."
+)
 app.add_typer(token_app, name="token")
 app.add_typer(order_app, name="order")
 app.add_typer(journal_app, name="journal")
+app.add_typer(store_app, name="store")
 
 
 @app.callback()

@@ -78,7 +78,8 @@ def required_packages() -> dict[str, str]:
         wanted = tomllib.loads(PROJECT.read_text())["project"]["dependencies"]
     else:
         wanted = importlib.metadata.requires("fillgate") or []
-    return {name: pin for name, _, pin in (text.partition("==") for text in wanted)}
+    named = (text.partition("==") for text in wanted)
+    return {name.partition("[")[0]: pin for name, _, pin in named}
 
 
 def check_packages() -> list[Check]:

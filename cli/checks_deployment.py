@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import json
 import os
@@ -20,12 +19,11 @@ from actors.cluster import ray_processes
 from actors.paths import Paths
 from actors.settings import ConnectionSettings, Settings, SettingsError, load
 from actors.supervisor import Running
-from brokers.registry import HOSTS
+from brokers.registry import BROKERS
 from cli.checks import Check, fail, ok, warn
 from gateway.tokens import TokenError, read_tokens
-from ledger.chain import holds_journal
-from ledger.faults import JournalError
-from ledger.reader import JournalReader
+from ledger.faults import JournalError, JournalMissing
+from ledger.places import Place, Reader, check, holder_of, reader_of
 from ledger.verification import JournalReport
 
 REACH_S = 3.0
@@ -59,19 +57,26 @@ def check_home(paths: Paths) -> list[Check]:
     return checks or [ok("home", f"{paths.home}, for this user alone")]
 
 
-def check_journal(paths: Paths, deployment: str | None) -> tuple[int | None, list[Check]]:
+def check_journal(place: Place) -> tuple[int | None, list[Check]]:
     """Whole, ours, and who holds it; with the time of its last record."""
-    if not holds_journal(paths.journal):
-        return None, [fail("journal", f"none in {paths.journal}", "run `fillgate init`")]
-    reader = JournalReader(paths.journal, deployment)
+    try:
+        check(place)
+    except JournalMissing:
+        return None, [fail("journal", f"none in {place.where}", "run `fillgate init`")]
+    except (JournalError, OSError) as fault:
+        return None, [fail("journal", str(fault), "see the text itself")]
+    reader = reader_of(place)
     report = reader.verify()
     if report.faults:
         return None, [fail("journal", fault, "see the text itself") for fault in report.faults]
-    found = f"{report.records} records in {report.segments} segments, whole"
-    return _last_ns(reader, report), [ok("journal", found), _check_lock(paths)]
+    segments = f" in {report.segments} segments" if report.segments else f" in {place.where}"
+    found = f"{report.records} records{segments}, whole"
+    holder = holder_of(place)
+    lock = ok("journal lock", f"held by {holder}" if holder else "free")
+    return _last_ns(reader, report), [ok("journal", found), lock]
 
 
-def _last_ns(reader: JournalReader, report: JournalReport) -> int | None:
+def _last_ns(reader: Reader, report: JournalReport) -> int | None:
     try:
         return max(
             (record.at_ns for record in reader.replay(max((report.last or 0) - 1, 0))),
@@ -79,19 +84,6 @@ def _last_ns(reader: JournalReader, report: JournalReport) -> int | None:
         )
     except JournalError:
         return None
-
-
-def _check_lock(paths: Paths) -> Check:
-    path = paths.journal / "journal.lock"
-    if not path.exists():
-        return ok("journal lock", "free")
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = file.read().strip() or "another process"
-            return ok("journal lock", f"held by process {holder}")
-    return ok("journal lock", "free")
 
 
 def check_tokens(paths: Paths) -> list[Check]:
@@ -118,6 +110,7 @@ def check_ports(settings: Settings, running: Running | None) -> list[Check]:
     for name, host, port in (
         ("port", wanted.host, wanted.port),
         ("health port", "127.0.0.1", wanted.health_port),
+        ("REST port", wanted.host, wanted.rest_port),
     ):
         if port == 0:
             checks.append(ok(name, "any free one"))
@@ -229,7 +222,7 @@ def _urls(paths: Paths, connection: ConnectionSettings) -> list[str]:
     if connection.simulator is not None and connection.api_url is None:
         facts = paths.runtime / f"simulator-{connection.simulator}.json"
         return _simulator_urls(facts)
-    rest, stream = HOSTS[connection.broker][connection.environment]
+    rest, stream = BROKERS[connection.broker].hosts[connection.environment]
     return [connection.api_url or rest, connection.stream_url or stream]
 
 

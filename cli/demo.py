@@ -1,4 +1,4 @@
-"""`fillgate demo`: trades over replayed ticks, then compares all three books."""
+"""`fillgate demo`: trades over replayed ticks, then compares all books."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from typing import Annotated, Any
 
 import typer
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from actors.paths import Paths
 from actors.settings import Settings, load
 from cli.app import HomeOption, JsonOption, app, state_of
-from cli.demo_report import Report, make_report, tell
+from cli.demo_report import Report, make_report, store_differences, tell
 from cli.demo_trade import ClientLog, Trader
-from cli.demo_world import PaperBroker, Ticks, load_ticks, paper_broker, throw_away
+from cli.demo_world import PaperBrokers, Ticks, load_ticks, paper_brokers, throw_away, wanted
 from cli.dial import find_running, read_first_token, run
 from cli.output import console, print_json
 from cli.strategy import Strategy
@@ -29,7 +30,6 @@ from domain.accounts import Environment
 from gateway.client import Client
 
 SETTLE_S = 2.0
-GENERATED = ["EUR/USD", "USD/JPY", "GBP/USD"]
 
 Tell = Callable[[str, int], None]
 
@@ -55,7 +55,7 @@ def demo(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Trade in a throw-away deployment and compare client log, journal and broker's book."""
+    """Trade in a throw-away deployment; compare client log, journal, store and broker's book."""
     state = state_of(ctx, home, json)
     plan = Plan(
         orders=orders,
@@ -143,7 +143,7 @@ async def play(plan: Plan, steps: Tell) -> Report:
         running = find_running(paths)
         session = f"demo-{time.time_ns():x}"
         async with (
-            paper_broker(running) as broker,
+            paper_brokers(running) as brokers,
             Client.connect(running.url, read_first_token(paths), session) as client,
         ):
             assert client.welcome is not None
@@ -151,18 +151,20 @@ async def play(plan: Plan, steps: Tell) -> Report:
             client.on_event = log.take
             await client.follow(log.stream)
             trader = Trader(client, log, Strategy(session, Random(plan.seed)))  # noqa: S311
-            await trader.prepare(plan.ticks.instruments if plan.ticks else GENERATED)
-            seconds = await _trade(plan, trader, broker, steps)
+            await trader.prepare(wanted(plan.ticks))
+            seconds = await _trade(plan, trader, brokers, steps)
             steps("comparing the books", plan.orders)
-            book = await broker.book()
-        found.append(await asyncio.to_thread(make_report, paths, log, trader, book, seconds))
+            book = await brokers.book()
+        report = await asyncio.to_thread(make_report, paths, log, trader, book, seconds)
+        differences = await asyncio.to_thread(store_differences, paths)
+        found.append(replace(report, differences=report.differences + differences))
     return found[0]
 
 
-async def _trade(plan: Plan, trader: Trader, broker: PaperBroker, steps: Tell) -> float:
+async def _trade(plan: Plan, trader: Trader, brokers: PaperBrokers, steps: Tell) -> float:
     """Trades while the market moves; how long it took, in seconds."""
     started = time.monotonic()
-    market = broker.replay(plan.ticks) if plan.ticks is not None else asyncio.sleep(0)
+    market = brokers.replay(plan.ticks) if plan.ticks is not None else asyncio.sleep(0)
     async with _in_background(trader.watch()), _in_background(market):
         await trader.trade(plan.orders, lambda done: steps("trading", done))
         await asyncio.sleep(SETTLE_S)

@@ -1,15 +1,18 @@
-"""The demo's verdict: three books side by side, and the report for people and programs."""
+"""The demo's verdict: all books side by side, and the report for people and programs."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 from msgspec import Struct
 from rich.table import Table
 
 from actors.paths import Paths
+from actors.settings import load, read_store_url
 from cli.demo_trade import ClientLog, Trader, kinds_of
 from cli.output import console, say, table
 from domain.lifecycle import Order, Origin
@@ -20,13 +23,17 @@ from ledger.disk import read_file
 from ledger.projection import Books
 from ledger.reader import JournalReader
 from ledger.segment import HEADER_BYTES, walk
+from ledger.store_database import Database, find_url
+from ledger.store_rebuild import verify_at_end
 
 NS_PER_MS = 1_000_000
 SHOWN_MAX = 20
+PAUSE_S = 0.1
+PAUSES_MAX = 100
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What the demo found. `differences` empty means that all three books say the same.
+    """What the demo found. `differences` empty means that all books say the same.
 
     Latencies are from an order's sending to the broker's outcome at the client, exact order
     statistics; `commits` are the journal's, `bracket_orders` what the broker made of brackets.
@@ -91,6 +98,16 @@ def make_report(
     )
 
 
+def store_differences(home: Paths) -> tuple[str, ...]:
+    """Where the ledger's store is not, row for row, what the journal makes of itself."""
+    settings = load(home.settings)
+    name, url = settings.deployment.id, read_store_url(settings.store)
+    journal = JournalReader(home.journal, name)
+    with closing(Database(find_url(url, home.store))) as database:
+        found = verify_at_end(database, name, journal, lambda: time.sleep(PAUSE_S), PAUSES_MAX)
+    return tuple(f"store: {difference}" for difference in found.differences)
+
+
 def fold(records: Iterable[Record]) -> list[Order]:
     """Every order as the journal leaves it."""
     books = Books()
@@ -151,7 +168,10 @@ def tell(report: Report) -> None:
     ]
     out.print(table("", ("", ">", "", ">"), rows))
     if not report.differences:
-        say("client log, journal and broker's book agree: order by order, fill by fill", "green")
+        say(
+            "client log, journal, store and broker's book agree: order by order, fill by fill",
+            "green",
+        )
         return
     say(f"{len(report.differences)} differences; journal and logs are in {report.home}", "bold red")
     for line in report.differences[:SHOWN_MAX]:

@@ -12,12 +12,13 @@ from typing import Any
 
 import msgspec
 
+from cli.dealer import Act, Scene
 from cli.sight import Sight
-from cli.strategy import Act, Scene, Strategy
+from cli.strategy import DECKS, Strategy
 from cli.trouble import Trouble
 from domain.commands import ClosePosition
 from domain.events import Accepted, Canceled, Expired, Fill, Rejected, Triggered
-from domain.instruments import Instrument
+from domain.instruments import AssetClass, Instrument
 from domain.lifecycle import Status
 from domain.orders import AmendOrder, CancelOrder, NewOrder, Side, TimeInForce
 from domain.quotes import Quote
@@ -75,7 +76,7 @@ class Trader:
         self._strategy = strategy
         self._quotes: dict[str, Quote] = {}
         self._instruments: dict[str, Instrument] = {}
-        self._account = ""
+        self._accounts: dict[str, str] = {}
         self.placed = 0
         self.durable: set[str] = set()
         self.acts: Counter[str] = Counter()
@@ -87,11 +88,12 @@ class Trader:
         res = await client.query(wire.InstrumentsList)
         listed = msgspec.convert(res.body, list[Instrument], strict=False)
         self._instruments = {one.symbol: one for one in listed if _is_fit(one, wanted)}
-        accounts = client.welcome.accounts if client.welcome is not None else ()
-        if not self._instruments or not accounts:
-            fix = "use ticks of a pair that the paper broker lists, with USD on one side"
+        res = await client.query(wire.ConnectionsList)
+        rows = msgspec.convert(res.body, list[dict[str, Any]], strict=False)
+        self._accounts = {row["connection"]: row["account"] for row in rows}
+        if not self._instruments or not self._accounts:
+            fix = "use ticks of what the paper brokers list, with USD on one side"
             raise Trouble("there is nothing the demo could trade", fix, "no_instrument")
-        self._account = accounts[0]
         return sorted(self._instruments)
 
     async def watch(self) -> None:
@@ -122,10 +124,14 @@ class Trader:
             tell(self.placed)
             await asyncio.sleep(PACE_S)
 
+    def _account_of(self, symbol: str) -> str:
+        """The account at the broker that quotes it."""
+        return self._accounts[self._quotes[symbol].connection]
+
     def _scene(self, symbol: str) -> Scene:
         return Scene(
             instrument=self._instruments[symbol],
-            account=self._account,
+            account=self._account_of(symbol),
             quote=self._quotes[symbol],
             sight=self._log.sight,
             now_ns=time.time_ns(),
@@ -172,13 +178,14 @@ class Trader:
         await self._until_quiet()
 
     def _opposite(self, symbol: str, net: Decimal) -> NewOrder:
+        is_coin = self._instruments[symbol].asset_class is AssetClass.CRYPTO
         return NewOrder(
             client_order_id=f"close-{time.time_ns():x}",
             instrument=symbol,
             side=Side.SELL if net > 0 else Side.BUY,
             quantity=abs(net),
-            time_in_force=TimeInForce.FOK,
-            account=self._account,
+            time_in_force=TimeInForce.IOC if is_coin else TimeInForce.FOK,
+            account=self._account_of(symbol),
         )
 
     async def _until_quiet(self) -> None:
@@ -195,9 +202,9 @@ class Trader:
 
 
 def _is_fit(instrument: Instrument, wanted: list[str]) -> bool:
-    """Pairs with USD can be valued in a USD account by their own price alone."""
+    """What has USD on one side can be valued in a USD account by its own price alone."""
     has_dollar = "USD" in (instrument.base_currency, instrument.quote_currency)
-    return has_dollar and instrument.symbol in wanted
+    return has_dollar and instrument.asset_class in DECKS and instrument.symbol in wanted
 
 
 def _name(act: Act) -> str:

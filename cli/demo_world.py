@@ -32,6 +32,7 @@ STOP_S = 20.0
 TICKS_A_PUSH = 4
 PUSH_S = 0.02
 GENERATOR_SPEED = 40.0
+PAIRS = ("EUR/USD", "USD/JPY", "GBP/USD")
 SIMULATOR_TIMEOUT = aiohttp.ClientTimeout(total=10.0)
 
 SETTINGS = """\
@@ -39,6 +40,7 @@ SETTINGS = """\
 id = "{deployment}"
 port = 0
 health_port = 0
+rest_port = 0
 
 [[owners]]
 id = "{owner}"
@@ -52,37 +54,67 @@ account = "oanda-paper"
 simulator = "paper"
 instruments = {instruments}
 
+[[connections]]
+id = "alpaca-paper"
+owner = "{owner}"
+broker = "alpaca"
+broker_account_id = "PA0000000001"
+account = "alpaca-paper"
+regime = "house"
+simulator = "paper-alpaca"
+instruments = {shares}
+
 [[simulators]]
 id = "paper"
 seed = {seed}
 speed = {speed}
+
+[[simulators]]
+id = "paper-alpaca"
+broker = "alpaca"
+seed = {seed}
+speed = {speed}
+{ticks}
 """
+SHARES = ("AAPL", "SPY", "TSLA")
+COIN = "BTC/USD"
+COIN_TICKS = "BTC_USDT"
+"""Recorded against a coin that is a dollar: the paper broker plays them as BTC/USD."""
 
 
 class Ticks(Struct, frozen=True, kw_only=True):
-    """Recorded ticks, by instrument as the broker writes it."""
+    """Recorded ticks of pairs, by the pair as OANDA writes it; and the file of a coin's, if any."""
 
     by_symbol: dict[str, tuple[Tick, ...]]
+    coin: Path | None = None
 
     @property
     def instruments(self) -> list[str]:
-        """The instruments as we write them."""
+        """The pairs as we write them."""
         return sorted(symbol.replace("_", "/") for symbol in self.by_symbol)
 
 
 def load_ticks(path: Path) -> Ticks:
     """All ticks of a file, or of a folder's files. Raises Trouble."""
     found: dict[str, list[Tick]] = {}
+    coin = None
     try:
         for file in tick_files(path):
             for tick in read_ticks(file):
                 found.setdefault(tick.instrument, []).append(tick)
+            if found.pop(COIN_TICKS, None):
+                coin = file.resolve()
     except BadTicks as bad:
         fix = "--ticks takes a CSV (ts_utc_ns,instrument,bid,ask) or a folder of them"
         raise Trouble(f"the ticks cannot be read: {bad}", fix, "ticks") from None
-    if not found:
+    if not found and coin is None:
         raise Trouble(f"there are no ticks in {path}", "name another --ticks", "ticks")
-    return Ticks(by_symbol={symbol: tuple(ticks) for symbol, ticks in found.items()})
+    return Ticks(by_symbol={name: tuple(rows) for name, rows in found.items()}, coin=coin)
+
+
+def wanted(ticks: Ticks | None) -> list[str]:
+    """What the demo trades: the recorded pairs, or the generated ones; shares; a coin."""
+    return [*(ticks.instruments if ticks is not None else PAIRS), *SHARES, COIN]
 
 
 @contextlib.asynccontextmanager
@@ -95,7 +127,9 @@ async def throw_away(
     text = SETTINGS.format(
         deployment=f"d-{secrets.token_hex(4)}",
         owner=f"o-{secrets.token_hex(4)}",
-        instruments=json.dumps(ticks.instruments if ticks is not None else []),
+        instruments=json.dumps(ticks.instruments if ticks is not None else list(PAIRS)),
+        shares=json.dumps([*SHARES, COIN]),
+        ticks=f'ticks = "{ticks.coin}"' if ticks is not None and ticks.coin else "",
         seed=seed,
         speed=GENERATOR_SPEED,
     )
@@ -154,41 +188,48 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-class PaperBroker:
-    """The simulator's own controls, which no broker has: its market and its book."""
+class PaperBrokers:
+    """The simulators' own controls, which no broker has: their markets and their books."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, urls: dict[str, str]) -> None:
         self._session = session
-        self._url = url
+        self._urls = urls
 
-    async def _ask(self, path: str, body: object | None = None) -> Any:
+    async def _ask(self, url: str, path: str, body: object | None = None) -> Any:
         method = "GET" if body is None else "POST"
-        async with self._session.request(method, self._url + path, json=body) as answer:
+        async with self._session.request(method, url + path, json=body) as answer:
             answer.raise_for_status()
             return await answer.json()
 
     async def book(self) -> VenueBook:
-        """Every order and fill it has booked."""
-        return venue_book(await self._ask("/sim/book"))
+        """Every order and fill they have booked."""
+        books = [venue_book(await self._ask(url, "/sim/book")) for url in self._urls.values()]
+        return VenueBook(
+            orders=tuple(order for book in books for order in book.orders),
+            fills=tuple(fill for book in books for fill in book.fills),
+        )
 
     async def replay(self, ticks: Ticks) -> None:
-        """Plays the ticks in place of its own market, each instrument in a loop, for ever."""
-        await self._ask("/sim/replay", {"action": "stop"})
+        """Plays the pairs' ticks in place of the market's own, each in a loop, for ever."""
+        if not ticks.by_symbol:
+            return
+        url = next(iter(self._urls.values()))
+        await self._ask(url, "/sim/replay", {"action": "stop"})
         market = _endless(ticks)
         while True:
             rows = [row for _ in range(TICKS_A_PUSH) for row in next(market)]
-            await self._ask("/sim/ticks", {"ticks": rows})
+            await self._ask(url, "/sim/ticks", {"ticks": rows})
             await asyncio.sleep(PUSH_S)
 
 
 @contextlib.asynccontextmanager
-async def paper_broker(running: Running) -> AsyncIterator[PaperBroker]:
-    """The controls of the deployment's paper broker. Raises Trouble."""
+async def paper_brokers(running: Running) -> AsyncIterator[PaperBrokers]:
+    """The controls of the deployment's paper brokers, the pairs' first. Raises Trouble."""
     if not running.simulators:
         fix = "the demo compares with a simulator's book: use one with [[simulators]]"
         raise Trouble("this deployment has no paper broker", fix, "no_simulator")
     async with aiohttp.ClientSession(timeout=SIMULATOR_TIMEOUT) as session:
-        yield PaperBroker(session, next(iter(running.simulators.values())))
+        yield PaperBrokers(session, running.simulators)
 
 
 def _endless(ticks: Ticks) -> Iterator[list[dict[str, str]]]:

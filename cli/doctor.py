@@ -8,15 +8,17 @@ import typer
 from rich.text import Text
 
 from actors.paths import Paths
-from actors.settings import RaySettings
+from actors.settings import RaySettings, journal_place
 from cli import checks as machine
 from cli import checks_deployment as deployment
 from cli.app import HomeOption, JsonOption, app, state_of
 from cli.checks import Check, Level
+from cli.checks_store import check_store
 from cli.output import console, print_json, say, table
 from cli.trouble import FAILED
 from cli.up import read_running
 from ledger.journal import JournalSettings
+from ledger.places import Place
 
 STYLE = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
 assert STYLE.keys() == set(Level)
@@ -50,9 +52,10 @@ def examine(paths: Paths) -> Iterator[Check]:
     yield from deployment.check_home(paths)
     journal = settings.journal if settings is not None else JournalSettings()
     yield from machine.check_disk(paths.home, journal.segment_bytes)
-    last_ns, found = deployment.check_journal(
-        paths, settings.deployment.id if settings is not None else None
+    place = (
+        journal_place(paths, settings) if settings is not None else Place(directory=paths.journal)
     )
+    last_ns, found = deployment.check_journal(place)
     yield from found
     yield from machine.check_clock(last_ns)
     yield from deployment.check_tokens(paths)
@@ -62,6 +65,7 @@ def examine(paths: Paths) -> Iterator[Check]:
     if settings is not None:
         yield from deployment.check_ports(settings, running)
         yield from deployment.check_connections(paths, settings)
+        yield from check_store(paths, settings, is_running=running is not None)
 
 
 def worst_of(checks: list[Check]) -> Level:

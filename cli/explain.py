@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from msgspec import Struct
 
+from actors.settings import find_journal
 from cli.app import HomeOption, JsonOption, order_app, state_of
 from cli.output import console, print_json, say, status_text, utc
 from cli.story import describe_cause, describe_update, evidence_lines
@@ -18,7 +19,7 @@ from cli.trouble import Trouble
 from domain import ids
 from domain.records import Changed, Ordered, Record
 from domain.streams import Notice, OrderUpdate, StreamUpdate
-from ledger.reader import JournalReader
+from ledger.places import reader_of
 
 
 class Chapter(Struct, frozen=True, kw_only=True):
@@ -42,7 +43,7 @@ def explain(
 ) -> None:
     """Tell an order's whole story, record by record."""
     state = state_of(ctx, home, json)
-    reader = JournalReader(state.paths.journal)
+    reader = reader_of(find_journal(state.paths))
     names = follow_name(reader.replay(), name)
     records = [record for record in reader.replay() if touches(record, names)]
     if not records:

@@ -11,15 +11,14 @@ import typer
 from msgspec import Struct
 
 from actors.paths import Paths
-from actors.settings import Settings, load
+from actors.settings import Settings, find_journal, journal_place, load
 from cli.app import HomeOption, JsonOption, app, command_of, state_of
 from cli.output import print_json, say
 from cli.template import Names, render
 from cli.trouble import Trouble
 from gateway.tokens import TokenStore, TokenTerms
 from gateway.wire import Scope
-from ledger import journal
-from ledger.chain import holds_journal
+from ledger import places
 
 ID_BYTES = 6
 FIRST_SCOPES = (Scope.TRADE, Scope.READ, Scope.ADMIN)
@@ -56,7 +55,7 @@ def init(ctx: typer.Context, home: HomeOption = None, json: JsonOption = False) 
 
 def make_deployment(paths: Paths, text: str | None = None) -> Made:
     """Makes what is missing; settings already there are kept. Raises Trouble, SettingsError."""
-    if holds_journal(paths.journal):
+    if places.is_made(find_journal(paths)):
         message = f"{paths.home} already holds a deployment with its journal"
         raise Trouble(message, "start it with `fillgate up`, or choose another --home", "exists")
     paths.make()
@@ -69,11 +68,12 @@ def make_deployment(paths: Paths, text: str | None = None) -> Made:
         token = TokenStore(paths.tokens).create(terms, time.time_ns(), secrets.token_bytes)
         write_private(paths.first_token, token + "\n")
     # Last: while there is no journal, init can be run again.
-    journal.init(paths.journal, settings.deployment.id, settings.journal)
+    place = journal_place(paths, settings)
+    places.init(place)
     return Made(
         home=str(paths.home),
         settings=str(paths.settings),
-        journal=str(paths.journal),
+        journal=place.where,
         deployment=settings.deployment.id,
         owner=owner,
         token_file=str(paths.first_token),

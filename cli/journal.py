@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from actors.settings import find_journal
 from cli.app import HomeOption, JsonOption, State, journal_app, state_of
 from cli.explain import follow_name, touches
 from cli.output import console, print_json, say, utc
 from cli.story import describe_cause, describe_update
 from cli.trouble import FAILED
 from domain.records import Record
-from ledger.reader import JournalReader
+from ledger.places import Reader, reader_of
 from ledger.verification import JournalReport
 
 POLL_S = 0.2
@@ -35,7 +36,7 @@ def show(
 ) -> None:
     """Show records."""
     state = state_of(ctx, home, json)
-    reader = JournalReader(state.paths.journal)
+    reader = reader_of(find_journal(state.paths))
     names = follow_name(reader.replay(), order) if order else frozenset()
     shown = 0
     with contextlib.suppress(KeyboardInterrupt):
@@ -50,7 +51,7 @@ def show(
                 return
 
 
-def _records(reader: JournalReader, after: int, follow: bool) -> Iterator[Record]:
+def _records(reader: Reader, after: int, follow: bool) -> Iterator[Record]:
     if not follow:
         yield from reader.replay(after)
         return
@@ -82,7 +83,7 @@ def _tell(state: State, record: Record) -> None:
 def verify(ctx: typer.Context, home: HomeOption = None, json: JsonOption = False) -> None:
     """Read every byte and say what is wrong."""
     state = state_of(ctx, home, json)
-    reader = JournalReader(state.paths.journal)
+    reader = reader_of(find_journal(state.paths))
     out = console(is_error=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
@@ -98,10 +99,9 @@ def verify(ctx: typer.Context, home: HomeOption = None, json: JsonOption = False
 
 def _tell_report(report: JournalReport) -> None:
     if report.deployment_id is not None:
-        say(
-            f"{report.records} records in {report.segments} segments, {report.bytes} bytes, "
-            f"deployment {report.deployment_id}"
-        )
+        where = f" in {report.segments} segments" if report.segments else ""
+        size = f"{report.bytes} bytes, deployment {report.deployment_id}"
+        say(f"{report.records} records{where}, {size}")
     if report.torn_bytes:
         say(f"{report.torn_bytes} bytes of an unfinished last commit: promised to nobody", "yellow")
     for fault in report.faults:

@@ -5,13 +5,26 @@ from __future__ import annotations
 import sys
 
 try:
-    from cli import demo, doctor, explain, init, journal, order, orders, quotes, token, up
+    from cli import (
+        api,
+        demo,
+        doctor,
+        explain,
+        init,
+        journal,
+        order,
+        orders,
+        quotes,
+        store,
+        token,
+        up,
+    )
     from cli.app import app
 except ModuleNotFoundError as missing:
     # Not even the doctor can run without it.
     sys.exit(f"error: the package {missing.name} is not installed\nfix:   run `make install`")
 
-COMMANDS = (init, up, demo, doctor, token, orders, order, explain, quotes, journal)
+COMMANDS = (init, up, demo, doctor, token, orders, order, explain, quotes, journal, store, api)
 
 if __name__ == "__main__":
     app()

@@ -17,6 +17,7 @@ from cli.quotes import symbol_of
 from domain.lifecycle import Status
 from gateway import wire
 from gateway.client import Client
+from gateway.wire_bounds import ROWS_MAX
 
 WORDS = ("open", "all", *(status.value for status in Status))
 REFRESH_PER_S = 4
@@ -39,7 +40,7 @@ def orders(
     instrument: Annotated[str | None, typer.Option(help="Only of this instrument.")] = None,
     account: Annotated[str | None, typer.Option(help="Only of this account.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only with this tag.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=wire.ROWS_MAX, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=ROWS_MAX, help="At most so many.")] = 50,
     watch: Annotated[bool, typer.Option("--watch", help="Keep the view alive.")] = False,
     home: HomeOption = None,
     json: JsonOption = False,

@@ -38,6 +38,7 @@ class Sight:
         self._names: set[str] = set()
         self._entries: set[str] = set()
         self.lots: dict[str, OpenLot] = {}
+        self._netted: dict[str, Decimal] = {}
         self.working: dict[str, NewOrder] = {}
         self._placed: dict[str, NewOrder] = {}
 
@@ -64,7 +65,11 @@ class Sight:
             if update.status in TERMINAL:
                 self._end(self._placed.pop(name))
         event = update.event
-        if name in self._names or getattr(event, "parent_execution", None) in self._entries:
+        is_child = (
+            update.parent_order_id in self.own
+            or getattr(event, "parent_execution", None) in self._entries
+        )
+        if name in self._names or is_child:
             self.own.add(update.order_id)
         if isinstance(event, Fill):
             self._fill(event)
@@ -79,6 +84,9 @@ class Sight:
             self.lots[lot.lot_id] = replace(lot, guards=lot.guards - {order.type})
 
     def _fill(self, fill: Fill) -> None:
+        if not fill.lots_opened and not fill.lots_closed:
+            signed = fill.quantity * fill.side.sign
+            self._netted[fill.instrument] = self._netted.get(fill.instrument, Decimal(0)) + signed
         for opened in fill.lots_opened:
             every = frozenset(OrderType)
             self.lots[opened.lot_id] = OpenLot(
@@ -101,7 +109,7 @@ class Sight:
     def position(self, instrument: str) -> Decimal:
         """What is held of the instrument, signed."""
         held = (lot.quantity for lot in self.lots.values() if lot.instrument == instrument)
-        return sum(held, Decimal(0))
+        return sum(held, self._netted.get(instrument, Decimal(0)))
 
     def free_lots(self, instrument: str, kind: OrderType) -> list[OpenLot]:
         """Lots without a guard of the kind, oldest first, whose size no other lot has."""

@@ -15,6 +15,7 @@ from actors.settings import SettingsError
 from actors.supervisor import AlreadyRunning, StartFailed
 from gateway.tokens import TokenError
 from ledger.faults import JournalError
+from ledger.store_faults import StoreError
 
 FAILED = 1
 USAGE = 2
@@ -77,6 +78,7 @@ KNOWN: tuple[tuple[type[Exception], Explain], ...] = (
     (StartFailed, _not_started),
     (ClusterError, _cluster),
     (JournalError, lambda trouble: Trouble(str(trouble), code="journal")),
+    (StoreError, lambda trouble: Trouble(str(trouble), code="store")),
     (TokenError, lambda trouble: Trouble(str(trouble), code="token")),
     (OSError, _os_error),
 )

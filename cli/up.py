@@ -8,12 +8,13 @@ import msgspec
 import typer
 
 from actors.paths import Paths
-from actors.settings import load
+from actors.settings import find_journal, journal_place, load
 from actors.supervisor import Running, Supervisor
 from cli.app import HomeOption, JsonOption, State, app, command_of, program, state_of
 from cli.init import make_deployment
 from cli.output import console, print_json, say
 from cli.trouble import Trouble
+from ledger import places
 from ledger.chain import holds_journal, read_chain
 
 
@@ -25,7 +26,7 @@ def up(ctx: typer.Context, home: HomeOption = None, json: JsonOption = False) ->
     is_new = make_where_missing(paths)
     settings = load(paths.settings)
     # Said now, not by a router that tries again and again.
-    read_chain(paths.journal, settings.deployment.id)
+    places.check(journal_place(paths, settings))
     paths.make()
     progress = Progress(state)
     if is_new:
@@ -40,7 +41,7 @@ def make_where_missing(paths: Paths) -> bool:
     A journal alone, or settings alone that were used before, are never made whole by a guess.
     """
     if paths.settings.exists():
-        if not holds_journal(paths.journal) and not paths.tokens.exists():
+        if not paths.tokens.exists() and not places.is_made(find_journal(paths)):
             make_deployment(paths)
         return False
     if holds_journal(paths.journal):
@@ -77,6 +78,7 @@ class Progress:
             return
         say("ready to trade", "bold green")
         say(f"  clients  {running.url}")
+        say(f"  REST     {running.rest_url}/api/v1/docs")
         say(f"  health   {running.health_url}/readyz")
         say(f"  token    {paths.first_token}")
         say("what to do next, in another terminal:", "bold")

@@ -23,7 +23,7 @@ from compliance.rule import price_of
 from domain.accounts import AccountBalances, AccountSnapshot
 from domain.events import AmendRefused, External, Replaced, Triggered
 from domain.lifecycle import OPEN, TERMINAL, Order, Origin, Pending, Status
-from domain.orders import NewOrder, OrderType, PositionEffect, Side, TimeInForce
+from domain.orders import NewOrder, OrderType, Side, TimeInForce
 from domain.portfolio import ZERO, Position
 from domain.records import Halted, HaltScope
 from domain.streams import OrderUpdate
@@ -224,12 +224,6 @@ def rests(order: NewOrder) -> bool:
     return order.type is OrderType.LIMIT and not is_immediate(order)
 
 
-def only_reduces(order: NewOrder) -> bool:
-    """True where the broker is told that the order may not open anything."""
-    named = order.closes_lot is not None
-    return order.reduce_only or named or order.position_effect is PositionEffect.REDUCE_ONLY
-
-
 def _from_terms(order_id: str, account: str, order: NewOrder) -> OpenOrder:
     return OpenOrder(
         order_id=order_id,
@@ -238,7 +232,7 @@ def _from_terms(order_id: str, account: str, order: NewOrder) -> OpenOrder:
         sign=order.side.sign,
         leaves=order.quantity,
         version=NEVER_TOLD,
-        only_reduces=only_reduces(order),
+        only_reduces=order.only_reduces,
         is_immediate=is_immediate(order),
         has_bracket=order.bracket is not None,
         closes_lot=order.closes_lot,

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from compliance.calendar import BusinessCalendar
 from compliance.credit import CreditBook
-from compliance.exposure import Book, is_immediate, only_reduces
+from compliance.exposure import Book, is_immediate
 from compliance.halts import Halts
 from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder
 from compliance.inputs import by_symbol, find_missing, make_quoter
@@ -283,7 +283,7 @@ class Screener:
         self._value(exposure, holding, request.rates)
         fresh_since_ns = now_ns - self._settings.quote_age_ms_max * _NS_PER_MS
         leaves = order.quantity
-        is_opening = not (reduces := only_reduces(order))
+        is_opening = not (reduces := order.only_reduces)
         is_amend = request.replaces_order_id is not None
         if known is not None:
             leaves = max(order.quantity - known.filled, ZERO)

@@ -102,7 +102,26 @@ class Batch(Struct, frozen=True, kw_only=True, tag="batch"):
     orders: Annotated[tuple[NewOrder, ...], Meta(min_length=1, max_length=BATCH_ORDERS_MAX)]
 
 
-Command = Place | Amend | Cancel | Batch | ClosePosition | SetGuard | Halt | Resume
+class TakeSignal(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="signal"):
+    """A strategy's signal in its own words; `dry_run` asks for the order it would become."""
+
+    signal: dict[str, str]
+    signal_id: ClientOrderId | None = None
+    dry_run: bool = False
+
+
+Command = (
+    Place
+    | Amend
+    | Cancel
+    | Batch
+    | TakeSignal
+    | ClosePosition
+    | AmendPosition
+    | SetGuard
+    | Halt
+    | Resume
+)
 
 
 class Submit(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="submit"):
@@ -176,13 +195,19 @@ class Logout(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="logout"
 
 
 class ReadStream(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="read"):
-    """Asks for a stream's entries after a number, at most `limit`."""
+    """Asks for a stream's entries after a number, at most `limit`.
+
+    `from_journal` asks the router for what it no longer holds in memory, where nobody else has
+    it. `head` is the stream's last number as far as it is known on the way.
+    """
 
     ref: int
     owner: str
     stream: str
     after: int
     limit: int
+    from_journal: bool = False
+    head: int = 0
 
 
 class StreamPage(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="page"):
@@ -195,20 +220,25 @@ class StreamPage(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="pag
 
 
 class Published(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="published"):
-    """Updates just made durable; `owner` None means they concern every owner."""
+    """Updates just made durable, of record `position`; `owner` None: they concern everyone."""
 
     owner: str | None
     updates: tuple[StreamUpdate, ...]
+    position: int = 0
 
 
 class Query(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="query"):
-    """A read of the router's projections: `what` is the protocol's request name."""
+    """A read of projections: `what` is the protocol's request name.
+
+    Its rows must be at least as new as record `at_least` of the journal.
+    """
 
     ref: int
     owner: str
     what: str
     args: dict[str, str | int | None] = {}
     by_admin: bool = False
+    at_least: int = 0
 
 
 class QueryAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="query_answer"):

@@ -182,7 +182,8 @@ class External(Event, frozen=True, kw_only=True, omit_defaults=True, tag="extern
 
     An adapter says `External` of every creation it reads from a stream or a list; the router
     turns it into `Accepted` where `venue_client_id` is one of ours. For a bracket child
-    `parent_execution` is the broker's execution id of the entry's fill that made it.
+    `parent_execution` is the broker's execution id of the entry's fill that made it, or
+    `parent_broker_order_id` the broker's id of the entry, whichever the broker tells.
     """
 
     broker_order_id: str
@@ -198,6 +199,7 @@ class External(Event, frozen=True, kw_only=True, omit_defaults=True, tag="extern
     venue_client_id: str | None = None
     closes_lot: str | None = None
     expire_at_ns: int | None = None
+    parent_broker_order_id: str | None = None
 
 
 OrderEvent = (

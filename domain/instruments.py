@@ -71,6 +71,16 @@ class Instrument(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return _decimals(self.lot)
 
 
+def conversion_pairs(instrument: Instrument, home: str) -> tuple[str, ...]:
+    """The pairs, either way round, that turn its currencies into another."""
+    return tuple(
+        pair
+        for currency in (instrument.base_currency, instrument.quote_currency)
+        if currency != home
+        for pair in (f"{currency}/{home}", f"{home}/{currency}")
+    )
+
+
 def _decimals(step: Decimal) -> int:
     exponent = step.normalize().as_tuple().exponent
     return max(-int(exponent), 0)

@@ -151,7 +151,8 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `terms` are the current ones (an amend changes them); `filled` and `filled_notional` are
     sums over `executions` (the ids already applied). `legs` are the broker's ids for it, the
     newest last; `version` rises with each applied event. `reason` explains the present status
-    and goes with it; `filled_ns` is the broker's time of the latest fill.
+    and goes with it; `filled_ns` is the broker's time of the latest fill. `session` is the
+    client's that placed it, whose guards it is under.
     """
 
     order_id: str
@@ -180,6 +181,7 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
     received_ns: int = 0
     updated_ns: int = 0
     filled_ns: int | None = None
+    session: str | None = None
 
     @property
     def quantity(self) -> Decimal:

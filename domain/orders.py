@@ -163,6 +163,12 @@ class NewOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     valid_until_ns: int | None = None
     queue_if_down: bool = False
 
+    @property
+    def only_reduces(self) -> bool:
+        """True where the broker is told that the order may not open anything."""
+        is_named = self.closes_lot is not None
+        return self.reduce_only or is_named or self.position_effect is PositionEffect.REDUCE_ONLY
+
 
 class AmendOrder(
     Struct,
@@ -230,7 +236,7 @@ def find_fault(order: NewOrder) -> Fault | None:
         or _find_quantity_fault(order)
         or _find_price_fault(order)
         or _find_time_fault(order)
-        or _find_bracket_fault(order)
+        or find_bracket_fault(order.bracket)
     )
 
 
@@ -294,21 +300,21 @@ def _find_time_fault(order: NewOrder) -> Fault | None:
     return None
 
 
-def _find_bracket_fault(order: NewOrder) -> Fault | None:
-    bracket = order.bracket
+def find_bracket_fault(bracket: Bracket | None, within: str = "bracket.") -> Fault | None:
+    """Returns what is wrong with protective prices, or None."""
     if bracket is None:
         return None
     stop = bracket.stop_loss
     if stop is not None:
         if (stop.stop_price is None) == (stop.distance is None):
-            return Fault("bracket.stop_loss", "needs stop_price or distance, not both")
+            return Fault(f"{within}stop_loss", "needs stop_price or distance, not both")
         if (stop.stop_price or stop.distance or 0) <= 0:
-            return Fault("bracket.stop_loss", "must be greater than zero")
+            return Fault(f"{within}stop_loss", "must be greater than zero")
         if stop.limit_price is not None and stop.limit_price <= 0:
-            return Fault("bracket.stop_loss.limit_price", "must be greater than zero")
+            return Fault(f"{within}stop_loss.limit_price", "must be greater than zero")
     if bracket.take_profit is not None and bracket.take_profit.limit_price <= 0:
-        return Fault("bracket.take_profit.limit_price", "must be greater than zero")
-    return _find_trailing_fault("bracket.trailing", bracket.trailing)
+        return Fault(f"{within}take_profit.limit_price", "must be greater than zero")
+    return _find_trailing_fault(f"{within}trailing", bracket.trailing)
 
 
 def _find_trailing_fault(field: str, trailing: Trailing | None) -> Fault | None:

@@ -2,7 +2,8 @@
 
 Quantities are signed: a short is negative. FIFO and hedging rules need the lots, so a broker
 that shows them (OANDA calls them trades) names them in each fill; for others lots are kept
-first in, first out.
+first in, first out by the broker's time. The same fills give the same position in whatever
+order they arrive.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from msgspec.structs import replace
 from domain.instruments import AssetClass, OptionContract
 
 ZERO = Decimal(0)
+MATCHED_MAX = 16
+"""Used-up lots kept of a netted position: so far may a fill come behind its time."""
 
 
 class LotOpened(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -51,7 +54,8 @@ class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an account holds of one instrument; closed where `quantity` is zero.
 
     `quantity_available` is what open orders do not already close; `unrealized_percent` is of
-    `cost_basis`. `multiplier` and `option` are set for derivatives alone.
+    `cost_basis`. `multiplier` and `option` are set for derivatives alone. `matched` are the
+    newest lots that netted fills have used up: a fill that comes late may have used another.
     """
 
     account: str
@@ -77,6 +81,7 @@ class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
     exchange: str | None = None
     multiplier: Decimal | None = None
     option: OptionContract | None = None
+    matched: tuple[Lot, ...] = ()
 
 
 def apply_lots(
@@ -130,29 +135,41 @@ def _by_age(lots: list[Lot]) -> tuple[Lot, ...]:
 def apply_net(
     position: Position, signed_quantity: Decimal, price: Decimal, at_ns: int, lot_id: str
 ) -> Position:
-    """The position after a fill of a broker that shows no lots: first in, first out."""
-    left = signed_quantity
+    """The position after a fill of a broker that shows no lots: first in, first out.
+
+    First in, first out leaves open the newest fills of the side that has more, up to the net
+    quantity: that depends on the fills' times alone, and on none of their arrivals.
+    """
+    quantity = position.quantity + signed_quantity
+    fill = _lot(position, lot_id, signed_quantity, price, at_ns)
     lots: list[Lot] = []
-    for lot in position.lots:
-        if left and (left > 0) != (lot.quantity > 0):
-            used = min(abs(left), abs(lot.quantity)) * (1 if left > 0 else -1)
-            left -= used
-            lot = replace(lot, quantity=lot.quantity + used)
-        if lot.quantity:
-            lots.append(lot)
-    if left:
-        sequence = position.lots[-1].opened_sequence + 1 if position.lots else 1
-        lots.append(
-            Lot(
-                lot_id=lot_id,
-                instrument=position.instrument,
-                quantity=left,
-                price=price,
-                opened_ns=at_ns,
-                opened_sequence=sequence,
-            )
-        )
-    return with_lots(position, tuple(lots))
+    matched: list[Lot] = []
+    left = quantity
+    for lot in reversed(_whole((*position.lots, *position.matched, fill))):
+        is_open = lot.quantity * left > 0
+        still = min(abs(lot.quantity), abs(left)) * (1 if left > 0 else -1) if is_open else ZERO
+        left -= still
+        if still:
+            lots.append(replace(lot, quantity=still))
+        if lot.quantity != still:
+            matched.append(replace(lot, quantity=lot.quantity - still, opened_sequence=0))
+    numbered = tuple(
+        replace(lot, opened_sequence=number) for number, lot in enumerate(reversed(lots), start=1)
+    )
+    kept = tuple(reversed(matched[:MATCHED_MAX]))
+    if left:  # The broker told a quantity, and not what it was bought at.
+        return replace(position, quantity=quantity, lots=numbered, matched=kept)
+    return replace(with_lots(position, numbered), matched=kept)
+
+
+def _whole(parts: tuple[Lot, ...]) -> list[Lot]:
+    """The lots as they were opened, oldest first: one may be partly used up."""
+    lots: dict[str, Lot] = {}
+    for part in parts:
+        known = lots.get(part.lot_id)
+        quantity = part.quantity if known is None else part.quantity + known.quantity
+        lots[part.lot_id] = replace(part, quantity=quantity)
+    return sorted(lots.values(), key=lambda lot: (lot.opened_ns, lot.lot_id))
 
 
 def with_lots(position: Position, lots: tuple[Lot, ...]) -> Position:

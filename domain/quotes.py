@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Quote(Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=False):
@@ -44,6 +45,40 @@ class Quote(Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=Fa
         return self.ask if is_buy else self.bid
 
 
+def conflate(older: Quote, newer: Quote) -> Quote:
+    """One quote for both: the newer, with the count and the extremes of the two.
+
+    A repeat stands for nothing: it hides no real quote, and its prices are not of the span.
+    """
+    count = older.conflated + newer.conflated
+    if newer.unchanged and not older.unchanged:
+        return replace(older, conflated=count)
+    if older.unchanged:
+        return replace(newer, conflated=count)
+    return replace(
+        newer,
+        conflated=count,
+        high=max(older.high or older.bid, newer.high or newer.bid),
+        low=min(older.low or older.ask, newer.low or newer.ask),
+    )
+
+
+def repeat(quote: Quote, stream_ns: int | None = None) -> Quote:
+    """The quote told again: its price still stands, its stream was heard at `stream_ns`."""
+    heard_ns = stream_ns or quote.stream_ns
+    return replace(quote, unchanged=True, conflated=0, high=None, low=None, stream_ns=heard_ns)
+
+
 def spread_pips(quote: Quote, pip: Decimal) -> Decimal:
     """The spread in pips of the instrument."""
     return (quote.ask - quote.bid) / pip
+
+
+def tick_age_ns(quote: Quote, now_ns: int) -> int:
+    """How long ago (UTC) the price came."""
+    return now_ns - quote.received_ns
+
+
+def stream_age_ns(quote: Quote, now_ns: int) -> int:
+    """How long ago its stream was heard: an old tick on a young stream is a still market."""
+    return now_ns - max(quote.received_ns, quote.stream_ns or 0)

@@ -36,6 +36,8 @@ class OrderUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="or
     account: str | None = None
     tag: str | None = None
     late_fill: bool = False
+    parent_order_id: str | None = None
+    signal_id: str | None = None
 
 
 class BalancesUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="balances"):
@@ -114,5 +116,7 @@ def order_update(order: Order, event: OrderEvent) -> OrderUpdate:
         account=order.account,
         tag=order.terms.tag if order.terms else None,
         late_fill=order.late_fill,
+        parent_order_id=order.parent_order_id,
+        signal_id=order.terms.signal_id if order.terms else None,
         event=event,
     )

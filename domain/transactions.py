@@ -31,7 +31,10 @@ class TransactionType(Enum):
 
 
 class Transaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One booked movement; `broker_transaction_id` is unique per connection only."""
+    """One booked movement; `broker_transaction_id` is unique per connection only.
+
+    `amount` is what it did to the cash, signed as booked, commission and financing included.
+    """
 
     connection: str
     account: str
@@ -45,6 +48,7 @@ class Transaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     price: Decimal | None = None
     commission: Decimal | None = None
     fees: Decimal | None = None
+    financing: Decimal | None = None
     settled_on: str | None = None
     order_id: str | None = None
     signal_id: str | None = None

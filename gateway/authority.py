@@ -24,6 +24,7 @@ ANY_OF: dict[type[wire.Request], frozenset[Scope]] = {
     wire.OrderCancel: _TRADERS,
     wire.OrderBatch: _TRADERS,
     wire.OrderPreview: _TRADERS,
+    wire.SignalNew: _TRADERS,
     wire.PositionClose: _TRADERS,
     wire.PositionAmend: _TRADERS,
     wire.GuardSet: _TRADERS,

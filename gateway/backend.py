@@ -8,6 +8,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from domain.commands import Login, Logout, Query, ReadStream, Submit
+from domain.errors import ErrorInfo
+from domain.quotes import Quote
 from gateway.settings import GatewaySettings
 
 
@@ -28,7 +30,7 @@ class Status(Struct, frozen=True, kw_only=True):
 
 
 class Backend(Protocol):
-    """Takes requests; answers come back through the server's `deliver` and `deliver_quote`."""
+    """Takes requests; answers come back through the server's `deliver` and `quotes.deliver`."""
 
     def submit(self, submit: Submit) -> None:
         """Sends a command on; its `Answer` names the ref."""
@@ -51,6 +53,12 @@ class Backend(Protocol):
     def unsubscribe_quotes(self, instrument: str) -> None:
         """The last client here no longer does."""
 
+    def find_quote_fault(self, instrument: str) -> ErrorInfo | None:
+        """Why the instrument cannot be watched, or None."""
+
+    def accounts_of(self, owner: str) -> frozenset[str]:
+        """The owner's accounts, as far as they are known here."""
+
     def status(self) -> Status:
         """The deployment as it stands now."""
 
@@ -62,3 +70,5 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     clocks: Clocks
     next_ref: Callable[[], int]
     status: Callable[[], Status]
+    latest_quotes: Callable[[str], tuple[Quote, ...]]
+    find_quote_fault: Callable[[str], ErrorInfo | None]

@@ -162,15 +162,21 @@ class Client(ClientSession):
         finally:
             self._feeds.remove(feed)
 
-    async def quotes(self, instrument: str) -> AsyncIterator[Quote]:
-        """The instrument's quotes; those not taken in time are conflated."""
-        feed = QuoteFeed()
+    async def quotes(self, instrument: str, *, conflate: bool = True) -> AsyncIterator[Quote]:
+        """The instrument's quotes, first the newest there is, as a repeat.
+
+        Those not taken in time become one. Without `conflate` each comes, here and on the way,
+        and whoever cannot keep up is cut off.
+        """
+        feed = QuoteFeed(conflate)
         feeds = self._quotes.setdefault(instrument, [])
         feeds.append(feed)
         name = f"quotes/{instrument}"
         try:
-            if len(feeds) == 1:
-                await self._ask(wire.Sub(id=self._id(), streams={name: None}))
+            # One that wants each sets it for all feeds of the instrument: these conflate here.
+            each = not all(one.conflate for one in feeds)
+            sub = wire.Sub(id=self._id(), streams={name: None}, conflate=not each)
+            await self._ask(sub)
             while True:
                 yield await feed.take()
         finally:

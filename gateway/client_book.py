@@ -17,10 +17,9 @@ from domain.events import (
     Triggered,
 )
 from domain.lifecycle import TERMINAL, Status
-from domain.quotes import Quote
+from domain.quotes import Quote, conflate
 from domain.streams import OrderUpdate
 from gateway import wire
-from gateway.outbox import conflate
 
 ORDERS_MAX = 100_000
 FEED_UPDATES_MAX = 100_000
@@ -127,20 +126,37 @@ class UpdateFeed(Feed):
 
 
 class QuoteFeed(Feed):
-    """The newest quote of one instrument; those not taken in time are conflated into it."""
+    """The quotes of one instrument: of each connection the newest, for all not taken in time.
 
-    def __init__(self) -> None:
+    Without `conflate` each one, in order; whoever falls too far behind is told so by the end.
+    """
+
+    def __init__(self, conflate: bool = True, quotes_max: int = FEED_UPDATES_MAX) -> None:
         super().__init__()
-        self._held: Quote | None = None
+        self.conflate = conflate
+        self._quotes_max = quotes_max
+        self._held: dict[str | int, Quote] = {}
+        self._number = 0
 
     def put(self, quote: Quote) -> None:
         """Adds one."""
-        self._held = quote if self._held is None else conflate(self._held, quote)
+        if not self.conflate:
+            self._put_each(quote)
+            return
+        held = self._held.get(quote.connection)
+        self._held[quote.connection] = quote if held is None else conflate(held, quote)
         self._notify()
 
+    def _put_each(self, quote: Quote) -> None:
+        if len(self._held) >= self._quotes_max:
+            self.end(FeedOverflowError(f"{self._quotes_max} quotes wait to be taken"))
+        elif self._end is None:
+            self._number += 1
+            self._held[self._number] = quote
+            self._notify()
+
     async def take(self) -> Quote:
-        """The newest; raises what ended the feed."""
-        while self._held is None:
+        """The next; raises what ended the feed once all were taken."""
+        while not self._held:
             await self._wait()
-        quote, self._held = self._held, None
-        return quote
+        return self._held.pop(next(iter(self._held)))

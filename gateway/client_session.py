@@ -24,6 +24,7 @@ from gateway.errors import rate_limited
 from gateway.wire import CloseCode
 
 PENDING_MAX = 1_000
+STREAMS_A_REQUEST = 64
 TRIES_MAX = 120
 BACKOFF_MS_MIN = 50
 BACKOFF_MS_MAX = 5_000
@@ -322,9 +323,14 @@ class ClientSession:
                 entry.again = None
             self._send_now(entry.payload)
         unseen = self._followed - self.cursors.keys()
-        streams = dict.fromkeys((*unseen, *(f"quotes/{name}" for name in self._quotes)))
-        if streams:
-            self._tell(wire.Sub(id=self._id(), streams=streams))
+        quotes: dict[bool, list[str]] = {True: list(unseen), False: []}
+        for name, feeds in self._quotes.items():
+            quotes[all(feed.conflate for feed in feeds)].append(f"quotes/{name}")
+        for conflate, streams in quotes.items():
+            # A request names 64 streams at most.
+            for first in range(0, len(streams), STREAMS_A_REQUEST):
+                some = dict.fromkeys(streams[first : first + STREAMS_A_REQUEST])
+                self._tell(wire.Sub(id=self._id(), streams=some, conflate=conflate))
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
 
@@ -380,7 +386,8 @@ class ClientSession:
         rows = msgspec.msgpack.encode(snap.rows)
         if blake2b(rows, digest_size=16).hexdigest() == snap.hash:
             self.snapshots[snap.stream] = snap
-            self.cursors[snap.stream] = snap.seq
+            if not snap.stream.startswith("quotes/"):
+                self.cursors[snap.stream] = snap.seq
 
     def _sent_away(self, goaway: wire.Goaway) -> None:
         self.last_goaway = goaway

@@ -25,6 +25,7 @@ from domain.quotes import Quote
 from gateway import wire
 from gateway.codec import Codec
 from gateway.errors import rate_limited, refusal
+from gateway.fanout import quote_frame
 from gateway.handshake import Refused, admit, refuse
 from gateway.outbox import Outbox
 from gateway.outputs import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from gateway.server import GatewayServer
 
 WRITE_BUFFER_BYTES_MAX = 65_536
+NOT_SENT_BYTES_MAX = 65_536
 FRAGMENTS_MAX = 128
 REASON_BYTES_MAX = 120
 TOO_MANY_WAIT_MS = 5_000
@@ -84,6 +86,8 @@ class Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Without it the kernel takes megabytes, and a slow reader reads quotes hours old.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_BYTES_MAX)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_MAX)
         self._set_timer(self.server.settings.open_timeout_ms, self._open_timed_out)
 
@@ -125,7 +129,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client caught up with what the transport held."""
         for quote in self.outbox.resume():
-            self._write_quote(quote)
+            self.server.counts.quotes_out += 1
+            self.outbox.push(quote_frame(quote, self.codec))
         if self.session is not None and not self.outbox.is_paused:
             self._has_lagged = False
             self.session.follows.is_paused = False
@@ -135,7 +140,7 @@ class Connection(asyncio.Protocol):
 
     def _upgrade(self, request: Request) -> None:
         server = self.server
-        verdict = admit(request, server.settings.origins, server.find_token)
+        verdict = admit(request, server.settings.origins, server.doors)
         if isinstance(verdict, Refused):
             self._refuse(self._protocol.reject(verdict.status, ""), verdict.error)
             return
@@ -231,22 +236,16 @@ class Connection(asyncio.Protocol):
             lag = wire.Lag(unsent_bytes=self.outbox.unsent_bytes, unsent_bytes_max=limit)
             self.outbox.push(self.codec.frame(self.codec.encode(lag)))
 
-    def send_quote(self, quote: Quote, frame: Callable[[Quote, Codec], bytes]) -> None:
-        """Sends a quote, or keeps the newest while the client reads slowly."""
-        if self._is_closing:
-            return
-        if self.outbox.is_paused:
+    def write_quotes(self, frames: list[bytes]) -> None:
+        """Sends quotes in one write, or in their turn where the client wants each."""
+        self._push(b"".join(frames))
+
+    def hold_quote(self, quote: Quote) -> None:
+        """Keeps the newest while the client reads slowly."""
+        if not self._is_closing:
             before = self.outbox.conflated
             self.outbox.hold_quote(quote)
             self.server.counts.quotes_conflated += self.outbox.conflated - before
-            return
-        self.server.counts.quotes_out += 1
-        self.idle_ticks = 0
-        self.outbox.push(frame(quote, self.codec))
-
-    def _write_quote(self, quote: Quote) -> None:
-        self.server.counts.quotes_out += 1
-        self.outbox.push(self.codec.frame(self.codec.encode(wire.QuoteUpdate(quote=quote))))
 
     @property
     def codec(self) -> Codec:
@@ -254,9 +253,12 @@ class Connection(asyncio.Protocol):
         assert self._codec is not None
         return self._codec
 
+    def _watch(self, watch: Watch) -> None:
+        self.server.quotes.watch(self, watch.instrument, watch.conflate)
+
     def _unwatch(self, unwatch: Unwatch) -> None:
-        self.outbox.drop_quote(unwatch.instrument)
-        self.server.unwatch(self, unwatch.instrument)
+        self.outbox.drop_quotes(unwatch.instrument)
+        self.server.quotes.unwatch(self, unwatch.instrument)
 
     # -- closing
 
@@ -337,7 +339,7 @@ _PERFORM: dict[type, Callable[[Connection, Any], None]] = {
     Close: Connection._close,
     Follow: lambda connection, follow: connection.server.follow(connection, follow.stream),
     Unfollow: lambda connection, follow: connection.server.unfollow(connection, follow.stream),
-    Watch: lambda connection, watch: connection.server.watch(connection, watch.instrument),
+    Watch: Connection._watch,
     Unwatch: Connection._unwatch,
     Submit: lambda connection, submit: connection.server.submit(connection, submit),
     Login: lambda connection, login: connection.server.log_in(connection, login),

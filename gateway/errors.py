@@ -17,7 +17,7 @@ _MISSING = re.compile(r"^Object missing required field `([^`]*)`")
 _DECIMAL = "send a decimal as text, at most 18 digits before the point and 12 after it"
 _FIXES = (
     (re.compile(r"^Invalid enum value"), "unknown_value", "use one of the documented words"),
-    (re.compile(r"^Expected `str` matching regex .*\\d\{1,18\}"), "bad_decimal", _DECIMAL),
+    (re.compile(r"^Expected `str` matching regex .*\[0-9\]\{1,18\}"), "bad_decimal", _DECIMAL),
     (re.compile(r"^Expected `[^`]*`, got"), "wrong_type", "send the type named"),
     (re.compile(r"^Expected `str` matching regex"), "bad_format", "keep to the characters allowed"),
     (re.compile(r"^Expected `[^`]*`"), "out_of_range", "keep within the bound named"),

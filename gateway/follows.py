@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import blake2b
 
+import msgspec
+
 from domain.commands import LoggedIn, Query, QueryAnswer, ReadStream, StreamPage
 from domain.errors import ErrorInfo
 from domain.streams import StreamUpdate
@@ -38,7 +40,8 @@ class Follows:
     def __init__(self, owner: str, limits: Limits, desk: Desk) -> None:
         self.owner = owner
         self.cursors: dict[str, Cursor] = {}
-        self.watched: set[str] = set()
+        self.watched: dict[str, bool] = {}
+        """Instruments, and whether their quotes may be conflated."""
         self.is_paused = False
         self._limits = limits
         self._desk = desk
@@ -143,17 +146,21 @@ class Follows:
                     return refusal("no_cursor", "quotes have no cursor", field=f"streams.{name}")
             elif cursor is not None and seq is not None and seq > cursor.head:
                 return _cursor_ahead(f"streams.{name}", cursor.head)
-        if request.snapshot and (
-            len(request.streams) > 1 or next(iter(request.streams)).startswith(QUOTES_PREFIX)
-        ):
-            return refusal("one_stream", "a snapshot is of one durable stream", field="snapshot")
+        if request.snapshot and len(request.streams) > 1 and not self.is_of_quotes(request):
+            words = "a snapshot is of one durable stream, or of quotes alone"
+            return refusal("one_stream", words, field="snapshot")
         durable = {name for name in request.streams if not name.startswith(QUOTES_PREFIX)}
-        quotes = {name.removeprefix(QUOTES_PREFIX) for name in request.streams.keys() - durable}
+        quotes = instruments_of(request)
         if len(self.cursors.keys() | durable) > self._limits.streams_max:
             return refusal("too_many", "too many streams followed", field="streams")
-        if len(self.watched | quotes) > self._limits.quotes_max:
+        if len(self.watched.keys() | quotes.keys()) > self._limits.quotes_max:
             return refusal("too_many", "too many instruments watched", field="streams")
-        return None
+        faults = (self._desk.find_quote_fault(one) for one in quotes if one not in self.watched)
+        return next((fault for fault in faults if fault is not None), None)
+
+    def is_of_quotes(self, request: wire.Sub) -> bool:
+        """True where it names no durable stream."""
+        return all(name.startswith(QUOTES_PREFIX) for name in request.streams)
 
     def sub(self, request: wire.Sub) -> list[Output]:
         """Follows each stream named; a stream already followed starts again at its number."""
@@ -161,9 +168,8 @@ class Follows:
         for name, seq in request.streams.items():
             if name.startswith(QUOTES_PREFIX):
                 instrument = name.removeprefix(QUOTES_PREFIX)
-                if instrument not in self.watched:
-                    self.watched.add(instrument)
-                    outputs.append(Watch(instrument))
+                self.watched[instrument] = request.conflate
+                outputs.append(Watch(instrument, request.conflate))
             elif name not in self.cursors or seq is not None:
                 outputs += self._follow(name, seq)
         return outputs
@@ -174,6 +180,27 @@ class Follows:
         cursor.is_unsure = known is None
         self.cursors[stream] = cursor
         return [Follow(stream), *self._read(stream, cursor)]
+
+    def tell_quotes(self, request: wire.Sub, codec: Codec) -> list[Output]:
+        """The newest quotes of the instruments named: one `snap` each where asked for, else alone.
+
+        Where nobody watched an instrument here before there is none yet, and its first follows.
+        """
+        found = [(one, self._desk.latest_quotes(one)) for one in instruments_of(request)]
+        if not request.snapshot:
+            each = (quote for _, quotes in found for quote in quotes)
+            return [self._desk.send(wire.QuoteUpdate(quote=quote)) for quote in each]
+        return [
+            self._desk.send(
+                _snap(
+                    QUOTES_PREFIX + instrument,
+                    max((quote.update for quote in quotes), default=0),
+                    msgspec.msgpack.encode(quotes),
+                    codec,
+                )
+            )
+            for instrument, quotes in found
+        ]
 
     def snapshot(self, request: wire.Sub, subject: Subject, asked_ns: int) -> list[Output]:
         """Asks for the stream's state; the `snap`, then the `res`, follow with the answer."""
@@ -193,15 +220,12 @@ class Follows:
         stream = pending.stream
         if answer.error is not None or stream is None or answer.body is None:
             return [self._desk.send(wire.Res(id=pending.id, error=answer.error))]
-        snap = wire.Snap(
-            stream=stream,
-            seq=answer.position,
-            hash=blake2b(bytes(answer.body), digest_size=16).hexdigest(),
-            rows=codec.rows(answer.body),
-        )
+        snap = self._desk.send(_snap(stream, answer.position, bytes(answer.body), codec))
+        if len(snap.payload) > self._limits.message_bytes_out_max:
+            error = refusal("answer_too_large", "follow without `snapshot` and read the rows")
+            return [self._desk.send(wire.Res(id=pending.id, error=error))]
         res = wire.Res(id=pending.id, position=answer.position)
-        follows = self._follow(stream, answer.position)
-        return [self._desk.send(snap), self._desk.send(res), *follows]
+        return [snap, self._desk.send(res), *self._follow(stream, answer.position)]
 
     def unsub(self, request: wire.Unsub) -> list[Output]:
         """Forgets the streams; those not followed are no fault."""
@@ -209,7 +233,7 @@ class Follows:
         for name in request.streams:
             instrument = name.removeprefix(QUOTES_PREFIX)
             if instrument != name and instrument in self.watched:
-                self.watched.discard(instrument)
+                del self.watched[instrument]
                 outputs.append(Unwatch(instrument))
             elif self.cursors.pop(name, None) is not None:
                 outputs.append(Unfollow(name))
@@ -224,6 +248,17 @@ class Follows:
             return refusal("never_sent", "this number was not sent here", field="seq")
         cursor.acked = max(cursor.acked, request.seq)
         return None
+
+
+def instruments_of(request: wire.Sub) -> dict[str, None]:
+    """The instruments whose quotes are asked for, in that order."""
+    streams = (name for name in request.streams if name.startswith(QUOTES_PREFIX))
+    return {name.removeprefix(QUOTES_PREFIX): None for name in streams}
+
+
+def _snap(stream: str, seq: int, body: bytes, codec: Codec) -> wire.Snap:
+    digest = blake2b(body, digest_size=16).hexdigest()
+    return wire.Snap(stream=stream, seq=seq, hash=digest, rows=codec.rows(body))
 
 
 def _cursor_ahead(field: str, head: int) -> ErrorInfo:

@@ -15,6 +15,7 @@ from gateway.authority import Principal
 from gateway.codec import CODECS, Codec
 from gateway.errors import refusal
 from gateway.settings import PATHS
+from gateway.tickets import SUBPROTOCOL
 
 
 class Admitted(Struct, frozen=True):
@@ -31,10 +32,14 @@ class Refused(Struct, frozen=True):
     error: ErrorInfo
 
 
-FindToken = Callable[[str], Principal | None]
+class Doors(Struct, frozen=True):
+    """Whom a bearer token, or a ticket from an origin, speaks for."""
+
+    find_token: Callable[[str], Principal | None]
+    take_ticket: Callable[[str, str], Principal | None]
 
 
-def admit(request: Request, origins: Sequence[str], find: FindToken) -> Admitted | Refused:
+def admit(request: Request, origins: Sequence[str], doors: Doors) -> Admitted | Refused:
     """Judges the request's own words; the WebSocket headers are the library's to judge."""
     if request.path.partition("?")[0] not in PATHS:
         error = refusal("not_found", "the WebSocket is at /ws")
@@ -44,12 +49,14 @@ def admit(request: Request, origins: Sequence[str], find: FindToken) -> Admitted
     if given and (len(given) > 1 or given[0] not in origins):
         error = refusal("foreign_origin", "this origin is not allowed", Category.AUTH, "Origin")
         return Refused(HTTPStatus.FORBIDDEN, error)
-    principal = _find_principal(request.headers, find)
+    offered = _offered(request.headers)
+    principal = _find_principal(request.headers, offered, doors)
     if principal is None:
-        message = "send Authorization: Bearer with a token that is in force"
+        message = "send Authorization: Bearer with a token that is in force, or offer a new ticket"
         error = refusal("unauthorized", message, Category.AUTH, "Authorization")
         return Refused(HTTPStatus.UNAUTHORIZED, error)
-    codec = _find_codec(request.headers)
+    # The first the client offers that we speak: its order is its preference.
+    codec = next((CODECS[name] for name in offered if name in CODECS), None)
     if codec is None:
         message = f"offer one of {', '.join(CODECS)}"
         error = refusal("no_common_subprotocol", message, field="Sec-WebSocket-Protocol")
@@ -57,21 +64,22 @@ def admit(request: Request, origins: Sequence[str], find: FindToken) -> Admitted
     return Admitted(principal, codec)
 
 
-def _find_principal(headers: Headers, find: FindToken) -> Principal | None:
-    given = headers.get_all("Authorization")
-    if len(given) != 1:
+def _offered(headers: Headers) -> list[str]:
+    lines = headers.get_all("Sec-WebSocket-Protocol")
+    return [name.strip() for line in lines for name in line.split(",")]
+
+
+def _find_principal(headers: Headers, offered: list[str], doors: Doors) -> Principal | None:
+    """By exactly one token, or exactly one ticket and the origin it was made for."""
+    given, origins = headers.get_all("Authorization"), headers.get_all("Origin")
+    tickets = [name for name in offered if name.startswith(SUBPROTOCOL)]
+    if len(given) + len(tickets) != 1:
         return None
+    if tickets:
+        text = tickets[0].removeprefix(SUBPROTOCOL)
+        return doors.take_ticket(text, origins[0]) if origins else None
     scheme, _, text = given[0].partition(" ")
-    return find(text.strip()) if scheme.lower() == "bearer" else None
-
-
-def _find_codec(headers: Headers) -> Codec | None:
-    """The first the client offers that we speak: its order is its preference."""
-    for line in headers.get_all("Sec-WebSocket-Protocol"):
-        for name in line.split(","):
-            if (codec := CODECS.get(name.strip())) is not None:
-                return codec
-    return None
+    return doors.find_token(text.strip()) if scheme.lower() == "bearer" else None
 
 
 def refuse(response: Response, error: ErrorInfo) -> Response:

@@ -2,8 +2,9 @@
 
 While the transport takes bytes, frames go straight to it. When it says stop, replies and
 durable events wait here in order, and of quotes only the newest of each instrument, which then
-says how many it stands for. Past the bound the client is too slow: the connection is closed
-with the last number sent of each stream, and the journal has the rest.
+says how many it stands for; of a client that wants each they wait like the rest. Past the bound
+the client is too slow: the connection is closed with the last number sent of each stream, and
+the journal has the rest.
 """
 
 from __future__ import annotations
@@ -11,20 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from msgspec.structs import replace
-
-from domain.quotes import Quote
-
-
-def conflate(older: Quote, newer: Quote) -> Quote:
-    """One quote for both: the newer, with the extremes and the count of the two."""
-    return replace(
-        newer,
-        conflated=older.conflated + newer.conflated,
-        high=max(older.high or older.bid, newer.high or newer.bid),
-        low=min(older.low or older.ask, newer.low or newer.ask),
-        unchanged=older.unchanged and newer.unchanged,
-    )
+from domain.quotes import Quote, conflate
 
 
 class Outbox:
@@ -41,7 +29,7 @@ class Outbox:
         self._write = write
         self.bytes_max = bytes_max
         self._waiting: deque[tuple[bytes, str | None, int]] = deque()
-        self._quotes: dict[str, Quote] = {}
+        self._quotes: dict[tuple[str, str], Quote] = {}
 
     @property
     def is_full(self) -> bool:
@@ -65,15 +53,17 @@ class Outbox:
 
     def hold_quote(self, quote: Quote) -> None:
         """Keeps a quote for later, in place of the one that waits already."""
-        older = self._quotes.get(quote.instrument)
+        key = (quote.instrument, quote.connection)
+        older = self._quotes.get(key)
         if older is not None:
             self.conflated += 1
             quote = conflate(older, quote)
-        self._quotes[quote.instrument] = quote
+        self._quotes[key] = quote
 
-    def drop_quote(self, instrument: str) -> None:
-        """Forgets a quote that is no longer wanted."""
-        self._quotes.pop(instrument, None)
+    def drop_quotes(self, instrument: str) -> None:
+        """Forgets the quotes of an instrument no longer wanted."""
+        for key in [key for key in self._quotes if key[0] == instrument]:
+            del self._quotes[key]
 
     def pause(self) -> None:
         """The transport takes no more."""
@@ -90,8 +80,8 @@ class Outbox:
             self.unsent_bytes -= len(frame)
             self.push(frame, stream, seq)
         while self._quotes and not self.is_paused:
-            instrument = next(iter(self._quotes))
-            yield self._quotes.pop(instrument)
+            key = next(iter(self._quotes))
+            yield self._quotes.pop(key)
 
     def clear(self) -> None:
         """Drops all that waits; the connection is over."""

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from domain.commands import Login, Query, ReadStream, Submit
 from domain.errors import ErrorInfo
+from domain.quotes import Quote
 from domain.streams import StreamUpdate
 from gateway import wire
 
@@ -37,9 +38,10 @@ class Unfollow(Struct, frozen=True):
 
 
 class Watch(Struct, frozen=True):
-    """The session wants the quotes of an instrument."""
+    """The session wants the quotes of an instrument; `conflate` False: each, however slow."""
 
     instrument: str
+    conflate: bool = True
 
 
 class Unwatch(Struct, frozen=True):
@@ -72,7 +74,9 @@ class Pending(Struct):
 
 
 class Desk(Struct, frozen=True):
-    """What the parts of a session share: registering a request, and encoding a message."""
+    """What the parts of a session share: registering a request, encoding a message, quotes."""
 
     ask: Callable[[Pending], int]
     send: Callable[[wire.ServerMessage], Send]
+    latest_quotes: Callable[[str], tuple[Quote, ...]]
+    find_quote_fault: Callable[[str], ErrorInfo | None]

@@ -11,6 +11,7 @@ from domain.commands import (
     Cancel,
     Command,
     Place,
+    TakeSignal,
 )
 from domain.errors import ErrorInfo
 from domain.orders import NewOrder
@@ -24,7 +25,11 @@ COMMANDS: dict[type[wire.Request], Callable[[Any], Command]] = {
     wire.OrderAmend: lambda request: Amend(amend=request.amend),
     wire.OrderCancel: lambda request: Cancel(cancel=request.cancel),
     wire.OrderBatch: lambda request: Batch(orders=request.orders),
+    wire.SignalNew: lambda request: TakeSignal(
+        signal=request.signal, signal_id=request.signal_id, dry_run=request.dry_run
+    ),
     wire.PositionClose: lambda request: request.close,
+    wire.PositionAmend: lambda request: request.protect,
     wire.GuardSet: lambda request: request.guard,
     wire.HaltTrading: lambda request: request.halt,
     wire.ResumeTrading: lambda request: request.resume,
@@ -33,7 +38,7 @@ QUERIES = frozenset(
     {
         wire.OrderGet, wire.OrdersList, wire.ExecutionsSince, wire.PositionsList,
         wire.AccountsList, wire.AccountGet, wire.InstrumentsList, wire.QuoteGet,
-        wire.TransactionsSince, wire.ConnectionsList, wire.BreakerReset, wire.PositionAmend,
+        wire.TransactionsSince, wire.ConnectionsList, wire.BreakerReset,
     }
 )  # fmt: skip
 OF_SESSION = frozenset({wire.Sub, wire.Unsub, wire.Ack, wire.Ping})
@@ -53,27 +58,12 @@ def tag_of(request: wire.Request) -> str:
 
 def query_args(request: wire.Request) -> Args:
     """A query's arguments, flat: several instruments are joined by commas."""
-    if isinstance(request, wire.PositionAmend):
-        return _protect_args(request)
     args: Args = {}
     for name in request.__struct_fields__:
         value = getattr(request, name)
         if name in _SKIPPED or value is None:
             continue
         args[_RENAMED.get(name, name)] = ",".join(value) if isinstance(value, tuple) else value
-    return args
-
-
-def _protect_args(request: wire.PositionAmend) -> Args:
-    """Dotted names, such as `stop_loss.distance`; decimals as text."""
-    protect = request.protect
-    args: Args = {"account": protect.account, "lot_id": protect.lot_id}
-    for name in ("stop_loss", "take_profit", "trailing"):
-        part = getattr(protect, name)
-        for inner in part.__struct_fields__ if part is not None else ():
-            value = getattr(part, inner)
-            if value is not None:
-                args[f"{name}.{inner}"] = format(value, "f")
     return args
 
 

@@ -29,7 +29,6 @@ from domain.commands import (
     Submit,
 )
 from domain.errors import Category
-from domain.quotes import Quote
 from domain.streams import StreamUpdate
 from gateway import wire
 from gateway.authority import Principal
@@ -37,8 +36,11 @@ from gateway.backend import Backend, Clocks, Surroundings
 from gateway.codec import Codec
 from gateway.connection import Connection
 from gateway.errors import forbidden, refusal
+from gateway.fanout import QuoteFanout
+from gateway.handshake import Doors
 from gateway.metrics import Counts
 from gateway.settings import GatewaySettings
+from gateway.tickets import TicketBox
 from gateway.tokens import TokenBook
 from gateway.wire import CloseCode
 
@@ -55,8 +57,16 @@ class GatewayServer:
         self.backend = backend
         self.settings = settings
         self.counts = Counts()
+        self.quotes = QuoteFanout(self.counts, backend.subscribe_quotes, backend.unsubscribe_quotes)
+        self.tickets: TicketBox | None = None
+        self.doors = Doors(self.find_token, self._take_ticket)
         self.around = Surroundings(
-            settings=settings, clocks=clocks, next_ref=self._next_ref, status=backend.status
+            settings=settings,
+            clocks=clocks,
+            next_ref=self._next_ref,
+            status=backend.status,
+            latest_quotes=self.quotes.latest,
+            find_quote_fault=backend.find_quote_fault,
         )
         self._tokens = tokens
         self._clocks = clocks
@@ -67,12 +77,11 @@ class GatewayServer:
         self._per_token: Counter[str] = Counter()
         self._by_ref: dict[int, Connection] = {}
         self._followers: dict[str, Members] = {}
-        self._watchers: dict[str, Members] = {}
         self._tick_ms = min(TICK_MS, max(1, settings.heartbeat_ms // 2))
         self._ticks = 0
         self._is_stopping = False
         self._emptied = asyncio.Event()
-        self._framed: StreamUpdate | Quote | None = None
+        self._framed: StreamUpdate | None = None
         self._frames: dict[str, bytes] = {}
 
     def _next_ref(self) -> int:
@@ -168,6 +177,13 @@ class GatewayServer:
         """Whom a bearer token speaks for."""
         return self._tokens.find(text, self._clocks.utc_ns())
 
+    def _take_ticket(self, text: str, origin: str) -> Principal | None:
+        """Whom a ticket speaks for, where its token is still in force."""
+        principal = self.tickets.take(text, origin) if self.tickets is not None else None
+        if principal is None or not self._tokens.is_in_force(principal, self._clocks.utc_ns()):
+            return None
+        return principal
+
     def count_of(self, principal: Principal) -> int:
         """How many sockets the token has open."""
         return self._per_token[principal.token_id]
@@ -197,7 +213,7 @@ class GatewayServer:
         for stream in session.follows.cursors:
             self.unfollow(connection, stream)
         for instrument in session.follows.watched:
-            self.unwatch(connection, instrument)
+            self.quotes.unwatch(connection, instrument)
         if session.login is not None:
             self.backend.logout(
                 Logout(
@@ -217,22 +233,6 @@ class GatewayServer:
         members.pop(connection, None)
         if not members:
             self._followers.pop(stream, None)
-
-    def watch(self, connection: Connection, instrument: str) -> None:
-        """The instrument's quotes go to the connection too."""
-        if instrument not in self._watchers:
-            self.backend.subscribe_quotes(instrument)
-        self._watchers.setdefault(instrument, {})[connection] = None
-
-    def unwatch(self, connection: Connection, instrument: str) -> None:
-        """They no longer do; the last one to leave ends the subscription."""
-        members = self._watchers.get(instrument)
-        if members is None:
-            return
-        members.pop(connection, None)
-        if not members:
-            del self._watchers[instrument]
-            self.backend.unsubscribe_quotes(instrument)
 
     def submit(self, connection: Connection, submit: Submit) -> None:
         """Hands a command on."""
@@ -288,11 +288,6 @@ class GatewayServer:
                 error = refusal("session_replaced", "a newer generation is open", Category.AUTH)
                 connection.close(CloseCode.REPLACED, error)
 
-    def deliver_quote(self, quote: Quote) -> None:
-        """Takes one quote for all that watch the instrument."""
-        for connection in tuple(self._watchers.get(quote.instrument, ())):
-            connection.send_quote(quote, self._quote_frame)
-
     def router_lost(self) -> None:
         """The router is gone: all that was asked of it is answered, sessions stay."""
         self._by_ref.clear()
@@ -310,26 +305,14 @@ class GatewayServer:
 
     def frame_of(self, update: StreamUpdate, codec: Codec) -> bytes:
         """The entry as a frame; made once while it goes out to all that follow it."""
-        return self._frame(update, codec)
-
-    def _quote_frame(self, quote: Quote, codec: Codec) -> bytes:
-        return self._frame(quote, codec)
-
-    def _frame(self, source: StreamUpdate | Quote, codec: Codec) -> bytes:
-        if self._framed is not source:
-            self._framed = source
+        if self._framed is not update:
+            self._framed = update
             self._frames = {}
         frame = self._frames.get(codec.name)
         if frame is None:
-            frame = codec.frame(codec.encode(_message(source)))
-            self._frames[codec.name] = frame
+            ev = wire.Ev(stream=update.stream, seq=update.seq, at_ns=update.at_ns, body=update.body)
+            frame = self._frames[codec.name] = codec.frame(codec.encode(ev))
         return frame
-
-
-def _message(source: StreamUpdate | Quote) -> wire.Ev | wire.QuoteUpdate:
-    if isinstance(source, Quote):
-        return wire.QuoteUpdate(quote=source)
-    return wire.Ev(stream=source.stream, seq=source.seq, at_ns=source.at_ns, body=source.body)
 
 
 def is_loopback(sock: socket.socket) -> bool:

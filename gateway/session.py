@@ -63,7 +63,8 @@ class Session:
         self.state = State.GREETED
         self.login: wire.Login | None = None
         self.subject = Subject(owner=principal.owner, scopes=frozenset())
-        self.follows = Follows(principal.owner, limits, Desk(ask=self._ask, send=self._send))
+        desk = Desk(self._ask, self._send, around.latest_quotes, around.find_quote_fault)
+        self.follows = Follows(principal.owner, limits, desk)
         self._around = around
         self._limits = limits
         self._pending: dict[int, Pending] = {}
@@ -261,17 +262,19 @@ class Session:
         return [self._send(wire.Res(id=request.id, error=error, body=body)), *outputs]
 
     def _sub(self, request: wire.Sub) -> list[Output]:
-        fault = self.follows.find_fault(request)
-        if fault is None and request.snapshot:
+        follows = self.follows
+        fault = follows.find_fault(request)
+        is_asked = request.snapshot and not follows.is_of_quotes(request)
+        if fault is None and is_asked:
             fault = self._find_way_fault()
         if fault is not None:
             return self._refuse(request, fault)
-        if request.snapshot:
-            now = self._around.clocks.boot_ns()
-            return self.follows.snapshot(request, self.subject, now)
-        outputs = self.follows.sub(request)
-        body = {"resume": self.follows.resume()}
-        return [self._send(wire.Res(id=request.id, body=body)), *outputs]
+        if is_asked:
+            return follows.snapshot(request, self.subject, self._around.clocks.boot_ns())
+        outputs = follows.sub(request)
+        told = follows.tell_quotes(request, self.codec)
+        res = self._send(wire.Res(id=request.id, body={"resume": follows.resume()}))
+        return [*told, res, *outputs] if request.snapshot else [res, *outputs, *told]
 
     def _ping(self, ping: wire.Ping) -> dict[str, int]:
         """Measures the client's clock: what is least among the pings has the least delay in it."""

@@ -8,6 +8,7 @@ converted to the plain struct.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from functools import cache
 from types import UnionType
@@ -16,8 +17,12 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-DECIMAL_PATTERN = r"^-?\d{1,18}(\.\d{1,12})?\Z"
+DECIMAL_PATTERN = r"^-?[0-9]{1,18}(\.[0-9]{1,12})?\Z"
 TEXT_CHARS_MAX = 200
+
+_pack = msgspec.msgpack.Encoder().encode
+_EXPONENT = re.compile(rb"[0-9]E[+-]?[0-9]")
+_BOUNDS = ("ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length", "extra_json_schema")
 
 _REPLACED: dict[Any, Any] = {
     Decimal: Annotated[str, Meta(pattern=DECIMAL_PATTERN)],
@@ -44,6 +49,7 @@ def strict_twin(struct: type[Struct]) -> type[Struct]:
     return msgspec.defstruct(
         struct.__name__,
         fields,
+        namespace={"__doc__": struct.__doc__},
         kw_only=True,
         frozen=True,
         forbid_unknown_fields=True,
@@ -61,12 +67,21 @@ def _strict(hint: Any) -> Any:
     if origin is Annotated:
         inner, *meta = args
         # A bound already given stands; only what is inside a container is looked at.
-        return hint if inner in _REPLACED else Annotated[(_strict(inner), *meta)]
+        inner = inner if inner in _REPLACED else _strict(inner)
+        return Annotated[(inner, *(_anchored(one) for one in meta))]
     if origin in (Union, UnionType):
         return Union[tuple(_strict(arg) for arg in args)]  # noqa: UP007
     if origin is not None:
         return origin[tuple(arg if arg is ... else _strict(arg) for arg in args)]
     return hint
+
+
+def _anchored(meta: Any) -> Any:
+    """The bound with its pattern's end taken literally: `$` would let a line feed follow."""
+    if not isinstance(meta, Meta) or meta.pattern is None or not meta.pattern.endswith("$"):
+        return meta
+    given = {name: getattr(meta, name) for name in _BOUNDS}
+    return Meta(**given | {"pattern": meta.pattern.removesuffix("$") + r"\Z"})
 
 
 @cache
@@ -97,7 +112,13 @@ def has_exponent(value: Any) -> bool:
     return False
 
 
-def spell_out(message: Struct) -> Any:
+def encode_rows(rows: Any) -> bytes:
+    """What a read answers with, as msgpack, its decimals without exponents."""
+    body = _pack(rows)
+    return _pack(spell_out(rows)) if _EXPONENT.search(body) else body
+
+
+def spell_out(message: Any) -> Any:
     """The message as plain objects, its decimals without exponents; the slow and rare path."""
     return _spell(msgspec.to_builtins(message, builtin_types=(Decimal,)))
 

@@ -24,17 +24,15 @@ from domain.orders import (
 )
 from domain.quotes import Quote
 from domain.streams import UpdateBody
-
-INT64_MAX = 2**63 - 1
-ROWS_MAX = 500
-
-RequestId = Annotated[
-    str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:\-]*$")
-]
-Sequence = Annotated[int, Meta(ge=0, le=INT64_MAX)]
-Ordinal = Annotated[int, Meta(ge=1, le=INT64_MAX)]
-StreamName = Annotated[str, Meta(min_length=1, max_length=160)]
-RowLimit = Annotated[int, Meta(ge=1, le=ROWS_MAX)]
+from gateway.wire_bounds import (
+    OrderId,
+    Ordinal,
+    RequestId,
+    RowLimit,
+    Sequence,
+    SignalBody,
+    StreamName,
+)
 
 
 class Role(Enum):
@@ -122,6 +120,18 @@ class PositionAmend(NumberedRequest, frozen=True, kw_only=True, tag="position.am
     protect: AmendPosition
 
 
+class SignalNew(NumberedRequest, frozen=True, kw_only=True, omit_defaults=True, tag="signal.new"):
+    """A strategy's signal; a rule of the settings says which order it stands for.
+
+    Its id, in `signal_id` or in the field its rule names, is the order's: taken once. A `dry_run`
+    shows the order and every rule's verdict on it, and places nothing.
+    """
+
+    signal: SignalBody
+    signal_id: ClientOrderId | None = None
+    dry_run: bool = False
+
+
 class GuardSet(NumberedRequest, frozen=True, kw_only=True, tag="guard.set"):
     """Arms or lifts a guard of this session."""
 
@@ -146,6 +156,15 @@ class OrderPreview(Request, frozen=True, kw_only=True, tag="order.preview"):
     order: NewOrder
 
 
+class ReadRequest(Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Rows at least as new as record `at_least` of the journal, a `position` read before.
+
+    Without it they are as new as what this session was told.
+    """
+
+    at_least: Sequence | None = None
+
+
 class OrderGet(Request, frozen=True, kw_only=True, omit_defaults=True, tag="order.get"):
     """One order, by either id."""
 
@@ -153,8 +172,11 @@ class OrderGet(Request, frozen=True, kw_only=True, omit_defaults=True, tag="orde
     order_id: str | None = None
 
 
-class OrdersList(Request, frozen=True, kw_only=True, omit_defaults=True, tag="orders.list"):
-    """Orders, newest first; `status` is `open` (the default), `all`, or one of ours."""
+class OrdersList(ReadRequest, frozen=True, kw_only=True, omit_defaults=True, tag="orders.list"):
+    """Orders, newest first; `status` is `open` (the default), `all`, or one of ours.
+
+    `before` is the order_id of the last row of a page: the next page, of what is older.
+    """
 
     status: str | None = None
     instrument: Symbol | None = None
@@ -162,11 +184,12 @@ class OrdersList(Request, frozen=True, kw_only=True, omit_defaults=True, tag="or
     tag: Tag | None = None
     since_ns: Sequence | None = None
     until_ns: Sequence | None = None
+    before: OrderId | None = None
     limit: RowLimit | None = None
 
 
 class ExecutionsSince(
-    Request, frozen=True, kw_only=True, omit_defaults=True, tag="executions.since"
+    ReadRequest, frozen=True, kw_only=True, omit_defaults=True, tag="executions.since"
 ):
     """Fills of the owner after a number of `orders/<owner>`."""
 
@@ -174,17 +197,19 @@ class ExecutionsSince(
     limit: RowLimit | None = None
 
 
-class PositionsList(Request, frozen=True, kw_only=True, omit_defaults=True, tag="positions.list"):
+class PositionsList(
+    ReadRequest, frozen=True, kw_only=True, omit_defaults=True, tag="positions.list"
+):
     """Open positions."""
 
     account: str | None = None
 
 
-class AccountsList(Request, frozen=True, kw_only=True, tag="accounts.list"):
+class AccountsList(ReadRequest, frozen=True, kw_only=True, tag="accounts.list"):
     """The owner's accounts."""
 
 
-class AccountGet(Request, frozen=True, kw_only=True, tag="account.get"):
+class AccountGet(ReadRequest, frozen=True, kw_only=True, tag="account.get"):
     """One account with its balances."""
 
     account: str
@@ -201,9 +226,9 @@ class QuoteGet(Request, frozen=True, kw_only=True, tag="quote.get"):
 
 
 class TransactionsSince(
-    Request, frozen=True, kw_only=True, omit_defaults=True, tag="transactions.since"
+    ReadRequest, frozen=True, kw_only=True, omit_defaults=True, tag="transactions.since"
 ):
-    """Booked movements of an account after a number of its stream."""
+    """Movements of an account after a row's `seq`; those of one stay together on a page."""
 
     account: str
     after: Sequence = 0
@@ -223,11 +248,14 @@ class BreakerReset(Request, frozen=True, kw_only=True, tag="breaker.reset"):
 class Sub(Request, frozen=True, kw_only=True, omit_defaults=True, tag="sub"):
     """Follows streams, each after the number given, or from now on where it is null.
 
-    `quotes/<instrument>` takes null. `snapshot` sends the stream's state first, as `snap`.
+    `quotes/<instrument>` takes null; the newest quote follows at once, as a repeat. `snapshot`
+    sends the state first, as `snap`: of one durable stream, or of quotes. `conflate` False asks
+    for each quote, however slowly they are read: past the bound the connection is closed.
     """
 
     streams: Annotated[dict[StreamName, Sequence | None], Meta(min_length=1, max_length=64)]
     snapshot: bool = False
+    conflate: bool = True
 
 
 class Unsub(Request, frozen=True, kw_only=True, tag="unsub"):
@@ -255,8 +283,8 @@ class Ping(Request, frozen=True, kw_only=True, omit_defaults=True, tag="ping"):
 
 REQUESTS: tuple[type[Request], ...] = (
     OrderNew, OrderAmend, OrderCancel, OrderBatch, OrderGet, OrdersList, OrderPreview,
-    ExecutionsSince, PositionsList, PositionClose, PositionAmend, Sub, Unsub, Ack, GuardSet,
-    HaltTrading, ResumeTrading, Ping, AccountsList, AccountGet, InstrumentsList, QuoteGet,
+    SignalNew, ExecutionsSince, PositionsList, PositionClose, PositionAmend, Sub, Unsub, Ack,
+    GuardSet, HaltTrading, ResumeTrading, Ping, AccountsList, AccountGet, InstrumentsList, QuoteGet,
     TransactionsSince, ConnectionsList, BreakerReset,
 )  # fmt: skip
 CLIENT_MESSAGES: tuple[type[ClientMessage], ...] = (Login, *REQUESTS)

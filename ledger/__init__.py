@@ -1,1 +1,1 @@
-"""The journal, and what is folded from it: the truth, and the views of it."""
+"""The journal, and what is folded from it: the truth, and the views of it, in memory and in SQL."""

@@ -117,6 +117,20 @@ class FileLock:
             self._fd = -1
 
 
+def find_holder(directory: Path) -> str | None:
+    """Which process has the lock, in words; None where nobody has."""
+    path = directory / "journal.lock"
+    if not path.exists():
+        return None
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = _read_pid(path)
+            return f"process {pid}" if pid else "another process"
+    return None
+
+
 def _read_pid(path: Path) -> int | None:
     text = path.read_text().strip()
     return int(text) if text.isdigit() else None

@@ -10,23 +10,24 @@ class JournalError(Exception):
 class JournalMissing(JournalError):
     """There is no journal where one must be. Only `fillgate init` makes one."""
 
-    def __init__(self, directory: str) -> None:
-        super().__init__(f"no journal in {directory}; to start a new deployment run: fillgate init")
+    def __init__(self, where: str) -> None:
+        super().__init__(f"no journal in {where}; to start a new deployment run: fillgate init")
 
 
 class JournalExists(JournalError):
     """`init` found a journal already there and left it alone."""
 
-    def __init__(self, directory: str) -> None:
-        super().__init__(f"{directory} already holds a journal; choose another directory")
+    def __init__(self, where: str) -> None:
+        super().__init__(f"{where} already holds a journal; choose another place")
 
 
 class JournalLocked(JournalError):
     """Another process owns the journal; `holder` is its pid where it could be read."""
 
-    def __init__(self, directory: str, holder: int | None) -> None:
+    def __init__(self, where: str, holder: int | None, host: str = "") -> None:
         who = f"process {holder}" if holder else "another process"
-        super().__init__(f"the journal in {directory} is held by {who}; stop it first")
+        who = f"{who} on {host}" if host else who
+        super().__init__(f"the journal in {where} is held by {who}; stop it first")
         self.holder = holder
 
 
@@ -36,7 +37,7 @@ class JournalForeign(JournalError):
     def __init__(self, file: str, found: str, wanted: str) -> None:
         super().__init__(
             f"{file} belongs to deployment {found!r}, not {wanted!r}; "
-            "point journal.directory at this deployment's own journal"
+            "point [journal] at this deployment's own"
         )
 
 
@@ -45,7 +46,7 @@ class JournalCorrupt(JournalError):
 
     def __init__(self, file: str, offset: int, number: int, what: str) -> None:
         super().__init__(
-            f"{file}, offset {offset}, record {number}: {what}; restore this file from the "
+            f"{file}, offset {offset}, record {number}: {what}; restore it from the "
             "archive or the standby, then run: fillgate journal verify"
         )
         self.file = file
@@ -70,6 +71,23 @@ class JournalFull(JournalError):
 
 class JournalFailed(JournalError):
     """A write or sync failed or may have: open the journal again and read what is there."""
+
+
+class JournalUnreachable(JournalError):
+    """The server that keeps the journal does not answer; nothing is known to be wrong with it."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"the journal in {where} cannot be reached: {why}; start its server")
+
+
+class JournalUnsafe(JournalError):
+    """The server would lose what it acknowledged."""
+
+    def __init__(self, where: str, setting: str, value: str) -> None:
+        super().__init__(
+            f"the journal in {where} is not safe: {setting} is {value}; "
+            f"set {setting} = on for its role or server"
+        )
 
 
 class RecordTooLarge(JournalError):

@@ -26,7 +26,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 from msgspec import Meta, Struct
 
@@ -60,12 +60,24 @@ SPARE_WAIT_S = 2.0
 
 
 class JournalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Sizes in bytes. A segment in use keeps the size it was made with."""
+    """Which backend, and its terms; sizes in bytes.
 
+    `local` keeps segments in the deployment's home; one in use keeps the size it was made with.
+    `postgres` keeps tables in `schema`. Its URL is a secret: it is read from the environment
+    variable `url_env` or the file `url_file`. A holder not heard of for `lease_ms` may be
+    replaced; a commit waits at most `patience_ms` for a server that went away.
+    """
+
+    backend: Literal["local", "postgres"] = "local"
     segment_bytes: Annotated[int, Meta(ge=1024 * 1024, le=1024**3)] = 64 * 1024 * 1024
     reserve_bytes: Annotated[int, Meta(ge=64 * 1024, le=64 * 1024 * 1024)] = 1024 * 1024
     snapshots_kept: Annotated[int, Meta(ge=1, le=100)] = 2
     prepare_in_background: bool = True
+    url_env: str | None = None
+    url_file: str | None = None
+    schema: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "fillgate_journal"
+    lease_ms: Annotated[int, Meta(ge=1_000, le=60_000)] = 3_000
+    patience_ms: Annotated[int, Meta(ge=100, le=20_000)] = 10_000
 
 
 class Journal(Protocol):
@@ -80,10 +92,13 @@ class Journal(Protocol):
         """Adds record number `last` + 1 to the commit. Raises JournalFull, JournalFailed."""
 
     def commit(self) -> int:
-        """Makes all appended records durable; returns the last number. Raises JournalFailed."""
+        """Makes all appended records durable; returns the last number.
+
+        Raises JournalFailed; or JournalFull, and then all that was appended is dropped.
+        """
 
     def replay(self, after: int = 0, on_progress: Progress | None = None) -> Iterator[Record]:
-        """The durable records after a number."""
+        """The durable records after a number; may be read in another thread."""
 
     def snapshots(self) -> Iterator[Snapshot]:
         """Valid snapshots, newest first."""

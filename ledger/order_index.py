@@ -83,15 +83,7 @@ class OrderIndex(Struct, kw_only=True, forbid_unknown_fields=True):
         if order_id in self.digests:
             return Break(order_id=order_id, what="its client order id was ordered before")
         self.digests[order_id] = cause.digest
-        self.open[order_id] = Order(
-            order_id=order_id,
-            owner=owner,
-            origin=Origin.CLIENT,
-            terms=command,
-            client_order_id=command.client_order_id,
-            account=command.account,
-            received_ns=cause.received_ns,
-        )
+        self.open[order_id] = begin(cause, owner)
         return None
 
     def update(self, update: OrderUpdate, record: Record) -> Break | None:
@@ -116,19 +108,10 @@ class OrderIndex(Struct, kw_only=True, forbid_unknown_fields=True):
         event = update.event
         if not isinstance(event, External):
             return None
-        cause = record.cause
-        connection = cause.connection if isinstance(cause, Reported | Synced) else None
-        entries = self.entries.get(connection or "", {})
-        return Order(
-            order_id=update.order_id,
-            owner=record.owner or "",
-            origin=update.origin,
-            client_order_id=update.client_order_id,
-            parent_order_id=entries.get(event.parent_execution or ""),
-            connection=connection,
-            account=update.account,
-            received_ns=record.at_ns,
-        )
+        # Journals of the first release did not name the parent.
+        entries = self.entries.get(connection_of(record) or "", {})
+        parent = update.parent_order_id or entries.get(event.parent_execution or "")
+        return discover(update, record, parent)
 
     def _keep(self, before: Order, after: Order, update: OrderUpdate) -> None:
         order_id = after.order_id
@@ -148,3 +131,38 @@ class OrderIndex(Struct, kw_only=True, forbid_unknown_fields=True):
             self.finished[order_id] = _encode(after)
         else:
             self.open[order_id] = after
+
+
+def begin(cause: Ordered, owner: str) -> Order:
+    """A client's order before its first event."""
+    command = cause.command
+    return Order(
+        order_id=ids.order_id(owner, command.client_order_id),
+        owner=owner,
+        origin=Origin.CLIENT,
+        terms=command,
+        client_order_id=command.client_order_id,
+        account=command.account,
+        received_ns=cause.received_ns,
+        session=cause.session,
+    )
+
+
+def discover(update: OrderUpdate, record: Record, parent_order_id: str | None) -> Order:
+    """An order that was not placed here, before its External event."""
+    return Order(
+        order_id=update.order_id,
+        owner=record.owner or "",
+        origin=update.origin,
+        client_order_id=update.client_order_id,
+        parent_order_id=parent_order_id,
+        connection=connection_of(record),
+        account=update.account,
+        received_ns=record.at_ns,
+    )
+
+
+def connection_of(record: Record) -> str | None:
+    """The broker connection that a record is what it told."""
+    cause = record.cause
+    return cause.connection if isinstance(cause, Reported | Synced) else None

@@ -44,6 +44,12 @@ class JournalReader:
         last = find_end(read_file(tail.path), tail.first, str(tail.path)).last
         return replay(chain, after, last, on_progress)
 
+    def last(self) -> int:
+        """The number of the last record there is now. Raises JournalError."""
+        chain = read_chain(self._directory, self._deployment_id)
+        tail = chain.segments[-1]
+        return find_end(read_file(tail.path), tail.first, str(tail.path)).last
+
     def verify(self) -> JournalReport:
         """Reads every byte; lists faults and raises none. A commit under way may look torn."""
         return verify(self._directory, self._deployment_id)

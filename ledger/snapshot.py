@@ -39,7 +39,7 @@ def write(directory: Path, deployment_id: str, snapshot: Snapshot, disk: Disk) -
     draft = path.with_suffix(".tmp")
     fd = open_file(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
-        disk.write(fd, _encode(deployment_id, snapshot), 0)
+        disk.write(fd, encode(deployment_id, snapshot), 0)
         disk.sync(fd)
     except OSError:
         draft.unlink(missing_ok=True)
@@ -71,6 +71,11 @@ def read(path: Path, deployment_id: str) -> Snapshot | None:
         data = path.read_bytes()
     except OSError:
         return None
+    return decode(data, deployment_id)
+
+
+def decode(data: bytes, deployment_id: str) -> Snapshot | None:
+    """The snapshot in the bytes, or None where they are damaged or foreign."""
     if len(data) < _STATE_FROM:
         return None
     magic, crc = _HEADER.unpack_from(data)
@@ -91,7 +96,8 @@ def find_bad(directory: Path, deployment_id: str) -> tuple[str, ...]:
     return tuple(path.name for path in _paths(directory) if read(path, deployment_id) is None)
 
 
-def _encode(deployment_id: str, snapshot: Snapshot) -> bytes:
+def encode(deployment_id: str, snapshot: Snapshot) -> bytes:
+    """A snapshot as it is kept."""
     name = deployment_id.encode()
     rest = _REST.pack(FORMAT, snapshot.number, len(snapshot.state), name)
     crc = crc32(snapshot.state, crc32(rest))

@@ -18,7 +18,8 @@ from ledger.segment import HEADER_BYTES, End, find_end, walk
 class JournalReport(Struct, frozen=True, kw_only=True):
     """What was found. No `faults`: every record is whole, readable and in its place.
 
-    `bytes` counts records only. `torn_bytes` is an unfinished last commit: nobody was promised it.
+    `segments` is 0 where the backend has none. `bytes` counts records only. `torn_bytes` is an
+    unfinished last commit: nobody was promised it.
     """
 
     deployment_id: str | None = None

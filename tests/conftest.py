@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.postgres_server import postgres_server as postgres_server
+
 # In CI the same examples every time: a failure there is a change's, not the day's.
 settings.register_profile("ci", derandomize=True, print_blob=True)
 if os.environ.get("CI"):

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from msgspec.msgpack import Decoder
+from msgspec.structs import replace
 
 from actors import messages as m
 from actors.beacon import Declared
@@ -23,14 +24,18 @@ from actors.router.findings import write_findings
 from actors.router.guards import Guards
 from actors.router.orders import Orders
 from actors.router.place import Place
+from actors.router.protection import Protection
 from actors.router.reads import Reads
 from actors.router.reports import Reports
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
+from actors.router.signals import Signals
+from actors.router.watching import Watching
 from domain.accounts import AccountSnapshot
 from domain.audit import Retention
 from domain.commands import LoggedIn, Login, Logout, Query, ReadStream, StreamPage, Submit
 from domain.records import EpochStarted
 from domain.screening import ScreenAnswer
+from domain.signals import SignalRule
 from ledger.journal import Journal
 from ledger.projection import Books
 
@@ -45,7 +50,12 @@ class Router:
     """Owns the journal. Plain class: the actor host gives it a loop."""
 
     def __init__(
-        self, journal: Journal, books: Books, venues: dict[str, Venue], place: Place
+        self,
+        journal: Journal,
+        books: Books,
+        venues: dict[str, Venue],
+        place: Place,
+        signals: tuple[SignalRule, ...] = (),
     ) -> None:
         self.journal = journal
         self.clocks = place.clocks
@@ -54,10 +64,12 @@ class Router:
         self._boot_id = place.boot_id
         self.desk = Desk(books, books.epoch + 1, venues)
         self.orders = Orders(self.desk)
-        self.changes = Changes(self.desk, self.orders)
+        self.changes = Changes(self.desk, self.orders, Signals(self.desk, self.orders, signals))
+        self.protection = Protection(self.desk, self.orders, self.changes)
         self.reports = Reports(self.desk, self.changes)
         self.guards = Guards(self.desk, self.changes)
         self.reads = Reads(self.desk)
+        self._watching = Watching(self.desk)
         self._edges: set[Link[Any]] = set()
         self._connections: dict[str, Link[Any]] = {}
         self._compliance: Link[Any] | None = None
@@ -168,8 +180,16 @@ class Router:
                 self.orders.spend_credits(venue)
             self.flush()
             self.say_the_news()
+            self._watch()
             self._stand()
             self._snapshot()
+
+    def _watch(self) -> None:
+        """Asks the connections for the prices that orders and positions need."""
+        for name, wanted in self._watching.tick():
+            link = self._connections.get(name)
+            if link is not None:
+                link.send(wanted)
 
     def _snapshot(self) -> None:
         books = self.desk.books
@@ -182,7 +202,7 @@ class Router:
     def edge_up(self, link: Link[Any]) -> None:
         """An edge came."""
         self._edges.add(link)
-        link.send(m.Standing(is_trading=self._is_trading))
+        link.send(self._standing())
 
     def _stand(self) -> None:
         """Tells the edges when it changes whether orders get through."""
@@ -191,7 +211,10 @@ class Router:
         if is_trading != self._is_trading:
             self._is_trading = is_trading
             for edge in self._edges:
-                edge.send(m.Standing(is_trading=is_trading))
+                edge.send(self._standing())
+
+    def _standing(self) -> m.Standing:
+        return m.Standing(is_trading=self._is_trading, position=self.desk.books.number)
 
     def edge_down(self, link: Link[Any]) -> None:
         """An edge died: its sessions are disconnected now."""
@@ -237,8 +260,12 @@ class Router:
         books = self.desk.books
         limit = min(read.limit, PAGE_MAX)
         updates = books.read(read.stream, read.after, limit)
+        if updates is None and not read.from_journal:
+            known = replace(read, head=books.heads.get(read.stream, 0))
+            self.desk.to_edges.append((link, m.TooOld(read=known)))
+            return
         if updates is None:
-            # Older than the tail in memory: read from the journal, off the loop.
+            # The ledger is away: read from the whole journal, off the loop.
             asyncio.get_running_loop().run_in_executor(None, self._read_old, link, read, limit)
             return
         head = books.heads.get(read.stream, 0)
@@ -272,6 +299,7 @@ class Router:
         self._connections[name] = link
         self.reports.attach(name)
         self.flush()
+        link.send(self._watching.say(name))
 
     def connection_down(self, name: str, link: Link[Any]) -> None:
         """A broker connection died."""

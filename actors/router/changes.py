@@ -6,19 +6,24 @@ an overlay on the order before it is passed on, and again passed on after a rest
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from actors import messages as m
 from actors.router import refusals
-from actors.router.desk import Desk, Draft
+from actors.router.choice import soonest
+from actors.router.desk import Desk, Draft, Venue
 from actors.router.halts import Halts
 from actors.router.orders import Orders
 from actors.router.screening import Asked, Screening, describe
+from actors.router.signals import Signals
 from domain import events as ev
-from domain import ids
 from domain.commands import (
     Amend,
+    AmendPosition,
     Batch,
     Cancel,
     ClosePosition,
@@ -28,9 +33,10 @@ from domain.commands import (
     Resume,
     SetGuard,
     Submit,
+    TakeSignal,
 )
 from domain.errors import ErrorInfo
-from domain.instruments import Instrument, find_grid_fault
+from domain.instruments import find_grid_fault
 from domain.lifecycle import OPEN, Order, Origin, Pending, Status, amended_terms
 from domain.orders import (
     AmendOrder,
@@ -39,22 +45,24 @@ from domain.orders import (
     OrderType,
     PositionEffect,
     Side,
-    TimeInForce,
 )
 from domain.records import Changed, Guard, Settled
 from domain.screening import Candidate, Verdict
 from ledger.projection import change_digest
 
 SEND_BY_NS_MAX = 500_000_000
+SELECTORS = ("client_order_id", "order_id", "tag", "instrument", "account")
 
 
 class Changes:
     """Takes every command; new orders go on to `Orders`."""
 
-    def __init__(self, desk: Desk, orders: Orders) -> None:
+    def __init__(self, desk: Desk, orders: Orders, signals: Signals) -> None:
         self.desk = desk
         self.orders = orders
         self.halts = Halts(desk)
+        self.signals = signals
+        self.protect: Callable[[Any, Submit, AmendPosition], None] = _no_protection
         orders.send_amend = self.send_amend
 
     def submit(self, edge: Any, submit: Submit) -> None:
@@ -65,6 +73,10 @@ class Changes:
                 self.orders.place_all(edge, submit, (command.order,), command.dry_run)
             case Batch():
                 self.orders.place_all(edge, submit, command.orders, False)
+            case TakeSignal():
+                self.signals.take(edge, submit, command)
+            case AmendPosition():
+                self.protect(edge, submit, command)
             case ClosePosition():
                 self.close_position(edge, submit, command)
             case Amend():
@@ -79,30 +91,35 @@ class Changes:
     def amend(self, edge: Any, submit: Submit, command: Amend) -> None:
         """Screens the new total, then asks the broker; the overlay is durable before that."""
         amend = command.amend
-        order_id = ids.order_id(submit.owner, amend.client_order_id)
-        order = self.desk.books.orders.get(order_id)
-        known = self._known(submit, amend)
+        order = self.desk.books.orders.of_client(submit.owner, amend.client_order_id)
+        known = self.find_known(submit, amend)
         if known is not None:
             self.orders.answer(edge, submit.ref, known)
             return
+        asked = Asked(edge=edge, ref=submit.ref, answers=[None])
+        refusal = self.begin_amend(asked, submit, order, amend)
+        if refusal is not None:
+            self.orders.answer(edge, submit.ref, refusal)
+
+    def begin_amend(
+        self, asked: Asked, submit: Submit, order: Order | None, amend: AmendOrder
+    ) -> ErrorInfo | None:
+        """Has the new terms screened; why not, where they cannot be."""
         refusal = self._amend_refusal(order, amend.if_version)
-        if refusal is not None or order is None or order.terms is None:
-            error = refusal or refusals.UNKNOWN_ORDER
-            self.orders.answer(edge, submit.ref, error)
-            return
-        terms = amended_terms(order.terms, amend)
+        if refusal is not None or order is None:
+            return refusal or refusals.UNKNOWN_ORDER
+        terms = amended_terms(order.terms or described(order), amend)
         venue = self.desk.venues[order.connection or ""]
         fault = find_grid_fault(terms, venue.instruments[terms.instrument])
         if fault is not None:
-            self.orders.answer(edge, submit.ref, refusals.invalid(fault.field, fault.message))
-            return
-        asked = Asked(edge=edge, ref=submit.ref, answers=[None])
+            return refusals.invalid(fault.field, fault.message)
         screening = Screening(
-            submit=submit, order=terms, order_id=order_id, digest="", rates=(), asked=[asked],
-            amends=order,
+            submit=submit, order=terms, order_id=order.order_id, digest="", rates=(),
+            asked=[asked], amends=order,
         )  # fmt: skip
         candidate = Candidate(connection=venue.settings.id, account=venue.settings.account)
         self.orders.screen(screening, (candidate,))
+        return None
 
     def _amend_refusal(self, order: Order | None, if_version: int | None) -> ErrorInfo | None:
         if order is None:
@@ -118,7 +135,7 @@ class Changes:
             return refusals.VENUE_UNAVAILABLE
         return refusals.COMPLIANCE_UNAVAILABLE if self.orders.compliance is None else None
 
-    def _known(
+    def find_known(
         self, submit: Submit, command: AmendOrder | CancelOrder
     ) -> ErrorInfo | tuple[Decided, ...] | None:
         """The earlier answer to a repeated request id; a conflict where the body differs."""
@@ -136,7 +153,7 @@ class Changes:
         desk, submit = self.desk, screening.submit
         order = desk.books.orders.get(screening.order_id)
         refusal = self._amend_refusal(order, None)
-        if refusal is not None or order is None or order.terms is None:
+        if refusal is not None or order is None:
             if order is None or order.pending is not Pending.AMEND:
                 # An amend that overtook this one keeps the reservation; it ends with its outcome.
                 desk.to_compliance.append(m.Release(order_id=screening.order_id))
@@ -154,7 +171,7 @@ class Changes:
                 m.SendAmend(
                     epoch=desk.epoch,
                     order_id=order.order_id,
-                    order=order.terms,
+                    order=order.terms or described(order),
                     terms=screening.order,
                     venue_client_id=order.venue_client_id or "",
                     broker_order_id=order.legs[-1] if order.legs else None,
@@ -186,12 +203,22 @@ class Changes:
         )
         return self.desk.draft(cause, submit.owner)
 
-    def cancel(self, submit: Submit, cancel: CancelOrder) -> ErrorInfo | tuple[Decided, ...]:
-        """Cancels what can still be canceled; asking again answers the same."""
-        known = self._known(submit, cancel)
+    def cancel(
+        self, submit: Submit, cancel: CancelOrder, session: str | None = None
+    ) -> ErrorInfo | tuple[Decided, ...]:
+        """Cancels what can still be canceled, of one session alone where it is named.
+
+        Asking again answers the same.
+        """
+        known = self.find_known(submit, cancel)
         if known is not None:
             return known
+        if not (cancel.all or any(getattr(cancel, name) is not None for name in SELECTORS)):
+            # Nothing chosen is not everything chosen.
+            return refusals.NO_SELECTOR
         targets = self._select(submit.owner, cancel)
+        if session is not None:
+            targets = [order for order in targets if order.session == session]
         one = cancel.client_order_id is not None or cancel.order_id is not None
         if one and not targets:
             return refusals.UNKNOWN_ORDER
@@ -266,9 +293,12 @@ class Changes:
         if close.percent is not None:
             asked = abs(held) * close.percent / 100
         quantity = min(abs(held), asked) if asked is not None else abs(held)
-        instrument = self._find_any(close.instrument)
-        if instrument is not None:
-            quantity -= quantity % instrument.lot
+        venue = self._venue_of(submit.owner, close.account)
+        instrument = venue.instruments.get(close.instrument) if venue else None
+        if venue is None or instrument is None:
+            self.orders.answer(edge, submit.ref, refusals.NO_POSITION)
+            return
+        quantity -= quantity % instrument.lot
         if not quantity:
             self.orders.answer(edge, submit.ref, refusals.NO_POSITION)
             return
@@ -278,17 +308,17 @@ class Changes:
             side=Side.SELL if held > 0 else Side.BUY,
             quantity=quantity,
             type=OrderType.MARKET,
-            time_in_force=TimeInForce.FOK,
             account=close.account,
             position_effect=PositionEffect.REDUCE_ONLY,
             reduce_only=True,
         )
+        order = msgspec.structs.replace(order, time_in_force=soonest(venue, order))
         self.orders.place_all(edge, submit, (order,), False)
 
-    def _find_any(self, symbol: str) -> Instrument | None:
+    def _venue_of(self, owner: str, account: str) -> Venue | None:
         for venue in self.desk.venues.values():
-            if symbol in venue.instruments:
-                return venue.instruments[symbol]
+            if (venue.settings.owner, venue.settings.account) == (owner, account):
+                return venue
         return None
 
     def set_guard(self, edge: Any, submit: Submit, command: SetGuard) -> None:
@@ -311,7 +341,7 @@ def _close_again(known: Order, terms: NewOrder, close: ClosePosition) -> Decided
     """The position has changed since: a close is the same where it closes the same."""
     before = (terms.reduce_only, terms.account, terms.instrument)
     is_same = before == (True, close.account, close.instrument)
-    return describe(known, dup=True) if is_same else refusals.id_conflict(terms)
+    return describe(known, dup=True) if is_same else refusals.id_conflict(close.client_order_id)
 
 
 def described(order: Order) -> NewOrder:
@@ -328,4 +358,11 @@ def described(order: Order) -> NewOrder:
         limit_price=external.limit_price,
         stop_price=external.stop_price,
         trailing=external.trailing,
+        expire_at_ns=external.expire_at_ns,
+        closes_lot=external.closes_lot,
+        reduce_only=external.closes_lot is not None,
     )
+
+
+def _no_protection(_edge: Any, _submit: Submit, _command: AmendPosition) -> None:
+    raise AssertionError("position.amend is wired by `protection`")

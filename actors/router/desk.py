@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from actors.messages import Freed, Observe
+from actors.messages import Freed, Observe, TooOld
 from actors.router.lot_guards import find_shrink
 from actors.settings import ConnectionSettings
 from brokers.adapter import Adapter
@@ -24,7 +24,7 @@ from domain.accounts import AccountBalances, SessionState
 from domain.audit import Retention
 from domain.commands import FromRouter, Published
 from domain.events import OrderEvent
-from domain.instruments import Instrument
+from domain.instruments import Instrument, conversion_pairs
 from domain.lifecycle import Break, Order, Status, apply
 from domain.portfolio import Position, apply_lots, apply_net
 from domain.quotes import Quote
@@ -72,8 +72,10 @@ class Desk:
         self.now_ns = 0
         self.boot_ns = 0
         self.quotes: dict[str, dict[str, Quote]] = {}
+        self.ordered_ns: dict[tuple[str, str], int] = {}
+        """When (connection, instrument) was last ordered: its price is wanted for a while."""
         self.records: list[Record] = []
-        self.to_edges: list[tuple[Any, FromRouter]] = []
+        self.to_edges: list[tuple[Any, FromRouter | TooOld]] = []
         self.to_all_edges: list[Published] = []
         self.to_connections: list[tuple[str, Any]] = []
         self.to_compliance: list[Any] = []
@@ -135,8 +137,7 @@ class Desk:
         """Quotes for the instrument and to value its currencies in the accounts' ones."""
         wanted = {instrument.symbol}
         for home in currencies:
-            for currency in (instrument.base_currency, instrument.quote_currency):
-                wanted |= {f"{currency}/{home}", f"{home}/{currency}"}
+            wanted.update(conversion_pairs(instrument, home))
         found = (self.find_quote(symbol) for symbol in sorted(wanted))
         return tuple(rate_of(quote) for quote in found if quote is not None)
 
@@ -160,7 +161,7 @@ class Durable:
 
     def __init__(self) -> None:
         self.freed: dict[str, Freed] = {}
-        self.to_edges: list[tuple[Any, FromRouter]] = []
+        self.to_edges: list[tuple[Any, FromRouter | TooOld]] = []
         self.to_all_edges: list[Published] = []
         self.to_connections: list[tuple[str, Any]] = []
         self.to_compliance: list[Any] = []
@@ -304,6 +305,8 @@ class Draft:
         assert not breaks, breaks
         desk.records.append(record)
         if record.updates:
-            desk.to_all_edges.append(Published(owner=self._owner, updates=record.updates))
+            desk.to_all_edges.append(
+                Published(owner=self._owner, updates=record.updates, position=record.number)
+            )
             desk.to_compliance.append(Observe(updates=record.updates))
         return record

@@ -1,7 +1,8 @@
 """Sessions and their guards: a promise to cancel for a client that falls silent.
 
 A guard belongs to the session, not the socket. It is journaled, survives a restart of the
-router (every session then counts as silent from that moment), and is lifted by its client.
+router (every session then counts as silent from that moment), and is lifted by its client. It
+cancels what that session placed and nothing else: the stops that protect a position stay.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ class Guards:
             ref=0, owner=guard.owner, session="", cseq=0, request_id=request,
             command=Cancel(cancel=wanted), received_ns=desk.now_ns,
         )  # fmt: skip
-        self._changes.cancel(submit, wanted)
+        self._changes.cancel(submit, wanted, session=guard.session)
         disarmed = Guard(
             owner=guard.owner, session=guard.session, kind=guard.kind, grace_ms=guard.grace_ms,
             armed=False, tag=guard.tag, instrument=guard.instrument, account=guard.account,

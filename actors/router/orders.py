@@ -14,16 +14,17 @@ import msgspec
 
 from actors import messages as m
 from actors.gate import is_halted
-from actors.router import refusals
+from actors.router import choice, refusals
 from actors.router.desk import Desk, Draft, Venue
-from actors.router.screening import Asked, Screening, describe
+from actors.router.exits import find_exit
+from actors.router.screening import Asked, Screening, describe, preview
 from domain import events as ev
-from domain import ids, routing
+from domain import ids
 from domain.commands import Answer, Decided, Submit
 from domain.errors import ErrorInfo
-from domain.instruments import Instrument, find_grid_fault
+from domain.instruments import find_grid_fault
 from domain.lifecycle import Order, Origin, Status
-from domain.orders import NewOrder, OrderType
+from domain.orders import NewOrder
 from domain.records import Ordered, Settled
 from domain.screening import Candidate, ScreenAnswer, ScreenRequest, Verdict
 
@@ -52,13 +53,21 @@ class Orders:
             self.desk.to_edges.append((edge, Answer(ref=ref, decided=result)))
 
     def place_all(
-        self, edge: Any, submit: Submit, orders: tuple[NewOrder, ...], dry_run: bool
+        self,
+        edge: Any,
+        submit: Submit,
+        orders: tuple[NewOrder, ...],
+        dry_run: bool,
+        digest: str | None = None,
     ) -> None:
-        """Takes new orders, each decided alone; the last decision sends the answer."""
+        """Takes new orders, each decided alone; the last decision sends the answer.
+
+        `digest` is of the body they came from, where that is not the order itself.
+        """
         answers: list[Decided | None] = [None] * len(orders)
         for index, order in enumerate(orders):
             asked = Asked(edge=edge, ref=submit.ref, answers=answers, index=index)
-            refused = self._place(submit, order, asked, dry_run)
+            refused = self.place_one(submit, order, asked, digest, dry_run)
             if refused is not None:
                 self.decide(asked, refused)
 
@@ -69,26 +78,32 @@ class Orders:
         if len(done) == len(asked.answers):
             self.answer(asked.edge, asked.ref, tuple(done))
 
-    def _place(
-        self, submit: Submit, order: NewOrder, asked: Asked, dry_run: bool
+    def place_one(
+        self,
+        submit: Submit,
+        order: NewOrder,
+        asked: Asked,
+        digest: str | None = None,
+        dry_run: bool = False,
     ) -> Decided | None:
         """A decision where one can be had at once; None while compliance looks."""
         order_id = ids.order_id(submit.owner, order.client_order_id)
-        digest = ids.digest(order)
-        known = self._known(submit, order, order_id, digest, asked)
+        digest = digest or ids.digest(order)
+        # A dry run takes no id, so one that is taken does not matter to it.
+        known = (
+            None if dry_run else self.find_known(submit.owner, order.client_order_id, digest, asked)
+        )
         if known is not None:
             return known if isinstance(known, Decided) else None
         fault = self._find_refusal(submit, order)
         if fault is not None:
             return Decided(client_order_id=order.client_order_id, error=fault)
-        venues = self._venues(submit.owner, order)
-        candidates = routing.choose(order, venues)
-        if not candidates:
-            error = self._explain_no_candidate(submit.owner, order)
-            return Decided(client_order_id=order.client_order_id, error=error)
-        order, unsupported = self._supported(order, candidates)
-        if unsupported is not None:
-            return Decided(client_order_id=order.client_order_id, error=unsupported)
+        candidates = choice.choose(self.desk, submit.owner, order)
+        fault = choice.find_fault(self.desk, submit.owner, order, candidates)
+        if fault is not None:
+            return Decided(client_order_id=order.client_order_id, error=fault)
+        # Its price is wanted from now on, to screen this order and the next.
+        self.desk.ordered_ns[candidates[0].connection, order.instrument] = self.desk.boot_ns
         screening = Screening(
             submit=submit,
             order=order,
@@ -98,96 +113,54 @@ class Orders:
             asked=[asked],
             is_dry_run=dry_run,
         )
-        self.screen(screening, candidates)
+        if self.compliance is None:
+            self._exit(screening, candidates)
+        else:
+            self.screen(screening, candidates)
         return None
 
-    def _known(
-        self, submit: Submit, order: NewOrder, order_id: str, digest: str, asked: Asked
+    def _exit(self, screening: Screening, candidates: tuple[Candidate, ...]) -> None:
+        """Without compliance only what cannot add risk goes through."""
+        verdict = find_exit(self.desk, screening.order, candidates)
+        if verdict is None or screening.is_dry_run:
+            self.refuse(screening, refusals.COMPLIANCE_UNAVAILABLE)
+        else:
+            self._pass(screening, verdict)
+
+    def find_known(
+        self, owner: str, client_order_id: str, digest: str, asked: Asked
     ) -> Decided | bool | None:
         """The earlier answer for a repeated id; True where its screening is still under way."""
-        known = self.desk.books.orders.get(order_id)
+        orders = self.desk.books.orders
+        known = orders.of_client(owner, client_order_id)
         if known is not None:
-            same = self.desk.books.orders.digest(submit.owner, order.client_order_id) == digest
-            return describe(known, dup=True) if same else refusals.id_conflict(order)
-        number = self._by_order.get(order_id)
+            same = orders.digest(owner, client_order_id) == digest
+            return describe(known, dup=True) if same else refusals.id_conflict(client_order_id)
+        number = self._by_order.get(ids.order_id(owner, client_order_id))
         if number is None:
             return None
         screening = self._screens[number]
         if screening.digest != digest:
-            return refusals.id_conflict(order)
+            return refusals.id_conflict(client_order_id)
         screening.asked.append(asked)
         return True
 
     def _find_refusal(self, submit: Submit, order: NewOrder) -> ErrorInfo | None:
         """What stands in the way before compliance is asked."""
         desk = self.desk
-        if self.compliance is None:
+        if self.compliance is None and not order.only_reduces:
             return refusals.COMPLIANCE_UNAVAILABLE
         if len(self._screens) >= SCREENS_MAX:
             return refusals.BUSY
         if submit.deadline_ns is not None and desk.boot_ns > submit.deadline_ns:
             return refusals.STALE
-        instrument = self._find_instrument(submit.owner, order)
+        instrument = choice.find_instrument(desk, submit.owner, order)
         if instrument is None:
-            return self._explain_no_instrument(submit.owner, order)
+            return choice.explain_no_instrument(desk, submit.owner, order)
         fault = find_grid_fault(order, instrument)
         if fault is not None:
             return refusals.invalid(fault.field, fault.message)
         return None
-
-    def _explain_no_instrument(self, owner: str, order: NewOrder) -> ErrorInfo:
-        """Unknown only where every connection that could tell has told."""
-        own = [v for v in self.desk.venues.values() if v.settings.owner == owner]
-        if any(not venue.instruments for venue in own):
-            return refusals.VENUE_UNAVAILABLE
-        return refusals.unknown_instrument(order.instrument)
-
-    def _find_instrument(self, owner: str, order: NewOrder) -> Instrument | None:
-        for venue in self.desk.venues.values():
-            is_own = venue.settings.owner == owner
-            if is_own and order.account in (None, venue.settings.account):
-                found = venue.instruments.get(order.instrument)
-                if found is not None:
-                    return found
-        return None
-
-    def _venues(self, owner: str, order: NewOrder) -> tuple[routing.Venue, ...]:
-        return tuple(
-            routing.Venue(
-                candidate=Candidate(connection=name, account=venue.settings.account),
-                is_up=venue.is_up,
-                trades_instrument=order.instrument in venue.instruments,
-                quote=self.desk.find_quote(order.instrument, name),
-            )
-            for name, venue in self.desk.venues.items()
-            if venue.settings.owner == owner
-            and not self._has_unknown(venue.settings.account, order.instrument)
-        )
-
-    def _has_unknown(self, account: str, instrument: str) -> bool:
-        return (account, instrument) in self.desk.unknown.values()
-
-    def _explain_no_candidate(self, owner: str, order: NewOrder) -> ErrorInfo:
-        for venue in self.desk.venues.values():
-            if venue.settings.owner != owner:
-                continue
-            if self._has_unknown(venue.settings.account, order.instrument):
-                return refusals.unknown_outstanding(order.instrument)
-        return refusals.VENUE_UNAVAILABLE
-
-    def _supported(
-        self, order: NewOrder, candidates: tuple[Candidate, ...]
-    ) -> tuple[NewOrder, ErrorInfo | None]:
-        """Refuses what the first choice cannot do, or a market that is closed."""
-        first = candidates[0]
-        venue = self.desk.venues[first.connection]
-        reason = venue.adapter.find_unsupported(order)
-        if reason is not None:
-            return order, refusals.unsupported(reason)
-        quote = self.desk.find_quote(order.instrument, first.connection)
-        if quote is not None and not quote.tradeable and order.type is OrderType.MARKET:
-            return order, refusals.market_closed(order.instrument)
-        return order, None
 
     # -- screening
 
@@ -238,7 +211,9 @@ class Orders:
             self._pass(screening, verdict)
 
     def _answer_dry_run(self, screening: Screening, answer: ScreenAnswer) -> None:
-        body = msgspec.msgpack.encode(answer)
+        order = screening.order
+        ranked = choice.rank(self.desk, screening.submit.owner, order)
+        body = preview(order, ranked, answer)
         for asked in screening.asked:
             self.desk.to_edges.append((asked.edge, Answer(ref=asked.ref, body=body)))
 
@@ -273,6 +248,7 @@ class Orders:
             terms=screening.order,
             client_order_id=screening.order.client_order_id,
             received_ns=submit.received_ns,
+            session=submit.session,
         )
 
     def _draft(

@@ -1,4 +1,7 @@
-"""Answers to queries, from the books, with a bound on every list."""
+"""Answers to queries, from the books, with a bound on every list.
+
+Lists are the ledger's to answer (actors/ledger_reads.py); the router does while that is away.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,18 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-import msgspec
-
+from actors import rows
 from actors.router import refusals
 from actors.router.desk import Desk
+from actors.router.snapshots import Snapshots
+from domain.accounts import SessionState
 from domain.commands import Query, QueryAnswer
-from domain.errors import Category, ErrorInfo, Outcome, Retry
+from domain.errors import ErrorInfo
 from domain.events import Fill
-from domain.lifecycle import COMMON, OPEN, Order
+from domain.lifecycle import OPEN, Order
+from domain.rows import AccountRow, ConnectionRow, order_row
 from domain.streams import OrderUpdate, StreamUpdate
-
-ROWS_MAX = 500
-_encode = msgspec.msgpack.Encoder().encode
+from gateway.strict import encode_rows
 
 
 class Reads:
@@ -37,18 +40,30 @@ class Reads:
             "quote.get": self._quotes,
             "transactions.since": self._transactions,
             "connections.list": self._connections,
+            "snapshot": self._snapshot,
         }
+        self._snapshots = Snapshots(desk, order_row)
 
     def answer(self, query: Query) -> QueryAnswer:
         """Rows, or the error that says what to ask instead."""
         read = self._by_name.get(query.what)
         if read is None:
-            return QueryAnswer(ref=query.ref, error=_unavailable(query.what))
-        rows = read(query)
-        if isinstance(rows, ErrorInfo):
-            return QueryAnswer(ref=query.ref, error=rows)
-        body = _encode(rows)
-        return QueryAnswer(ref=query.ref, position=self._desk.books.number, body=body)
+            return QueryAnswer(ref=query.ref, error=rows.unavailable(query.what))
+        books = self._desk.books
+        position = books.number
+        if query.at_least > position:
+            return QueryAnswer(ref=query.ref, error=rows.not_there_yet(position))
+        found = read(query)
+        if isinstance(found, ErrorInfo):
+            return QueryAnswer(ref=query.ref, error=found)
+        if query.what == "snapshot":
+            # Of a stream's state, the number it stands at.
+            position = books.heads.get(str(query.args.get("stream")), 0)
+        return QueryAnswer(ref=query.ref, position=position, body=encode_rows(found))
+
+    def _snapshot(self, query: Query) -> Any:
+        found = self._snapshots.read(str(query.args.get("stream")), query.owner)
+        return rows.unknown("stream", "no such stream") if found is None else found
 
     def _order(self, query: Query) -> Any:
         books = self._desk.books
@@ -59,10 +74,16 @@ class Reads:
             order = books.orders.get(str(query.args.get("order_id")))
         if order is None or order.owner != query.owner:
             return refusals.UNKNOWN_ORDER
-        return _row(order)
+        return order_row(order)
 
     def _orders(self, query: Query) -> Any:
         """Newest first; `status` is `open` (the default), `all`, or one of ours."""
+        before = query.args.get("before")
+        if before is not None:
+            # Our order of ended orders is not the ledger's: a page of each would not fit.
+            last = self._desk.books.orders.get(str(before))
+            is_own = last is not None and last.owner == query.owner
+            return rows.LEDGER_AWAY if is_own else rows.UNKNOWN_BEFORE
         books = self._desk.books
         status = str(query.args.get("status") or "open")
         names = list(books.orders.open) if status == "open" else books.orders.all_ids()
@@ -71,9 +92,9 @@ class Reads:
             order = books.orders.get(name)
             if order is not None and order.owner == query.owner and _matches(order, status, query):
                 found.append(order)
-            if len(found) == _limit(query):
+            if len(found) == rows.limit_of(query):
                 break
-        return [_row(order) for order in found]
+        return [order_row(order) for order in found]
 
     def _executions(self, query: Query) -> Any:
         """Fill updates of the owner's order stream after a number."""
@@ -85,14 +106,14 @@ class Reads:
             for update in updates
             if isinstance(update.body, OrderUpdate) and isinstance(update.body.event, Fill)
         )
-        return list(islice(fills, _limit(query, ROWS_MAX)))
+        return list(islice(fills, rows.limit_of(query, rows.ROWS_MAX)))
 
     def _after(self, query: Query, stream: str) -> list[StreamUpdate] | ErrorInfo:
         """What is kept of the stream after a number; an error where some of it is not."""
         books = self._desk.books
         after = int(query.args.get("after") or 0)
         updates = books.read(stream, after, books.heads.get(stream, 0))
-        return _too_old(stream) if updates is None else updates
+        return rows.too_old(stream) if updates is None else updates
 
     def _positions(self, query: Query) -> Any:
         accounts = self._owned(query)
@@ -100,15 +121,10 @@ class Reads:
             position
             for (account, _), position in self._desk.books.positions.items()
             if account in accounts and position.quantity
-        ][:ROWS_MAX]
+        ][: rows.ROWS_MAX]
 
     def _owned(self, query: Query) -> set[str]:
-        wanted = query.args.get("account")
-        return {
-            venue.settings.account
-            for venue in self._desk.venues.values()
-            if venue.settings.owner == query.owner and wanted in (None, venue.settings.account)
-        }
+        return rows.owned_accounts(query, (v.settings for v in self._desk.venues.values()))
 
     def _accounts(self, query: Query) -> Any:
         known = self._desk.books.accounts
@@ -117,10 +133,10 @@ class Reads:
     def _account(self, query: Query) -> Any:
         name = query.args.get("account")
         if name not in self._owned(query):
-            return _unknown("account", "no such account; see accounts.list")
+            return rows.UNKNOWN_ACCOUNT
         books = self._desk.books
         balances = [held for (owner, _), held in books.balances.items() if owner == name]
-        return {"account": books.accounts.get(str(name)), "balances": balances}
+        return AccountRow(account=books.accounts.get(str(name)), balances=tuple(balances))
 
     def _instruments(self, query: Query) -> Any:
         found = {}
@@ -133,30 +149,28 @@ class Reads:
         names = str(query.args.get("instrument") or "").split(",")
         found = [self._desk.find_quote(name) for name in names]
         if not any(found):
-            return _unknown("instrument", "no quote of it yet; see instruments.list")
+            return rows.unknown("instrument", "no quote of it yet; see instruments.list")
         return [quote for quote in found if quote is not None]
 
     def _transactions(self, query: Query) -> Any:
         account = str(query.args.get("account"))
         if account not in self._owned(query):
-            return _unknown("account", "no such account; see accounts.list")
-        updates = self._after(query, f"transactions/{account}")
-        if isinstance(updates, ErrorInfo):
-            return updates
-        return updates[: _limit(query, ROWS_MAX)]
+            return rows.UNKNOWN_ACCOUNT
+        # The books hold none: they are made of fills, and numbered, by the ledger.
+        return rows.LEDGER_AWAY
 
     def _connections(self, query: Query) -> Any:
         return [
-            {
-                "connection": name,
-                "broker": venue.settings.broker,
-                "environment": venue.settings.environment.value,
-                "account": venue.settings.account,
-                "state": venue.state.value if venue.is_attached else "disconnected",
-                "in_flight": len(venue.in_flight),
-                "ready": len(venue.ready),
-                "credits": venue.credits,
-            }
+            ConnectionRow(
+                connection=name,
+                broker=venue.settings.broker,
+                environment=venue.settings.environment,
+                account=venue.settings.account,
+                state=venue.state if venue.is_attached else SessionState.DISCONNECTED,
+                in_flight=len(venue.in_flight),
+                ready=len(venue.ready),
+                credits=venue.credits,
+            )
             for name, venue in self._desk.venues.items()
             if venue.settings.owner == query.owner
         ]
@@ -172,70 +186,4 @@ def _matches(order: Order, status: str, query: Query) -> bool:
         and args.get("account") in (None, order.account)
         and since_ns <= order.received_ns <= until_ns
         and (tag is None or (order.terms is not None and order.terms.tag == tag))
-    )
-
-
-def _limit(query: Query, default: int = 100) -> int:
-    return max(1, min(int(query.args.get("limit") or default), ROWS_MAX))
-
-
-def _row(order: Order) -> dict[str, Any]:
-    """An order as clients read it: our status, the common word for it, and the facts."""
-    average = order.average_price
-    return {
-        "order_id": order.order_id,
-        "client_order_id": order.client_order_id,
-        "origin": order.origin.value,
-        "status": order.status.value,
-        "common_status": COMMON[order.status].value,
-        "pending": order.pending.value if order.pending else None,
-        "instrument": order.instrument,
-        "side": (order.terms or order.external).side.value,  # type: ignore[union-attr]
-        "quantity": str(order.quantity),
-        "filled": str(order.filled),
-        "leaves": str(order.leaves),
-        "average_price": str(average) if average is not None else None,
-        "account": order.account,
-        "connection": order.connection,
-        "legs": list(order.legs),
-        "reason": order.reason,
-        "version": order.version,
-        "late_fill": order.late_fill,
-        "terms": order.terms,
-        "parent_order_id": order.parent_order_id,
-        "received_ns": order.received_ns,
-        "updated_ns": order.updated_ns,
-    }
-
-
-def _unknown(field: str, message: str) -> ErrorInfo:
-    return ErrorInfo(
-        code=f"unknown_{field}",
-        category=Category.CLIENT,
-        outcome=Outcome.NONE,
-        retry=Retry.NEVER,
-        message=message,
-        field=field,
-    )
-
-
-def _too_old(stream: str) -> ErrorInfo:
-    return ErrorInfo(
-        code="too_old",
-        category=Category.CLIENT,
-        outcome=Outcome.NONE,
-        retry=Retry.NEVER,
-        message=f"older than what is kept at hand; follow the stream {stream} from there",
-        field="after",
-    )
-
-
-def _unavailable(what: str) -> ErrorInfo:
-    return ErrorInfo(
-        code="unsupported_request",
-        category=Category.CLIENT,
-        outcome=Outcome.NONE,
-        retry=Retry.NEVER,
-        message=f"{what} is not available in this release",
-        field="t",
     )

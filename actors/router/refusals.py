@@ -6,9 +6,9 @@ from typing import Any
 
 from domain.commands import Decided
 from domain.errors import Category, ErrorInfo, Outcome, Retry
-from domain.orders import NewOrder
 from domain.records import Halted
 from domain.screening import Violation
+from domain.signals import Refusal
 
 
 def _error(
@@ -61,6 +61,15 @@ PENDING = _error(
     Retry.SAME_ID,
     retry_after_ms=200,
 )
+NO_SELECTOR = _error(
+    "invalid_cancel",
+    Category.CLIENT,
+    "say what to cancel: client_order_id, order_id, tag, instrument, account, or all: true",
+    field="cancel",
+)
+UNKNOWN_LOT = _error(
+    "unknown_lot", Category.CLIENT, "no such open lot of this account", field="lot_id"
+)
 NO_POSITION = _error(
     "no_position",
     Category.CLIENT,
@@ -72,6 +81,19 @@ NO_POSITION = _error(
 def invalid(field: str, message: str) -> ErrorInfo:
     """The order leaves the instrument's grid or bounds."""
     return _error("invalid_order", Category.CLIENT, message, field=field)
+
+
+def signal_refused(refusal: Refusal) -> ErrorInfo:
+    """The signal stands for no order; the field is the signal's own."""
+    wait_ms = 500 if refusal.retry is Retry.SAME_ID else None
+    return _error(
+        refusal.code,
+        Category.CLIENT,
+        refusal.message,
+        refusal.retry,
+        field=f"signal.{refusal.field}" if refusal.field else "signal",
+        retry_after_ms=wait_ms,
+    )
 
 
 def unsupported(reason: str) -> ErrorInfo:
@@ -118,7 +140,7 @@ def stale_version(version: int) -> ErrorInfo:
     return _error("stale_version", Category.CLIENT, message, field="if_version")
 
 
-def id_conflict(order: NewOrder) -> Decided:
+def id_conflict(client_order_id: str) -> Decided:
     """The same client order id with another body."""
     error = _error(
         "id_conflict",
@@ -126,7 +148,7 @@ def id_conflict(order: NewOrder) -> Decided:
         "this client_order_id was used before for another order",
         field="client_order_id",
     )
-    return Decided(client_order_id=order.client_order_id, error=error)
+    return Decided(client_order_id=client_order_id, error=error)
 
 
 def denied(violation: Violation | None) -> ErrorInfo:

@@ -190,17 +190,24 @@ class Reports:
 
     def _find(self, draft: Draft, venue: Venue, event: VenueEvent) -> Order | None:
         books = self.desk.books
-        found = None
         if event.venue_client_id is not None:
             found = books.orders.at_venue(event.venue_client_id)
-        if found is None and event.broker_order_id is not None:
-            found = books.orders.at_broker(venue.settings.id, event.broker_order_id)
+            if found is not None:
+                return draft.order(found.order_id)
+        order = self._at_broker(draft, venue, event.broker_order_id)
+        if order is None and isinstance(event, ev.Replaced):
+            # A replacement may be under an id of which nobody has heard.
+            order = self._at_broker(draft, venue, event.previous_broker_order_id)
+        return order
+
+    def _at_broker(self, draft: Draft, venue: Venue, broker_order_id: str | None) -> Order | None:
+        if broker_order_id is None:
+            return None
+        found = self.desk.books.orders.at_broker(venue.settings.id, broker_order_id)
         if found is not None:
             return draft.order(found.order_id)
-        if event.broker_order_id is None:
-            return None
         # Not in the books, but maybe earlier in this very draft.
-        return draft.at_broker(venue.settings.id, event.broker_order_id)
+        return draft.at_broker(venue.settings.id, broker_order_id)
 
     def _external(self, draft: Draft, venue: Venue, event: VenueEvent) -> None:
         """An order we did not place comes to be known, from its creation or its first fill."""
@@ -235,7 +242,10 @@ class Reports:
             draft.event(order, event)
 
     def _parent(self, draft: Draft, venue: Venue, made: ev.External) -> str | None:
-        """The bracket order of ours whose fill made this one."""
+        """The bracket order of ours that this one guards, by its id or by the fill that made it."""
+        if made.parent_broker_order_id is not None:
+            entry = self._at_broker(draft, venue, made.parent_broker_order_id)
+            return entry.order_id if entry is not None and entry.client_order_id else None
         if made.parent_execution is None:
             return None
         found = self.desk.books.orders.of_entry(venue.settings.id, made.parent_execution)
@@ -290,25 +300,28 @@ class Reports:
         account = item.snapshot.account.account
         draft = self.desk.draft(cause, venue.settings.owner)
         draft.add(f"account/{account}", BalancesUpdate(balances=item.snapshot.balances))
-        self._compare_positions(draft, account, item.snapshot.positions)
+        self._compare_positions(draft, venue, item.snapshot.positions)
         for made in item.open_orders:
             self._venue_event(draft, venue, made)
         self._look_for_missing(draft, venue, item)
         return draft
 
     def _compare_positions(
-        self, draft: Draft, account: str, positions: tuple[Position, ...]
+        self, draft: Draft, venue: Venue, positions: tuple[Position, ...]
     ) -> None:
-        books = self.desk.books
+        books, account = self.desk.books, venue.settings.account
+        has_lots = venue.adapter.capabilities.shows_lots
         theirs = {position.instrument: position for position in positions}
         ours = {name: p for (owner, name), p in books.positions.items() if owner == account}
         is_first = account not in books.accounts
         for instrument in sorted(theirs.keys() | ours.keys()):
             their, our = theirs.get(instrument), ours.get(instrument)
-            if _held(their) == _held(our):
+            if _held(their, has_lots) == _held(our, has_lots):
                 continue
             if not is_first:
-                what = f"{instrument}: broker {_held(their)}, books {_held(our)}"
+                what = (
+                    f"{instrument}: broker {_held(their, has_lots)}, books {_held(our, has_lots)}"
+                )
                 draft.notice(NoticeKind.BREAK, f"account/{account}", what, None)
             empty = Position(account=account, instrument=instrument, quantity=Decimal(0))
             draft.add(f"account/{account}", PositionUpdate(position=their or empty))
@@ -377,8 +390,9 @@ def changes_nothing(order: Order, event: VenueEvent) -> bool:
             return order.pending is not Pending.AMEND
 
 
-def _held(position: Position | None) -> tuple[Any, ...]:
-    """What two views of a position must agree on: the quantity and the lots."""
+def _held(position: Position | None, has_lots: bool) -> tuple[Any, ...]:
+    """What two views of a position must agree on: the quantity, and the lots if they are told."""
     if position is None:
         return (Decimal(0), ())
-    return (position.quantity, tuple((lot.lot_id, lot.quantity) for lot in position.lots))
+    lots = position.lots if has_lots else ()
+    return (position.quantity, tuple((lot.lot_id, lot.quantity) for lot in lots))

@@ -9,7 +9,10 @@ from msgspec import Struct
 from domain.commands import Decided, Submit
 from domain.lifecycle import Order
 from domain.orders import NewOrder
-from domain.screening import Rate
+from domain.previews import Preview
+from domain.routing import Ranked
+from domain.screening import Rate, ScreenAnswer
+from gateway.strict import encode_rows
 
 
 class Asked(Struct, kw_only=True):
@@ -32,6 +35,18 @@ class Screening(Struct, kw_only=True):
     asked: list[Asked]
     amends: Order | None = None
     is_dry_run: bool = False
+
+
+def preview(order: NewOrder, candidates: tuple[Ranked, ...], answer: ScreenAnswer) -> bytes:
+    """What a dry run answers with, as msgpack."""
+    told = Preview(
+        order=order,
+        candidates=candidates,
+        passes=answer.passed is not None,
+        verdicts=answer.verdicts,
+        all_violations=answer.all_violations,
+    )
+    return encode_rows(told)
 
 
 def describe(order: Order, dup: bool = False) -> Decided:

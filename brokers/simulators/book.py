@@ -8,12 +8,13 @@ changes only inside the engine.
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 
 from msgspec import Struct, field
 
 from brokers.simulators.facts import AnyFact
 from brokers.simulators.terms import ZERO, Label, Terms
-from brokers.simulators.words import State
+from brokers.simulators.words import Stage, State, Why
 
 
 class Listing(Struct, frozen=True, kw_only=True):
@@ -33,6 +34,9 @@ class Listing(Struct, frozen=True, kw_only=True):
     trail_max: Decimal = Decimal(1)
     tradeable: bool = True
     liquidity: Decimal | None = None
+    is_always_open: bool = False
+    is_marginable: bool = True
+    name: str = ""
     price: Decimal = Decimal(1)
     spread: Decimal = Decimal("0.00012")
 
@@ -54,7 +58,11 @@ class Quote(Struct, gc=False, kw_only=True):
 
 
 class Order(Struct, gc=False, kw_only=True, omit_defaults=True):
-    """An order in the book. Guards carry `units` of their lot's opposite at the trigger."""
+    """An order in the book. Guards carry `units` of their lot's opposite at the trigger.
+
+    The last ones are for netting books: `value` is what the units filled came to, `carried`
+    what the order it replaces had filled, `peak` the best price a trail has seen.
+    """
 
     id: int
     terms: Terms
@@ -75,6 +83,13 @@ class Order(Struct, gc=False, kw_only=True, omit_defaults=True):
     lots_closed: list[int] = field(default_factory=list)
     trail: Decimal | None = None
     market_price: Decimal | None = None
+    stage: Stage = Stage.ROUTED
+    why: Why | None = None
+    value: Decimal = ZERO
+    carried: Decimal = ZERO
+    peak: Decimal | None = None
+    is_elected: bool = False
+    changed_ns: int = 0
 
     @property
     def client_id(self) -> str | None:
@@ -122,7 +137,11 @@ class Position(Struct, kw_only=True, omit_defaults=True):
 
 
 class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An account to open. `fifo` is the US rule; `closeout` the margin share that liquidates."""
+    """An account to open. `fifo` is the US rule; `closeout` the margin share that liquidates.
+
+    `netting` books have one position an instrument and no lots; their `balance` is cash, and
+    `multiplier` says how many times their own money they may hold (1: a cash account).
+    """
 
     id: str
     currency: str = "USD"
@@ -132,13 +151,16 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     hedging: bool = False
     closeout: Decimal = Decimal("0.5")
     margin_rate: Decimal | None = None
+    netting: bool = False
+    multiplier: Literal[1, 2, 4] = 2
 
 
 class Account(Struct, kw_only=True):
     """One account: its money, its book and its numbered facts.
 
     `done` and `closed` keep what is over, `facts` what happened; each up to the engine's
-    limit, the oldest forgotten first.
+    limit, the oldest forgotten first. Of a netting book `groups` are the orders that hang on
+    another, `names` every client id ever used, `options` what the client has configured.
     """
 
     settings: AccountSettings
@@ -162,6 +184,9 @@ class Account(Struct, kw_only=True):
     facts: dict[int, AnyFact] = field(default_factory=dict)
     expiring: dict[int, int] = field(default_factory=dict)
     next_expiry_ns: int | None = None
+    groups: dict[int, list[int]] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+    options: dict[str, bool | str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

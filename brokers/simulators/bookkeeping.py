@@ -14,6 +14,11 @@ from brokers.simulators.words import GUARDS, Kind, Life, Part, State, Why
 Tell = Callable[[Account, "list[f.AnyFact]"], None]
 
 
+def can_rest(account: Account, terms: Terms) -> bool:
+    """True where the order may wait in the book; a market order waits in netting books alone."""
+    return terms.kind is not Kind.MARKET or account.settings.netting
+
+
 class Clocks:
     """The two times of a simulator: `now_ns` stamps facts, `market_ns` opens and ends days."""
 
@@ -103,7 +108,7 @@ class Bookkeeper:
     def _index(self, account: Account, order: Order) -> None:
         terms = order.terms
         account.working[order.id] = order
-        if terms.kind is not Kind.MARKET:
+        if can_rest(account, terms):
             account.by_instrument.setdefault(terms.instrument, {})[order.id] = order
             self._watch_expiry(account, order)
         if order.client_id is not None:
@@ -114,7 +119,11 @@ class Bookkeeper:
 
     def _watch_expiry(self, account: Account, order: Order) -> None:
         terms = order.terms
-        if terms.life is Life.GTD:
+        if account.settings.netting:
+            if terms.expire_ns is None:
+                return
+            due_ns = terms.expire_ns
+        elif terms.life is Life.GTD:
             assert terms.expire_ns is not None
             due_ns = terms.expire_ns
         elif terms.life is Life.DAY:
@@ -153,6 +162,7 @@ class Bookkeeper:
             ),
         )
         order.state = State.CANCELED
+        order.why = why
         order.end = number
         order.ended_ns = self.now_ns
         order.replaced_by = replaced_by
@@ -162,7 +172,7 @@ class Bookkeeper:
         """Moves an order that is over out of the working book."""
         terms = order.terms
         account.working.pop(order.id, None)
-        if terms.kind is not Kind.MARKET:
+        if can_rest(account, terms):
             account.by_instrument[terms.instrument].pop(order.id, None)
             account.expiring.pop(order.id, None)
         if terms.kind in GUARDS and terms.lot is not None:

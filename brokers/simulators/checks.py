@@ -8,20 +8,20 @@ from msgspec import Struct
 
 from brokers.simulators.book import Listing
 from brokers.simulators.terms import Guard, Terms
-from brokers.simulators.words import GUARDS, Kind, Life, Part, Why
+from brokers.simulators.words import GUARDS, NET_KINDS, NET_LIVES, Kind, Life, Part, Why
 
 CLIENT_ID_CHARS_MAX = 128
 RESTING = frozenset({Life.GTC, Life.GTD, Life.DAY})
 LIVES = {
     Kind.MARKET: frozenset({Life.FOK, Life.IOC}),
-    Kind.LIMIT: frozenset(Life),
-    Kind.STOP: frozenset(Life),
+    Kind.LIMIT: frozenset(Life) - NET_LIVES,
+    Kind.STOP: frozenset(Life) - NET_LIVES,
     Kind.IF_TOUCHED: RESTING,
     Kind.TAKE_PROFIT: RESTING,
     Kind.STOP_LOSS: RESTING,
     Kind.TRAILING_STOP: RESTING,
 }
-assert LIVES.keys() == set(Kind)
+assert LIVES.keys() == set(Kind) - NET_KINDS
 PRICED = frozenset({Kind.LIMIT, Kind.STOP, Kind.IF_TOUCHED, Kind.TAKE_PROFIT})
 
 

@@ -19,7 +19,7 @@ from brokers.simulators.market_hours import hours_named
 from brokers.simulators.ticks import Tick
 
 if TYPE_CHECKING:
-    from brokers.simulators.oanda import OandaSimulator
+    from brokers.simulators.server import Server
 
 ENCODER = msgspec.json.Encoder()
 TICKS_MAX = 10_000
@@ -41,25 +41,40 @@ class ReplayBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ClockBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which hours hold, and (null: no longer) the market time pinned."""
 
-    hours: Literal["always", "forex"] | None = None
+    hours: Literal["always", "forex", "nyse"] | None = None
     market_ns: int | UnsetType | None = UNSET
+
+
+class StreamsBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happens to every open stream. How long they are silent is the hostility's."""
+
+    action: Literal["cut"]
 
 
 class Control:
     """Answers the paths under /sim."""
 
-    def __init__(self, simulator: OandaSimulator) -> None:
+    def __init__(self, simulator: Server) -> None:
         self._sim = simulator
         self._routes: dict[tuple[str, str], Callable[[bytes], Awaitable[Any]]] = {
             ("GET", "/sim/hostility"): self._get_hostility,
             ("POST", "/sim/hostility"): self._set_hostility,
             ("GET", "/sim/book"): self._book,
+            ("POST", "/sim/streams"): self._streams,
             ("POST", "/sim/ticks"): self._ticks,
             ("GET", "/sim/replay"): self._get_replay,
             ("POST", "/sim/replay"): self._replay,
             ("GET", "/sim/clock"): self._get_clock,
             ("POST", "/sim/clock"): self._clock,
         }
+
+    def add(self, path: str, act: Callable[[dict[str, Any]], Any]) -> None:
+        """Posts to the path go to `act`, decoded; a ValueError is the client's fault."""
+
+        async def route(body: bytes) -> Any:
+            return act(msgspec.json.decode(body, type=dict[str, Any]))
+
+        self._routes["POST", path] = route
 
     async def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         """Status and JSON body."""
@@ -121,15 +136,34 @@ class Control:
             self._sim.clock.pinned_ns = asked.market_ns
         return await self._get_clock(b"")
 
+    async def _streams(self, body: bytes) -> Any:
+        asked = msgspec.json.decode(body, type=StreamsBody)
+        if asked.action == "cut":
+            self._sim.streams.cut_all()
+        return asked
+
     async def _book(self, body: bytes) -> Any:
         accounts = self._sim.engine.accounts.values()
         return {
             "accounts": {x.id: account_book(x) for x in accounts},
-            "orders": [order_row(x, o) for x in accounts for o in all_orders(x)],
-            "fills": [row for x in accounts for row in fill_rows(x)],
+            "orders": [self._order_row(x, o) for x in accounts for o in all_orders(x)],
+            "fills": [self._fill_row(x, row) for x in accounts for row in fill_rows(x)],
             "orders_by_client_id": dict(self._sim.orders_by_client_id),
             "requests_seen": list(self._sim.requests_seen),
         }
+
+    def _order_row(self, account: Account, order: Order) -> dict[str, Any]:
+        """The row, with the dialect's own ids."""
+        row = order_row(account, order)
+        for name in ("id", "replaces", "replaced_by"):
+            if row[name] is not None:
+                row[name] = self._sim.order_name(account, row[name])
+        return row
+
+    def _fill_row(self, account: Account, row: dict[str, Any]) -> dict[str, Any]:
+        row["transaction_id"] = self._sim.fill_name(account, row["transaction_id"])
+        row["order_id"] = self._sim.order_name(account, row["order_id"])
+        return row
 
 
 def account_book(account: Account) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from brokers.simulators import facts as f
 from brokers.simulators.book import Account, Listing, Lot, Order, Quote
 from brokers.simulators.bookkeeping import Bookkeeper
-from brokers.simulators.matching import touch
+from brokers.simulators.matching import available, take_liquidity, touch
 from brokers.simulators.money import Factors, Valuer, rounded
 from brokers.simulators.netting import Plan, plan_fill
 from brokers.simulators.terms import ZERO, Guard, Terms
@@ -63,7 +63,7 @@ class Execution:
     def _fill(self, deal: _Deal) -> None:
         order, account = deal.order, deal.account
         wanted = order.leaves
-        units = _available(wanted, deal.quote, deal.listing)
+        units = available(wanted, deal.quote, deal.listing)
         if units != wanted and order.terms.life is Life.FOK:
             self._books.cancel(account, order, Why.LIQUIDITY)
             return
@@ -124,7 +124,7 @@ class Execution:
         account.realized += realized
         account.last_fill_ns = self._books.now_ns
         units = plan.units
-        _take_liquidity(deal.quote, units)
+        take_liquidity(deal.quote, units)
         closed = tuple(cut for cut in cuts if cut.lot not in account.lots)
         reduced = next((cut for cut in cuts if cut.lot in account.lots), None)
         self._books.add(
@@ -282,21 +282,6 @@ def level_at(price: Decimal, units: Decimal, distance: Decimal) -> Decimal:
 
 def _is_beyond(price: Decimal, bound: Decimal, is_buy: bool) -> bool:
     return price > bound if is_buy else price < bound
-
-
-def _available(wanted: Decimal, quote: Quote, listing: Listing) -> Decimal:
-    left = quote.ask_left if wanted > 0 else quote.bid_left
-    if left is None or left >= abs(wanted):
-        return wanted
-    left -= left % listing.lot
-    return left if wanted > 0 else -left
-
-
-def _take_liquidity(quote: Quote, units: Decimal) -> None:
-    if units > 0 and quote.ask_left is not None:
-        quote.ask_left -= units
-    elif units < 0 and quote.bid_left is not None:
-        quote.bid_left += units
 
 
 def _side_after(deal: _Deal, plan: Plan) -> Decimal:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from brokers.simulators.terms import ZERO, Label, Terms
-from brokers.simulators.words import Cause, Kind, Part, Why
+from brokers.simulators.words import Cause, Kind, Part, Stage, Why
 
 
 class Fact(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True, tag_field="fact"):
@@ -89,7 +89,10 @@ class LotCut(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Filled(Fact, gc=False, frozen=True, kw_only=True, omit_defaults=True, tag="filled"):
-    """Units of an order were executed. `gain` and `loss` turn quote currency into account money."""
+    """Units of an order were executed. `gain` and `loss` turn quote currency into account money.
+
+    In a netting book `filled` and `leaves` are the order's and `position` the units held, after.
+    """
 
     order: int
     kind: Kind
@@ -110,6 +113,9 @@ class Filled(Fact, gc=False, frozen=True, kw_only=True, omit_defaults=True, tag=
     opened: LotOpened | None = None
     reduced: LotCut | None = None
     closed: tuple[LotCut, ...] = ()
+    filled: Decimal = ZERO
+    leaves: Decimal = ZERO
+    position: Decimal = ZERO
 
 
 class Ended(Fact, gc=False, frozen=True, kw_only=True, omit_defaults=True, tag="ended"):
@@ -121,6 +127,13 @@ class Ended(Fact, gc=False, frozen=True, kw_only=True, omit_defaults=True, tag="
     part: Part = Part.ORDER
     replaced_by: int | None = None
     linked_fill: int | None = None
+
+
+class Moved(Fact, gc=False, frozen=True, kw_only=True, omit_defaults=True, tag="moved"):
+    """An order that works on is at another stage."""
+
+    order: int
+    stage: Stage
 
 
 class EndRefused(Fact, gc=False, frozen=True, kw_only=True, omit_defaults=True, tag="end_refused"):
@@ -179,6 +192,7 @@ AnyFact = (
     | Refused
     | Filled
     | Ended
+    | Moved
     | EndRefused
     | Relabeled
     | LotRelabeled

@@ -20,7 +20,8 @@ class Hostility(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `failed_applied` / `failed_ignored`: a 5xx, with or without effect.
     These four hit requests that change something. `delayed_reply` hits every request.
     `repeated_event`, `reordered_event`, `cut_stream` hit lines of the event stream;
-    `cut_stream` also those of the price stream. `stream_first` tells the stream before the answer.
+    `cut_stream` also those of the price stream. `stream_first` tells the stream before the
+    answer. While `silent`, open streams say nothing, and what they would have said is lost.
     """
 
     lost_reply: Chance = 0.0
@@ -34,6 +35,7 @@ class Hostility(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reordered_event: Chance = 0.0
     cut_stream: Chance = 0.0
     stream_first: bool = False
+    silent: bool = False
     unique_client_ids: bool = True
 
     def __post_init__(self) -> None:

@@ -10,12 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from random import Random
-from types import TracebackType
-from typing import Any
+from collections.abc import Callable
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -23,25 +18,20 @@ from aiohttp import web
 from brokers.simulators.book import Account, Quote
 from brokers.simulators.bookkeeping import Clocks
 from brokers.simulators.candles import Candles
-from brokers.simulators.control import Control, count_client_ids
+from brokers.simulators.control import count_client_ids
 from brokers.simulators.engine import Engine
 from brokers.simulators.facts import AnyFact
-from brokers.simulators.feed import Feed, MarketClock
-from brokers.simulators.hostility import KIND, Fate, Hostility, draw_fate
 from brokers.simulators.market_hours import next_roll_ns
 from brokers.simulators.oanda_bodies import rfc3339, unix
 from brokers.simulators.oanda_dialect import OandaDialect
 from brokers.simulators.oanda_replies import ENCODER, Call, Reply, error_reply
 from brokers.simulators.oanda_settings import Login, OandaSettings
 from brokers.simulators.oanda_streams import OandaStreams
-from brokers.simulators.state import StateFile
-from brokers.simulators.ticks import Tick, generate, read_aligned, tick_files
+from brokers.simulators.server import BODY_BYTES_MAX, Server
 
 __all__ = ["Login", "OandaSettings", "OandaSimulator"]
 
 WRITES = frozenset({"POST", "PUT", "PATCH"})
-BODY_BYTES_MAX = 65_536
-TIMER_S = 0.25
 UNAUTHORIZED = "Insufficient authorization to perform request."
 
 
@@ -68,8 +58,11 @@ class _Access:
         return False
 
 
-class OandaSimulator:
+class OandaSimulator(Server):
     """One simulated OANDA. Times come from `now_ns`, luck from the seed."""
+
+    engine: Engine
+    streams: OandaStreams
 
     def __init__(
         self,
@@ -77,14 +70,9 @@ class OandaSimulator:
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.settings = settings = settings or OandaSettings()
-        self.clock = MarketClock(now_ns, settings.clock == "ticks")
-        self.luck = Random(settings.seed)  # noqa: S311 - a simulator's luck is seeded
-        self.orders_by_client_id: Counter[str] = Counter()
-        self.requests_seen: deque[dict[str, Any]] = deque(maxlen=settings.requests_seen_max)
+        super().__init__(settings, now_ns)
         self._candles = Candles()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._requests = 0
-        self.url = self.stream_url = ""
         clocks = Clocks(now_ns, self.clock.market_ns)
         # The engine tells of its accounts' creation while it is made: the streams come after.
         self._streams: OandaStreams | None = None
@@ -96,108 +84,24 @@ class OandaSimulator:
             f"Bearer {x.token}": _Access(x, self.engine.accounts, settings.requests_per_s)
             for x in settings.logins
         }
-        self.player = Feed(settings.feed, self._source, self.feed, self.clock)
-        self._control = Control(self)
-        self._state = StateFile(Path(settings.state)) if settings.state else None
         self._next_roll_ns = 0
         self.be_hostile(settings.hostility)
 
-    # -- life
-
-    async def __aenter__(self) -> OandaSimulator:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.stop()
-
-    async def start(self) -> None:
-        """Restores state, starts the market and listens."""
-        if self._state is not None:
-            self._state.load(self.engine)
-        self._next_roll_ns = next_roll_ns(self.clock.market_ns())
-        server = web.Server(self._handle, access_log=None, keepalive_timeout=600.0)
-        self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.settings.host, self.settings.port)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        self.url = self.stream_url = f"http://{host}:{port}"
-        self._spawn(self._keep_time())
-        if self._state is not None:
-            self._spawn(self._keep_state(self._state))
-        if self.settings.feed.source != "none":
-            await self.player.begin()
-
-    async def stop(self) -> None:
-        """Stops the market, drops the streams, saves the state."""
-        await self.player.stop()
-        self.streams.cut_all()
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        await self._runner.cleanup()
-        if self._state is not None:
-            await self._state.save(self.engine)
-
-    def _spawn(self, work: Any) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _keep_time(self) -> None:
-        """Ends orders and days on time, even while the market is silent."""
-        while True:
-            await asyncio.sleep(TIMER_S)
-            for account in self.engine.accounts.values():
-                self.engine.expire(account)
-            market_ns = self.clock.market_ns()
-            if market_ns >= self._next_roll_ns:
-                self._next_roll_ns = next_roll_ns(market_ns)
+    def keep_time(self) -> None:
+        """Ends orders on time, and the day at its roll."""
+        for account in self.engine.accounts.values():
+            self.engine.expire(account)
+        market_ns = self.clock.market_ns()
+        if market_ns >= self._next_roll_ns:
+            if self._next_roll_ns:
                 self.engine.holdings.charge_financing()
-
-    async def _keep_state(self, state: StateFile) -> None:
-        while True:
-            await asyncio.sleep(self.settings.state_every_ms / 1000)
-            await state.save(self.engine)
-
-    def be_hostile(self, hostility: Hostility) -> None:
-        """Sets the faults from now on."""
-        self.hostility = self.streams.hostility = hostility
-        is_guarded = hostility.unique_client_ids
-        self.engine.client_ids = self.settings.engine.client_ids if is_guarded else "off"
+            self._next_roll_ns = next_roll_ns(market_ns)
 
     # -- the market
 
-    def _source(self) -> Iterator[Tick]:
-        feed = self.settings.feed
-        if feed.source == "files":
-            return read_aligned(tick_files(Path(feed.ticks or "")))
-        start_ns = self.clock.now_ns()
-        return generate(self.engine.listings, self.luck, start_ns, feed.gap_ms)
-
-    def feed(self, tick: Tick) -> None:
-        """Takes one tick into the market; unknown instruments are ignored."""
-        listing = self.engine.listings.get(tick.instrument)
-        if listing is None:
-            return
-        self.clock.saw(tick.at_ns)
-        self.engine.quote(
-            Quote(
-                instrument=tick.instrument,
-                bid=tick.bid.quantize(listing.tick),
-                ask=tick.ask.quantize(listing.tick),
-                at_ns=self.clock.now_ns() if self.settings.restamp else tick.at_ns,
-                bid_left=tick.bid_size,
-                ask_left=tick.ask_size,
-            )
-        )
+    def take_quote(self, quote: Quote) -> None:
+        """Gives a new touch to the engine."""
+        self.engine.quote(quote)
 
     def _tell_quote(self, quote: Quote) -> None:
         if self.settings.candles:
@@ -215,10 +119,8 @@ class OandaSimulator:
 
     # -- requests
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        path, _, query = request.raw_path.partition("?")
-        if path.startswith("/sim/"):
-            return await self._handle_control(request, path)
+    async def handle(self, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
+        """Answers a request."""
         self._requests += 1
         parts = path.split("/")
         access = self._access.get(request.headers.get("Authorization", ""))
@@ -254,10 +156,11 @@ class OandaSimulator:
             if len(call.body) > BODY_BYTES_MAX:
                 return self._respond(error_reply(400, "The request body is too large"))
             if method == "POST":
-                self._remember(call, access)
-        hostility = self.hostility
-        fate = KIND if hostility.is_kind else draw_fate(hostility, self.luck, method in WRITES)
-        return await self._meet_fate(request, fate, lambda: self._act(handler, call, access))
+                self.remember(call.account.id, access.name, call.body)
+        fate = self.draw_fate(method)
+        return await self.meet_fate(
+            request, fate, lambda: self._respond(self._act(handler, call, access))
+        )
 
     def _find_route(self, call: Call, tail: list[str]) -> dict[str, Callable[[Call], Reply]] | None:
         routes = self.dialect.routes
@@ -275,42 +178,15 @@ class OandaSimulator:
         self.engine.books.by = ""
         return reply
 
-    async def _meet_fate(
-        self, request: web.BaseRequest, fate: Fate, act: Callable[[], Reply]
-    ) -> web.StreamResponse:
-        if fate is KIND and not self.hostility.stream_first:
-            return self._respond(act())
-        if fate.late_ms is not None:
-            asyncio.get_running_loop().call_later(fate.late_ms / 1000, act)
-        reply = act() if fate.applied else error_reply(503, "Service Unavailable")
-        if fate.delay_ms:
-            await asyncio.sleep(fate.delay_ms / 1000)
-        if self.hostility.stream_first:
-            # Let the stream's task write before this answer is written.
-            for _ in range(3):
-                await asyncio.sleep(0)
-        if fate.lost:
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response()
-        return self._respond(error_reply(502, "Bad Gateway") if fate.failed else reply)
+    def trouble(self, status: int, message: str) -> web.Response:
+        """OANDA's body for a failure of its own."""
+        return self._respond(error_reply(status, message))
 
     def _respond(self, reply: Reply) -> web.Response:
         return web.Response(
             body=reply.body,
             status=reply.status,
             headers={"Content-Type": "application/json", "RequestID": str(self._requests)},
-        )
-
-    def _remember(self, call: Call, access: _Access) -> None:
-        self.requests_seen.append(
-            {
-                "at_ns": self.clock.now_ns(),
-                "monotonic_ns": time.monotonic_ns(),
-                "account": call.account.id,
-                "by": access.name,
-                "body": call.body.decode("utf-8", "replace"),
-            }
         )
 
     def _answer_outside(
@@ -334,13 +210,6 @@ class OandaSimulator:
                 call,
             )
         return error_reply(404, "The path specified does not exist")
-
-    async def _handle_control(self, request: web.BaseRequest, path: str) -> web.Response:
-        if "Origin" in request.headers:
-            # No web page has business here.
-            return web.Response(status=403)
-        status, body = await self._control.answer(request.method, path, await request.read())
-        return web.Response(status=status, body=body, content_type="application/json")
 
 
 def _refuse_account(name: str) -> Reply:

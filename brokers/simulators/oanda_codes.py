@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from brokers.simulators.words import (
     GUARDS,
+    NET_KINDS,
+    NET_LIVES,
+    NET_WHYS,
     Cause,
     Kind,
     Life,
@@ -132,13 +135,13 @@ STOP_LOSS_DISTANCE = {
     Why.DISTANCE_INVALID: "DISTANCE_INVALID",
     Why.DISTANCE_PRECISION: "DISTANCE_PRECISION_EXCEEDED",
 }
-assert ORDER_TYPE.keys() == set(Kind)
-assert TIME_IN_FORCE.keys() == set(Life)
+assert ORDER_TYPE.keys() == set(Kind) - NET_KINDS
+assert TIME_IN_FORCE.keys() == set(Life) - NET_LIVES
 assert POSITION_FILL.keys() == set(Netting)
 assert TRIGGER_CONDITION.keys() == set(Watch)
 assert ORDER_STATE.keys() == set(State)
 assert ORDER_REASON.keys() == set(Cause)
-assert CODES.keys() == set(Why)
+assert CODES.keys() == set(Why) - NET_WHYS
 assert ON_FILL.keys() == set(Part) - {Part.ORDER}
 
 KINDS = {word: kind for kind, word in ORDER_TYPE.items()}

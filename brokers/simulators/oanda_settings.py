@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from msgspec import Struct
 
-from brokers.simulators.engine import EngineSettings
-from brokers.simulators.feed import FeedSettings
-from brokers.simulators.hostility import Hostility
+from brokers.simulators.server_settings import ServerSettings
 
 
 class Login(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,25 +18,13 @@ class Login(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return f"Login(name={self.name!r}, token=<secret>)"
 
 
-class OandaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All settings of the simulator. `clock` says by whose time the hours are kept."""
+class OandaSettings(ServerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of the simulator."""
 
-    host: str = "127.0.0.1"
-    port: int = 0
-    engine: EngineSettings = EngineSettings()
     logins: tuple[Login, ...] = (Login(),)
-    feed: FeedSettings = FeedSettings()
-    hostility: Hostility = Hostility()
-    clock: Literal["wall", "ticks"] = "wall"
-    restamp: bool = True
-    seed: int = 7
     heartbeat_ms: int = 5_000
     requests_per_s: int | None = None
     streams_max: int = 20
-    requests_seen_max: int = 100_000
-    client_ids_max: int = 1_000_000
-    state: str | None = None
-    state_every_ms: int = 1_000
     candles: bool = True
 
     def __post_init__(self) -> None:

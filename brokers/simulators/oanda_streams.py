@@ -85,6 +85,8 @@ class OandaStreams:
                 self._tell_line(subscription, line)
 
     def _tell_line(self, subscription: _Subscription, line: bytes) -> None:
+        if self.hostility.silent:
+            return
         if self.hostility.cut_stream and self._luck.random() < self.hostility.cut_stream:
             subscription.listener.cut()
         else:
@@ -132,6 +134,8 @@ class OandaStreams:
             del self._subscriptions[key]
 
     def _heartbeat(self, subscription: _Subscription) -> bytes:
+        if self.hostility.silent:
+            return b""
         beat = {"type": "HEARTBEAT", "time": subscription.stamp(self._now_ns())}
         if subscription.instruments is None:
             beat["lastTransactionID"] = str(subscription.account.last_id)

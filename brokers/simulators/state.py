@@ -17,13 +17,23 @@ import msgspec
 from msgspec import Struct
 
 from brokers.simulators.book import Account, Lot, Order, Position
-from brokers.simulators.engine import Engine
+from brokers.simulators.bookkeeping import can_rest
 from brokers.simulators.facts import AnyFact
-from brokers.simulators.words import GUARDS, Kind
+from brokers.simulators.terms import ZERO
+from brokers.simulators.venue import Venue
+from brokers.simulators.words import GUARDS
 
 VERSION = 1
 ROWS_A_TURN = 100
 ENCODER = msgspec.json.Encoder()
+
+
+class Net(Struct, frozen=True):
+    """A position of a netting book: units and what they cost, signed."""
+
+    instrument: str
+    units: Decimal
+    cost: Decimal
 
 
 class AccountRow(Struct, frozen=True, kw_only=True, tag="account"):
@@ -43,6 +53,9 @@ class AccountRow(Struct, frozen=True, kw_only=True, tag="account"):
     lots: list[Lot]
     positions: list[tuple[str, Decimal, Decimal, Decimal]]
     expiring: list[tuple[int, int]]
+    nets: list[Net] = []
+    names: list[str] = []
+    options: dict[str, bool | str] = {}
 
 
 class FactRow(Struct, frozen=True, tag="fact"):
@@ -83,7 +96,7 @@ class StateFile:
         self._saved: dict[str, int] = {}
         self._saving = asyncio.Lock()
 
-    def load(self, engine: Engine) -> None:
+    def load(self, engine: Venue) -> None:
         """Puts the accounts back that the engine still has. Raises BadState."""
         if not self._path.exists():
             return
@@ -99,7 +112,7 @@ class StateFile:
         for account in engine.accounts.values():
             _index(account)
 
-    async def save(self, engine: Engine) -> bool:
+    async def save(self, engine: Venue) -> bool:
         """Writes the accounts if anything happened since; True where it wrote."""
         async with self._saving:
             wanted = {x.id: x.last_id for x in engine.accounts.values()}
@@ -159,6 +172,13 @@ def _account_row(account: Account) -> AccountRow:
             for x in account.positions.values()
         ],
         expiring=list(account.expiring.items()),
+        nets=[
+            Net(x.instrument, x.net, x.long_cost + x.short_cost)
+            for x in account.positions.values()
+            if account.settings.netting
+        ],
+        names=sorted(account.names),
+        options=dict(account.options),
     )
 
 
@@ -189,6 +209,12 @@ def _restore_account(account: Account, row: AccountRow) -> None:
         )
         for name, long, short, financing in row.positions
     }
+    for net in row.nets:
+        position = account.position(net.instrument)
+        position.long, position.short = max(net.units, ZERO), min(net.units, ZERO)
+        position.long_cost, position.short_cost = max(net.cost, ZERO), min(net.cost, ZERO)
+    account.names = set(row.names)
+    account.options = dict(row.options)
     account.expiring = dict(row.expiring)
     account.next_expiry_ns = min(account.expiring.values(), default=None)
 
@@ -202,8 +228,12 @@ def _index(account: Account) -> None:
         if order.client_id is not None:
             account.by_client_id.setdefault(order.client_id, []).append(order.id)
     for order in account.working.values():
-        if order.terms.kind is not Kind.MARKET:
+        if can_rest(account, order.terms):
             account.by_instrument.setdefault(order.terms.instrument, {})[order.id] = order
+    account.groups.clear()
+    for order in sorted([*account.done.values(), *account.working.values()], key=lambda x: x.id):
+        if order.terms.group is not None:
+            account.groups.setdefault(order.terms.group, []).append(order.id)
     for lot in account.lots.values():
         _index_lot(account, lot)
     for order in account.working.values():

@@ -43,7 +43,8 @@ class Listener:
         due = loop.time()
         while not self.is_cut:
             if loop.time() >= due:
-                self._lines.append(heartbeat())
+                if beat := heartbeat():
+                    self._lines.append(beat)
                 due += beat_s
             if self._lines:
                 data = b"\n".join(self._lines) + b"\n"

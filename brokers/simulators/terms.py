@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from brokers.simulators.words import Cause, Kind, Life, Netting, Watch
+from brokers.simulators.words import Cause, Kind, Life, Netting, Role, Watch
 
 ZERO = Decimal(0)
 
@@ -24,13 +24,19 @@ class Guard(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
 
     price: Decimal | None = None
     distance: Decimal | None = None
+    limit: Decimal | None = None
     life: Life = Life.GTC
     expire_ns: int | None = None
     label: Label | None = None
 
 
 class Terms(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything asked for in one order. `lot` names the lot a guard or a close is about."""
+    """Everything asked for in one order. `lot` names the lot a guard or a close is about.
+
+    The last ones are for netting books: `price` triggers a stop and `limit` bounds what it
+    becomes, `percent` trails, `notional` is money to spend, `group` is the order that a
+    bracket's others hang on, `style` the dialect's own word for the group.
+    """
 
     kind: Kind
     instrument: str = ""
@@ -50,6 +56,13 @@ class Terms(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
     lot: int | None = None
     cause: Cause = Cause.CLIENT
     asked: str | None = None
+    limit: Decimal | None = None
+    percent: Decimal | None = None
+    notional: Decimal | None = None
+    is_extended: bool = False
+    group: int | None = None
+    role: Role = Role.SINGLE
+    style: str = ""
 
     @property
     def client_id(self) -> str | None:

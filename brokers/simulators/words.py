@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """What kind of order it is. The last three guard an open lot and can only close it."""
+    """What kind of order it is. The guards hang on an open lot and can only close it."""
 
     MARKET = "market"
     LIMIT = "limit"
@@ -15,9 +15,13 @@ class Kind(Enum):
     TAKE_PROFIT = "take_profit"
     STOP_LOSS = "stop_loss"
     TRAILING_STOP = "trailing_stop"
+    STOP_LIMIT = "stop_limit"
+    TRAIL = "trail"
 
 
 GUARDS = (Kind.TAKE_PROFIT, Kind.STOP_LOSS, Kind.TRAILING_STOP)
+NET_KINDS = frozenset({Kind.STOP_LIMIT, Kind.TRAIL})
+"""Kinds of netting books alone: orders by themselves, which no lot carries."""
 
 
 class Life(Enum):
@@ -28,6 +32,12 @@ class Life(Enum):
     DAY = "day"
     FOK = "fok"
     IOC = "ioc"
+    OPENING = "opening"
+    CLOSING = "closing"
+
+
+NET_LIVES = frozenset({Life.OPENING, Life.CLOSING})
+"""Lives of netting books alone: until one auction is over."""
 
 
 class Netting(Enum):
@@ -55,6 +65,35 @@ class State(Enum):
     WORKING = "working"
     FILLED = "filled"
     CANCELED = "canceled"
+
+
+class Stage(Enum):
+    """How far a working order of a netting book has come; the others are always ROUTED.
+
+    QUEUED waits for the market to open, HELD for another order to fill. ARMED is watched, and
+    told to be held: it is sent once its stop is reached. PENDING is booked and not yet sent.
+    """
+
+    ROUTED = "routed"
+    QUEUED = "queued"
+    HELD = "held"
+    ARMED = "armed"
+    PENDING = "pending"
+    PENDING_CANCEL = "pending_cancel"
+    PENDING_REPLACE = "pending_replace"
+    DONE_FOR_DAY = "done_for_day"
+
+
+class Role(Enum):
+    """What an order is in its group: by itself, the entry, or one of its two exits."""
+
+    SINGLE = "single"
+    ENTRY = "entry"
+    TAKE_PROFIT = "take_profit"
+    STOP_LOSS = "stop_loss"
+
+
+EXITS = (Role.TAKE_PROFIT, Role.STOP_LOSS)
 
 
 class Cause(Enum):
@@ -132,3 +171,10 @@ class Why(Enum):
     LIQUIDITY = "liquidity"
     NOTHING_TO_REDUCE = "nothing_to_reduce"
     LOSS_AT_ONCE = "loss_at_once"
+    GROUP_ENDED = "group_ended"
+    AUCTION_OVER = "auction_over"
+    REPLACE_REJECTED = "replace_rejected"
+
+
+NET_WHYS = frozenset({Why.GROUP_ENDED, Why.AUCTION_OVER, Why.REPLACE_REJECTED})
+"""Reasons of netting books alone."""

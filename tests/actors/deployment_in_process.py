@@ -25,7 +25,7 @@ from actors.link import Hello, Link, LinkOwner, dial
 from actors.paper import venue_book
 from actors.paths import Paths, connection_role
 from actors.router.actor import Router
-from actors.settings import PAPER_TOKEN
+from brokers.registry import PAPER_TOKEN
 from brokers.simulators.book import AccountSettings
 from brokers.simulators.engine import EngineSettings
 from brokers.simulators.oanda import Login, OandaSettings, OandaSimulator
@@ -155,13 +155,16 @@ class Deployment:
 
     async def start(self) -> None:
         for role in ("router", "compliance", connection_role(CONNECTION)):
-            self.keep(roles.starter_of(role)(self.stage(role)))
+            self.start_role(role)
         me = Hello(role="edge-0", deployment="test", incarnation="e", pid=os.getpid())
         path = self.paths.socket("router")
         self.keep(dial(path, lambda: Link(me, m.edge_inbox, self.edge)))
         self.keep(self._quote())
         await asyncio.wait_for(self.edge.is_trading.wait(), WAIT_S)
         await self.until(lambda: len(self.router.desk.quotes) >= len(MIDDLES))
+
+    def start_role(self, role: str) -> asyncio.Task[Any]:
+        return self.keep(roles.starter_of(role)(self.stage(role)))
 
     async def _quote(self) -> None:
         while True:
@@ -230,6 +233,7 @@ def _remember(monkeypatch: pytest.MonkeyPatch, name: str, made: list[Any]) -> No
 async def deployment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Deployment]:
     """A deployment that trades, and is gone afterwards."""
     monkeypatch.setattr("tempfile.tempdir", str(folder))
+    monkeypatch.setattr(roles, "LEDGER_NICENESS", 0)  # nobody can take it back from this process
     settings = OandaSettings(
         engine=EngineSettings(
             accounts=(AccountSettings(id=BROKER_ACCOUNT, balance=Decimal(1_000_000)),)

@@ -376,6 +376,9 @@ class PaperAdapter:
 
     capabilities = CAPABILITIES
 
+    def __init__(self) -> None:
+        self.last = 0
+
     def find_unsupported(self, order: NewOrder) -> str | None:
         return None
 
@@ -394,14 +397,14 @@ class PaperAdapter:
     def look_up(self, venue_client_id: str) -> Request:
         return self._ask("look_up", name=venue_client_id)
 
-    def account(self) -> Request:
-        return self._ask("account")
+    def account(self) -> tuple[Request, ...]:
+        return (self._ask("account"),)
 
     def since(self, cursor: str) -> Request:
         return self._ask("since", name=cursor)
 
-    def instruments(self) -> Request:
-        return self._ask("instruments")
+    def instruments(self) -> tuple[Request, ...]:
+        return (self._ask("instruments"),)
 
     def event_stream(self) -> Request:
         return self._ask("events")
@@ -435,25 +438,29 @@ class PaperAdapter:
     def parse_looked_up(self, venue_client_id: str, response: Response, now_ns: int) -> Report:
         return self._events(response)
 
-    def parse_open_orders(self, response: Response, now_ns: int) -> Report:
-        return self._events(response)
+    def parse_open_orders(self, answers: tuple[Response, ...], now_ns: int) -> Report:
+        return self._events(answers[0])
 
-    def parse_since(self, response: Response, now_ns: int) -> Report:
-        return self._events(response)
+    def parse_since(self, cursor: str, response: Response, now_ns: int) -> Report:
+        page = self._events(response)
+        return msgspec.structs.replace(page, has_more=bool(page.events))
 
-    def parse_account(self, response: Response, now_ns: int) -> AccountSnapshot:
-        told = _told(response.body).snapshot
+    def parse_account(self, answers: tuple[Response, ...], now_ns: int) -> AccountSnapshot:
+        told = _told(answers[0].body).snapshot
         assert told is not None
+        self.last = int(told.cursor)
         return told
 
-    def parse_instruments(self, response: Response) -> tuple[Instrument, ...]:
-        return _told(response.body).instruments
+    def parse_instruments(self, answers: tuple[Response, ...]) -> tuple[Instrument, ...]:
+        return _told(answers[0].body).instruments
 
     def parse_event_line(self, line: bytes, now_ns: int) -> Report:
         said = _line(line)
         if said.cursor is None:
             return Report(is_heartbeat=True, head=said.head)
-        return Report(events=said.events, cursor=said.cursor)
+        last, self.last = self.last, max(self.last, int(said.cursor))
+        gap = f"after {last} came {said.cursor}" if 0 < last < int(said.cursor) - 1 else None
+        return Report(events=said.events, cursor=said.cursor, gap=gap)
 
     def parse_price_line(self, line: bytes, connection: str, now_ns: int) -> PriceReport:
         if line == b"heartbeat":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -40,6 +41,7 @@ from domain.orders import AmendOrder, CancelOrder, NewOrder, OrderType, Side, Ti
 from domain.portfolio import Position
 from domain.quotes import Quote
 from domain.records import Record
+from domain.signals import SignalRule
 from domain.streams import OrderUpdate, StreamUpdate
 from ledger.codec import decode, encode
 from ledger.recovery import restore
@@ -261,11 +263,13 @@ class World:
         compliance: ComplianceSettings | None = None,
         journal: Any = None,
         adapter: Any = None,
+        signals: tuple[SignalRule, ...] = (),
     ) -> None:
         self.effects: list[tuple[str, Any]] = []
         self.settings = {one.id: one for one in settings or (connection_settings(),)}
         self.journal = journal if journal is not None else MemoryJournal(self.effects)
         self.adapter = adapter or Anything()
+        self.signals = signals
         self.utc_ns, self.boot_ns = UTC_NS, BOOT_NS
         self.numbers: dict[str, int] = {}
         self.incarnations = dict.fromkeys(self.settings, "first")
@@ -294,6 +298,7 @@ class World:
             restored.books,
             venues,
             Placement(clocks, me, "boot"),
+            self.signals,
         )
         self.links: dict[str, FakeLink] = {}
         self.compliance: ComplianceActor | None = None
@@ -577,6 +582,9 @@ class World:
 
 class Anything:
     """An adapter that takes every order but those tagged `odd`."""
+
+    def __init__(self, shows_lots: bool = True) -> None:
+        self.capabilities = SimpleNamespace(shows_lots=shows_lots)
 
     def find_unsupported(self, order: NewOrder) -> str | None:
         return "tag: the odd ones are not for this broker" if order.tag == "odd" else None

@@ -14,7 +14,7 @@ from router_world import ACCOUNT, OWNER, PAPER, market_order, new_order
 from virtual_time import in_virtual_time
 
 from actors import messages as m
-from actors.connection import CANCEL_TRIES_MAX
+from actors.order_changes import CANCEL_PAUSES_S
 from domain import events as ev
 from domain.accounts import SessionState
 from domain.errors import Outcome
@@ -401,7 +401,7 @@ async def test_a_cancel_is_tried_a_few_times_and_then_told_as_unanswered(tmp_pat
     wired.venue.fates.extend(["broken"] * 10)
     wired.hear(link, wired.cancel(broker_order_id="b9"))
     await asyncio.sleep(5)
-    assert asked(wired, "cancel") == CANCEL_TRIES_MAX
+    assert asked(wired, "cancel") == len(CANCEL_PAUSES_S)
     refused = wired.events()[-1]
     assert isinstance(refused, ev.CancelRefused)
     assert (refused.error.code, refused.error.outcome) == ("cancel_unanswered", Outcome.UNKNOWN)

@@ -520,9 +520,9 @@ async def test_a_broker_that_cannot_be_asked_proves_nothing_however_long(
 async def test_history_without_an_end_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from actors import evidence
+    from actors import broker_reads
 
-    monkeypatch.setattr(evidence, "PAGES_MAX", 3)
+    monkeypatch.setattr(broker_reads, "PAGES_MAX", 3)
     settings = connection_settings()
     wired = Wired(tmp_path, PaperVenue(settings, page=1))
     for number in range(9):

@@ -5,53 +5,15 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from unittest.mock import AsyncMock, patch
 
-from connection_world import Wired
-from router_world import FakeLink, over_the_wire, quote
-from virtual_time import in_virtual_time
+from price_world import TICK_S, Market
+from router_world import UTC_NS, instrument
+from virtual_time import UTC_START_NS, in_virtual_time
 
-from actors import messages as m
-from actors.prices import Prices
-
-TICK_S = 0.001
-
-
-class Market:
-    """A connection with its price stream, and edges played by hand."""
-
-    def __init__(self, folder: Path, **settings: Any) -> None:
-        self.wired = Wired(folder, **settings)
-        self.prices = Prices(self.wired.connection)
-        self._task = asyncio.create_task(self.prices.run())
-
-    async def up(self) -> FakeLink:
-        link = self.attach()
-        await asyncio.sleep(0.3)
-        return link
-
-    def attach(self, name: str = "router", epoch: int = 1) -> FakeLink:
-        link = self.wired.link(name)
-        attach = m.Attach(epoch=epoch, incarnation="", last=0, last_intent=0, cursor=None)
-        self.prices.received(link, over_the_wire(attach, "connection"))  # type: ignore[arg-type]
-        return link
-
-    def watch(self, name: str, *instruments: str, link: FakeLink | None = None) -> FakeLink:
-        link = link or FakeLink(name, "edge", self.wired.effects)
-        wanted = m.WatchQuotes(instruments=instruments)
-        self.prices.received(link, over_the_wire(wanted, "connection"))  # type: ignore[arg-type]
-        return link
-
-    def say(self, symbol: str = "EUR/USD", **words: Any) -> None:
-        self.wired.venue.quote(quote(symbol, **words))
-
-    def heard(self, name: str) -> list[Any]:
-        return [q for told in self.wired.told(m.Quotes, name) for q in told.quotes]
-
-    async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        await self.wired.stop()
+from actors.calendars import read_spans
+from streaming.sessions import NS, Sessions, Span
+from streaming.watching import LINGER_NS
 
 
 @in_virtual_time
@@ -151,8 +113,12 @@ async def test_a_dead_price_stream_vouches_for_nothing_and_is_opened_again(
     await asyncio.sleep(5)
     assert [q for q in market.heard("edge-0") if q.unchanged] == []
     market.wired.venue.is_down = False
-    await asyncio.sleep(5)
+    await asyncio.sleep(2.5)
+    # What a new stream tells first is its state: known already, it is a sign of life.
     market.say()
+    await asyncio.sleep(TICK_S)
+    assert market.heard("edge-0")[-1].update == 1
+    market.say(at_ns=UTC_NS + 1)
     await asyncio.sleep(TICK_S)
     assert market.heard("edge-0")[-1].update == 2
     await market.stop()
@@ -171,16 +137,254 @@ async def test_before_the_connection_is_up_no_prices_are_asked_for(tmp_path: Pat
 
 
 @in_virtual_time
-async def test_only_the_instruments_set_are_followed(tmp_path: Path) -> None:
-    market = Market(tmp_path, instruments=("USD/JPY", "NOT/HERE"))
-    seen: list[tuple[str, ...]] = []
-    ask = market.wired.connection.adapter.price_stream
-
-    def spy(symbols: tuple[str, ...]) -> Any:
-        seen.append(symbols)
-        return ask(symbols)
-
-    market.wired.connection.adapter.price_stream = spy  # type: ignore[method-assign]
+async def test_who_comes_while_the_stream_is_dead_hears_how_long_it_has_been(
+    tmp_path: Path,
+) -> None:
+    market = Market(tmp_path)
     await market.up()
-    assert seen == [("USD/JPY",)]
+    market.say()
+    await asyncio.sleep(TICK_S)
+    market.wired.venue.is_down = True
+    market.wired.venue.cut()
+    await asyncio.sleep(60)
+    market.watch("edge-0", "EUR/USD")
+    (told,) = market.heard("edge-0")
+    now_ns = market.wired.clocks.utc_ns()
+    assert told.unchanged
+    assert told.stream_ns is not None
+    assert now_ns - told.stream_ns > 59 * NS
     await market.stop()
+
+
+@in_virtual_time
+async def test_the_instruments_set_are_followed_always_and_unknown_ones_never(
+    tmp_path: Path,
+) -> None:
+    market = Market(tmp_path, instruments=("USD/JPY", "NOT/HERE"))
+    await market.up()
+    assert market.asked == [("USD/JPY",)]
+    await market.stop()
+
+
+@in_virtual_time
+async def test_the_first_subscription_opens_an_instrument_and_the_last_closes_it_later(
+    tmp_path: Path,
+) -> None:
+    market = Market(tmp_path, instruments=("USD/JPY",))
+    await market.up()
+    one = market.watch("edge-0", "EUR/USD")
+    two = market.watch("edge-1", "EUR/USD")
+    await asyncio.sleep(0.2)
+    market.say()
+    await asyncio.sleep(TICK_S)
+    assert market.asked[1:] == [("EUR/USD", "USD/JPY")]
+    assert [len(market.heard(name)) for name in ("edge-0", "edge-1", "router")] == [1, 1, 1]
+    market.watch("edge-0", link=one)
+    market.prices.link_down(two)  # type: ignore[arg-type]
+    await asyncio.sleep(LINGER_NS / NS - 1)
+    assert len(market.asked) == 2
+    await asyncio.sleep(2)
+    assert market.asked[2:] == [("USD/JPY",)]
+    market.watch("edge-2", "EUR/USD")
+    assert market.heard("edge-2") == []
+    await market.stop()
+
+
+@in_virtual_time
+async def test_subscribers_who_come_and_go_do_not_churn_the_stream(tmp_path: Path) -> None:
+    market = Market(tmp_path, instruments=("USD/JPY",))
+    await market.up()
+    edge = market.watch("edge-0")
+    for _ in range(20):
+        market.watch("edge-0", "EUR/USD", link=edge)
+        await asyncio.sleep(1)
+        market.watch("edge-0", link=edge)
+        await asyncio.sleep(1)
+    assert market.asked == [("USD/JPY",), ("EUR/USD", "USD/JPY")]
+    await market.stop()
+
+
+@in_virtual_time
+async def test_what_the_router_needs_is_followed_and_survives_the_router(tmp_path: Path) -> None:
+    market = Market(tmp_path, instruments=("USD/JPY",))
+    router = await market.up()
+    market.watch("router", "EUR/USD", link=router)
+    await asyncio.sleep(0.2)
+    assert market.asked[-1] == ("EUR/USD", "USD/JPY")
+    market.prices.link_down(router)  # type: ignore[arg-type]
+    await asyncio.sleep(2 * LINGER_NS / NS)
+    assert market.asked[-1] == ("EUR/USD", "USD/JPY")
+    await market.stop()
+
+
+@in_virtual_time
+async def test_with_an_instrument_come_the_pairs_that_value_it(tmp_path: Path) -> None:
+    market = Market(tmp_path, instruments=("USD/JPY",), currency="GBP")
+    await market.up()
+    assert market.asked == [("GBP/USD", "USD/JPY")]
+    await market.stop()
+
+
+@in_virtual_time
+async def test_where_a_broker_lists_too_many_only_what_is_wanted_is_followed(
+    tmp_path: Path,
+) -> None:
+    with patch("actors.prices.INSTRUMENTS_MAX", 2):
+        market = Market(tmp_path)
+        await market.up()
+        assert market.asked == []
+        market.watch("edge-0", "EUR/USD")
+        await asyncio.sleep(0.2)
+        assert market.asked == [("EUR/USD",)]
+        await market.stop()
+
+
+@in_virtual_time
+async def test_when_nothing_is_wanted_any_more_the_stream_is_closed(tmp_path: Path) -> None:
+    market = Market(tmp_path)
+    market.prices._floor = lambda: ()  # type: ignore[method-assign]
+    await market.up()
+    assert market.prices._latest("EUR/USD") is None
+    edge = market.watch("edge-0", "EUR/USD")
+    await asyncio.sleep(0.2)
+    assert len(market.wired.venue._prices) == 1
+    market.watch("edge-0", link=edge)
+    await asyncio.sleep(LINGER_NS / NS + 1)
+    assert market.wired.venue._prices == []
+    market.watch("edge-0", "USD/JPY", link=edge)
+    await asyncio.sleep(0.2)
+    assert market.asked == [("EUR/USD",), ("USD/JPY",)]
+    await market.stop()
+
+
+@in_virtual_time
+async def test_edges_learn_what_could_be_had_and_when_there_is_no_room(tmp_path: Path) -> None:
+    market = Market(tmp_path, instruments=("USD/JPY",))
+    market.prices._following._instruments_max = 2
+    early = market.edge("edge-0")
+    assert market.offers() == []
+    await market.up()
+    everything = tuple(one.symbol for one in market.wired.connection.instruments.values())
+    assert [(offer.instruments, offer.is_full) for offer in market.offers()] == [
+        (everything, False)
+    ]
+    market.watch("edge-0", "EUR/USD", link=early)
+    await asyncio.sleep(0.2)
+    assert (market.offers()[-1].instruments, market.offers()[-1].is_full) == (
+        ("USD/JPY", "EUR/USD"),
+        True,
+    )
+    market.edge("edge-1")
+    assert market.offers("edge-1")[-1].is_full
+    market.watch("edge-0", link=early)
+    await asyncio.sleep(0.2)
+    assert not market.offers()[-1].is_full
+    await market.stop()
+
+
+@in_virtual_time
+async def test_the_router_never_hears_an_instrument_more_than_twenty_times_in_any_second(
+    tmp_path: Path,
+) -> None:
+    market = Market(tmp_path)
+    await market.up()
+    came: list[float] = []
+    loop = asyncio.get_running_loop()
+    router = market.wired.connection.router
+    assert router is not None
+    tell = router.send
+
+    def note(message: object) -> None:
+        came.extend([loop.time()] * len(getattr(message, "quotes", ())))
+        tell(message)
+
+    router.send = note  # type: ignore[method-assign]
+    for number in range(1500):
+        # Fast, then still for a while, so that repeats are among them.
+        market.say(at_ns=UTC_NS + number)
+        await asyncio.sleep(0.8 if number % 500 == 499 else 0.002)
+    assert len(came) > 40
+    for start in came:
+        assert sum(start <= at < start + 1 for at in came) <= 20
+    await market.stop()
+
+
+def with_sessions(market: Market, spans: tuple[Span, ...]) -> None:
+    """EUR/USD trades at an exchange with these sessions."""
+    listed = (instrument("EUR/USD", calendar="XNYS"), instrument("USD/JPY"))
+    market.wired.connection.instruments = {one.symbol: one for one in listed}
+    market.prices._read_spans = AsyncMock(return_value=spans)  # type: ignore[method-assign]
+
+
+@in_virtual_time
+async def test_a_closed_session_closes_its_market_and_opens_it_again(tmp_path: Path) -> None:
+    market = Market(tmp_path, simulator=None)
+    opens_ns = UTC_START_NS + 20 * NS
+    with_sessions(
+        market, ((UTC_START_NS - NS, UTC_START_NS + 5 * NS), (opens_ns, opens_ns + 99 * NS))
+    )
+    await market.up()
+    market.watch("edge-0", "EUR/USD", "USD/JPY")
+    for symbol in ("EUR/USD", "USD/JPY"):
+        market.say(symbol)
+    await asyncio.sleep(6)
+    told = [q for q in market.heard("edge-0") if not q.unchanged]
+    assert [(q.instrument, q.update, q.tradeable) for q in told] == [
+        ("EUR/USD", 1, True), ("USD/JPY", 1, True), ("EUR/USD", 2, False),
+    ]  # fmt: skip
+    # What the broker calls tradeable meanwhile is not.
+    market.say("EUR/USD", at_ns=UTC_NS + 1)
+    await asyncio.sleep(1)
+    late = market.watch("edge-1", "EUR/USD")
+    assert [q.tradeable for q in market.heard(late.name)] == [False]
+    await asyncio.sleep(15)
+    told = [q for q in market.heard("edge-0") if not q.unchanged][3:]
+    assert [(q.update, q.tradeable) for q in told] == [(3, False), (4, True)]
+    await market.stop()
+
+
+@in_virtual_time
+async def test_a_market_its_broker_calls_closed_is_not_opened_by_a_calendar(
+    tmp_path: Path,
+) -> None:
+    market = Market(tmp_path, simulator=None)
+    with_sessions(
+        market,
+        (
+            (UTC_START_NS - 9 * NS, UTC_START_NS - NS),
+            (UTC_START_NS + 5 * NS, UTC_START_NS + 99 * NS),
+        ),
+    )
+    await market.up()
+    market.watch("edge-0", "EUR/USD")
+    market.say(tradeable=False)
+    await asyncio.sleep(10)
+    assert [q.tradeable for q in market.heard("edge-0")] == [False]
+    await market.stop()
+
+
+@in_virtual_time
+async def test_the_paper_broker_keeps_hours_of_its_own(tmp_path: Path) -> None:
+    market = Market(tmp_path)
+    with_sessions(market, ((UTC_START_NS - 9 * NS, UTC_START_NS - NS),))
+    await market.up()
+    market.watch("edge-0", "EUR/USD")
+    market.say()
+    await asyncio.sleep(2)
+    assert all(q.tradeable for q in market.heard("edge-0"))
+    await market.stop()
+
+
+def test_the_sessions_of_an_exchange_come_from_its_calendar() -> None:
+    wednesday_ns = 1_795_608_000 * NS  # 2026-11-25, 12:00 UTC
+    spans = read_spans("XNYS", wednesday_ns)
+    shut = wednesday_ns + 86_400 * NS  # Thanksgiving
+    known = Sessions()
+    known.learn("XNYS", spans)
+    opens_ns = wednesday_ns + 150 * 60 * NS  # 09:30 in New York
+    assert (known.is_open("XNYS", opens_ns - 1), known.is_open("XNYS", opens_ns)) == (False, True)
+    assert not known.is_open("XNYS", shut + 3 * 3600 * NS)
+    # The day after it closes at 13:00.
+    early_ns = opens_ns + 2 * 86_400 * NS + 210 * 60 * NS
+    assert (known.is_open("XNYS", early_ns - 1), known.is_open("XNYS", early_ns)) == (True, False)
+    assert read_spans("NOT/A/CALENDAR", wednesday_ns) == ()

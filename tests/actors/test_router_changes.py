@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -28,7 +29,7 @@ from domain import events as ev
 from domain import ids
 from domain.accounts import SessionState
 from domain.lifecycle import Pending
-from domain.orders import CancelOrder, OrderType, PositionEffect, Side, TimeInForce
+from domain.orders import CancelOrder, NewOrder, OrderType, PositionEffect, Side, TimeInForce
 from domain.portfolio import Lot, with_lots
 from domain.portfolio import Position as Held
 from domain.records import Changed, Halted, HaltScope
@@ -109,6 +110,14 @@ def test_a_second_cancel_adds_nothing_while_one_is_under_way(world: World) -> No
     version = world.order().version
     assert world.cancel("o-1").decided[0].order_id == world.order().order_id
     assert world.order().version == version
+
+
+def test_a_cancel_that_chooses_nothing_is_not_one_of_everything(world: World) -> None:
+    world.live()
+    answer = world.cancel()
+    assert answer.error is not None
+    assert (answer.error.code, answer.error.field) == ("invalid_cancel", "cancel")
+    assert world.order().pending is None
 
 
 def test_a_cancel_of_nothing_says_so(world: World) -> None:
@@ -456,6 +465,49 @@ def test_a_short_is_bought_back(world: World) -> None:
     held(world, -1000)
     close(world)
     assert world.last(PAPER, m.Dispatch).order.side is Side.BUY
+
+
+class Picky:
+    """An adapter that takes market orders in some times alone."""
+
+    capabilities = SimpleNamespace(shows_lots=True)
+
+    def __init__(self, *taken: TimeInForce) -> None:
+        self.taken = taken
+
+    def find_unsupported(self, order: NewOrder) -> str | None:
+        return None if order.time_in_force in self.taken else "time_in_force: not that one"
+
+
+@pytest.mark.parametrize(
+    ("taken", "chosen"),
+    [
+        (tuple(TimeInForce), TimeInForce.FOK),
+        ((TimeInForce.GTC, TimeInForce.IOC), TimeInForce.IOC),
+        ((TimeInForce.GTC,), TimeInForce.GTC),
+    ],
+)
+def test_a_close_goes_in_the_soonest_time_its_broker_takes(
+    taken: tuple[TimeInForce, ...], chosen: TimeInForce
+) -> None:
+    world = World(adapter=Picky(*taken)).open()
+    held(world)
+    close(world)
+    assert world.last(PAPER, m.Dispatch).order.time_in_force is chosen
+
+
+def test_a_broker_that_takes_no_market_order_refuses_the_close() -> None:
+    world = World(adapter=Picky()).open()
+    held(world)
+    answer = close(world)
+    assert answer is not None
+    assert answer.decided[0].error is not None
+    assert "not that one" in answer.decided[0].error.message
+
+
+def test_the_account_of_another_owner_has_no_position_to_close(world: World) -> None:
+    held(world)
+    assert code_of(close(world, account="acc-2")) == "no_position"
 
 
 def test_there_must_be_something_to_close(world: World) -> None:

@@ -199,6 +199,19 @@ def test_a_guard_cancels_what_it_covers_and_no_more(world: World) -> None:
     assert world.order("o-2").pending is None
 
 
+def test_a_guard_leaves_the_orders_of_the_owner_s_other_sessions_alone(world: World) -> None:
+    login(world)
+    guard(world)
+    world.live("o-1")
+    assert world.place(new_order("o-2"), session="s-2").status == "sending"
+    world.accept("o-2", "b-2")
+    world.restart()
+    world.open()
+    world.pass_ms(1_000)
+    assert world.order("o-1").pending is Pending.CANCEL
+    assert world.order("o-2").pending is None
+
+
 def test_a_guard_never_touches_another_owner_s_orders(world: World) -> None:
     login(world, owner=OTHER)
     world.say(c.SetGuard(kind=ON_DISCONNECT, grace_ms=0), owner=OTHER)

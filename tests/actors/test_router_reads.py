@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from msgspec import msgpack
+from msgspec.structs import replace
 from router_world import (
     ACCOUNT,
     INSTRUMENTS,
@@ -21,7 +22,8 @@ from router_world import (
     over_the_wire,
 )
 
-from actors.router import reads as reads_module
+from actors import messages as m
+from actors import rows as rows_module
 from actors.router.sides import EdgeSide
 from domain import commands as c
 
@@ -113,7 +115,7 @@ def test_executions_after_a_number(world: World) -> None:
 def test_executions_behind_many_other_updates_are_found(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reads_module, "ROWS_MAX", 3)
+    monkeypatch.setattr(rows_module, "ROWS_MAX", 3)
     for number in range(4):
         world.live(f"o-{number}")
     world.fill("o-0")
@@ -151,8 +153,22 @@ def test_instruments_and_quotes(world: World) -> None:
     assert refusal(world, "quote.get", instrument="XXX/YYY") == "unknown_instrument"
 
 
+def test_what_only_the_ledger_has_is_asked_again(world: World) -> None:
+    assert refusal(world, "transactions.since", account=ACCOUNT) == "ledger_unavailable"
+    assert refusal(world, "orders.list", before="o") == "unknown_order"
+    order_id = world.live("o-1").order_id
+    assert refusal(world, "orders.list", before=order_id) == "ledger_unavailable"
+
+
+def test_a_read_never_claims_a_record_that_is_not_there(world: World) -> None:
+    there = world.router.desk.books.number
+    for ahead, code in ((0, None), (1, "not_there_yet")):
+        query = c.Query(ref=7, owner=OWNER, what="orders.list", at_least=there + ahead)
+        error = world.send(query).error
+        assert (error.code if error else None) == code
+
+
 def test_transactions_are_the_account_owner_s(world: World) -> None:
-    assert rows(world, "transactions.since", account=ACCOUNT) == []
     assert refusal(world, "transactions.since", account="acc-2") == "unknown_account"
 
 
@@ -189,6 +205,14 @@ def test_a_query_sees_nothing_that_is_not_durable(world: World) -> None:
 # -- streams
 
 
+def test_what_is_older_than_memory_is_the_ledger_s_to_read(world: World) -> None:
+    world.router.desk.books.tail_max = 1
+    for number in range(3):
+        world.live(f"o-{number}")
+    asked = c.ReadStream(ref=9, owner=OWNER, stream=f"orders/{OWNER}", after=0, limit=3)
+    assert world.send(asked) == m.TooOld(read=replace(asked, head=6))
+
+
 def read(world: World, stream: str, after: int = 0, limit: int = 100) -> c.StreamPage:
     asked = c.ReadStream(ref=9, owner=OWNER, stream=stream, after=after, limit=limit)
     page = world.send(asked)
@@ -207,7 +231,7 @@ def test_a_stream_is_read_from_where_the_reader_was(world: World) -> None:
     assert (empty.updates, empty.head) == ((), 0)
 
 
-def test_what_is_older_than_memory_is_read_from_the_journal() -> None:
+def test_what_the_ledger_does_not_have_is_read_from_the_journal() -> None:
     async def story() -> None:
         world = World().open()
         world.router._loop = asyncio.get_running_loop()
@@ -215,7 +239,9 @@ def test_what_is_older_than_memory_is_read_from_the_journal() -> None:
         for number in range(3):
             world.live(f"o-{number}")
         begin = len(world.effects)
-        asked = c.ReadStream(ref=9, owner=OWNER, stream=f"orders/{OWNER}", after=0, limit=3)
+        asked = c.ReadStream(
+            ref=9, owner=OWNER, stream=f"orders/{OWNER}", after=0, limit=3, from_journal=True
+        )
         side, edge = EdgeSide(world.router), world.links["edge-0"]
         side.received(edge, over_the_wire(asked, "router"))  # type: ignore[arg-type]
         while len(world.effects) == begin:
@@ -233,7 +259,9 @@ def test_an_old_stream_shorter_than_asked_is_read_whole() -> None:
         world.router.desk.books.tail_max = 1
         for number in range(3):
             world.live(f"o-{number}")
-        asked = c.ReadStream(ref=9, owner=OWNER, stream=f"orders/{OWNER}", after=1, limit=99)
+        asked = c.ReadStream(
+            ref=9, owner=OWNER, stream=f"orders/{OWNER}", after=1, limit=99, from_journal=True
+        )
         side, edge = EdgeSide(world.router), world.links["edge-0"]
         side.received(edge, over_the_wire(asked, "router"))  # type: ignore[arg-type]
         while not world.sent("edge-0", c.StreamPage):
@@ -250,3 +278,37 @@ def test_published_updates_go_to_every_edge_with_their_owner(world: World) -> No
         told = world.last(edge, c.Published)
         assert told.owner == OWNER
         assert [u.stream for u in told.updates] == [f"orders/{OWNER}"]
+
+
+def snap(world: World, stream: str) -> tuple[int, Any]:
+    answer = ask(world, "snapshot", stream=stream)
+    assert answer.error is None
+    assert answer.body is not None
+    return answer.position, msgpack.decode(answer.body)
+
+
+def test_a_snapshot_of_orders_is_those_open_at_the_number_it_names(world: World) -> None:
+    world.live("o-1")
+    world.live("o-2")
+    world.fill("o-2", quantity=1000)
+    position, found = snap(world, f"orders/{OWNER}")
+    assert position == world.router.desk.books.heads[f"orders/{OWNER}"] > 0
+    assert [row["client_order_id"] for row in found] == ["o-1"]
+
+
+def test_a_snapshot_of_an_account_has_its_balances_and_what_it_holds(world: World) -> None:
+    world.live("o-1")
+    world.fill(quantity=400)
+    position, found = snap(world, f"account/{ACCOUNT}")
+    assert position == world.router.desk.books.heads[f"account/{ACCOUNT}"]
+    assert found["account"]["account"] == ACCOUNT
+    assert len(found["balances"]) == 1
+    assert [held["quantity"] for held in found["positions"]] == ["400"]
+
+
+def test_other_streams_have_a_state_as_well_and_unknown_ones_none(world: World) -> None:
+    _, connections = snap(world, "connections")
+    assert connections == [{"connection": PAPER, "state": "connected"}]
+    assert snap(world, "admin")[1] == []
+    assert snap(world, f"transactions/{ACCOUNT}") == (0, [])
+    assert refusal(world, "snapshot", stream="nothing/here") == "unknown_stream"

@@ -11,15 +11,16 @@ import pytest
 import structlog
 
 from actors.logs import configure_logs
-from actors.settings import BROKERS as KNOWN_BROKERS
+from actors.paths import Paths
 from actors.settings import (
-    PAPER_TOKEN,
     ConnectionSettings,
     SettingsError,
+    find_journal,
+    journal_place,
     load,
     read_token,
 )
-from brokers.registry import BROKERS
+from brokers.registry import BROKERS, PAPER_TOKEN
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "fillgate.example.toml"
 
@@ -79,10 +80,6 @@ def test_defaults_are_the_safe_choice(tmp_path: Path) -> None:
     assert settings.connections[0].environment.value == "paper"
 
 
-def test_every_known_broker_has_an_adapter() -> None:
-    assert set(KNOWN_BROKERS) == BROKERS.keys()
-
-
 FAULTS = {
     "owner unknown": (PLAIN.replace('owner = "alice"', 'owner = "bob"'), "[[owners]]"),
     "broker unknown": (PLAIN.replace('"oanda"', '"acme"'), "known: oanda"),
@@ -108,6 +105,23 @@ FAULTS = {
     ),
     "a list as a table": (PLAIN.replace("[[owners]]", "[owners]"), "[owners]"),
     "a limit out of bounds": (PLAIN + '[compliance]\ncollar_percent = "99"\n', "collar_percent"),
+    "a journal without its database": (
+        PLAIN + '[journal]\nbackend = "postgres"\n', "needs either url_env or url_file",
+    ),
+    "a database named twice": (
+        PLAIN + '[journal]\nbackend = "postgres"\nurl_env = "A"\nurl_file = "b"\n',
+        "needs either url_env or url_file",
+    ),
+    "a database not in the environment": (
+        PLAIN + '[journal]\nbackend = "postgres"\nurl_env = "NO_SUCH_URL"\n', "NO_SUCH_URL",
+    ),
+    "a database's file missing": (
+        PLAIN + '[journal]\nbackend = "postgres"\nurl_file = "nowhere.url"\n',
+        "nowhere.url does not exist",
+    ),
+    "a schema that is no name": (
+        PLAIN + '[journal]\nschema = "a; drop"\n', "schema",
+    ),
     "no TOML": ("[deployment\n", "not valid TOML"),
 }  # fmt: skip
 
@@ -117,6 +131,50 @@ def test_each_fault_is_named_with_its_fix(tmp_path: Path, case: str) -> None:
     text, expected = FAULTS[case]
     faults = faults_of(tmp_path, text)
     assert any(expected in fault for fault in faults), faults
+
+
+def test_a_databases_url_that_is_none_is_a_fault_and_is_not_repeated(tmp_path: Path) -> None:
+    secret = tmp_path / "journal.url"
+    secret.write_text("postgres//fillgate:hunter2@host/db")
+    text = PLAIN + f'[journal]\nbackend = "postgres"\nurl_file = "{secret}"\n'
+    (fault,) = faults_of(tmp_path, text)
+    assert "holds no PostgreSQL URL" in fault
+    assert "hunter2" not in fault
+
+
+def test_who_only_reads_the_journal_needs_no_brokers_token(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    paths.settings.write_text(LIVE + 'token_env = "NO_SUCH_TOKEN"\n')
+    place = find_journal(paths)
+    assert (place.is_local, place.deployment_id) == (True, "test")
+    paths.settings.unlink()
+    assert find_journal(paths).deployment_id is None
+
+
+@pytest.mark.parametrize(
+    "section", ["[journal]\nsegment_bytes = 1\n", '[journal]\nbackend = "postgres"\n']
+)
+def test_who_only_reads_is_told_of_faults_in_the_journals_section(
+    tmp_path: Path, section: str
+) -> None:
+    paths = Paths(tmp_path)
+    paths.settings.write_text(PLAIN + section)
+    with pytest.raises(SettingsError, match="journal"):
+        find_journal(paths)
+
+
+def test_a_databases_url_comes_from_the_environment_or_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = Paths(tmp_path)
+    url = "postgresql://fillgate:hunter2@host/db"
+    monkeypatch.setenv("JOURNAL_URL", url)
+    (tmp_path / "url").write_text(url + "\n")
+    for words in ('url_env = "JOURNAL_URL"', f'url_file = "{tmp_path / "url"}"'):
+        paths.settings.write_text(PLAIN + f'[journal]\nbackend = "postgres"\n{words}\n')
+        place = journal_place(paths, load(paths.settings))
+        assert place.url == url
+        assert repr(place) == "Place(schema fillgate_journal of db at host)"
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
@@ -159,6 +217,43 @@ def test_a_token_comes_from_the_environment_or_a_file(
     assert read_token(connection(token_env="MY_TOKEN")) == "from-the-environment"
     assert read_token(connection(token_file=str(secret))) == "from-a-file"
     assert read_token(connection(simulator="sim")) == PAPER_TOKEN
+
+
+ALPACA = LIVE.replace('"oanda"', '"alpaca"') + 'token_env = "MY_TOKEN"\n'
+
+
+def test_a_token_of_the_wrong_form_is_told_by_its_source_and_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", "canary-secret")
+    (fault,) = faults_of(tmp_path, ALPACA)
+    assert "MY_TOKEN must be KEY_ID:SECRET" in fault
+    assert "canary" not in fault
+    monkeypatch.setenv("MY_TOKEN", "key:canary-secret")
+    path = tmp_path / "fillgate.toml"
+    path.write_text(ALPACA)
+    assert load(path).connections[0].broker == "alpaca"
+
+
+def test_a_feed_is_one_of_its_broker_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "key:secret")
+    (fault,) = faults_of(tmp_path, ALPACA + 'feed = "otc"\n')
+    assert "feed otc is not known; known: iex, sip" in fault
+    (fault,) = faults_of(tmp_path, PLAIN.replace('= "sim"', '= "sim"\nfeed = "iex"', 1))
+    assert "known: none" in fault
+
+
+def test_a_url_that_would_send_the_secret_in_the_clear_is_told_at_start(tmp_path: Path) -> None:
+    (fault,) = faults_of(
+        tmp_path, PLAIN.replace('= "sim"', '= "sim"\napi_url = "http://broker.example"', 1)
+    )
+    assert "api_url http is for loopback only; use https" in fault
+
+
+def test_each_broker_s_simulator_is_opened_by_a_token_of_its_own_form() -> None:
+    for name, broker in BROKERS.items():
+        token = read_token(connection(broker=name, simulator="sim"))
+        assert broker.find_token_fault(token) is None
 
 
 def test_settings_never_show_a_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -221,3 +316,33 @@ def test_an_unknown_level_is_the_usual_one(tmp_path: Path) -> None:
     structlog.get_logger().info("heard")
     structlog.reset_defaults()
     assert "heard" in path.read_text()
+
+
+SIGNALS = """
+[[signals]]
+name = "trend"
+account = "acc-9"
+match = { strategy = "trend" }
+sizing = { by = "fixed" }
+
+[[signals]]
+name = "trend"
+account = "acc-1"
+match = { strategy = "other" }
+sizing = { by = "sometimes" }
+"""
+
+
+def test_a_faulty_signal_rule_stops_the_start_with_its_fix(tmp_path: Path) -> None:
+    path = tmp_path / "fillgate.toml"
+    path.write_text(PLAIN + SIGNALS)
+    with pytest.raises(SettingsError) as refused:
+        load(path)
+    assert any("[[signals]] number 2" in fault for fault in refused.value.faults)
+    path.write_text(PLAIN + SIGNALS.replace('"sometimes"', '"signal"'))
+    with pytest.raises(SettingsError) as refused:
+        load(path)
+    faults = refused.value.faults
+    assert any("account acc-9 is not that of a connection" in fault for fault in faults)
+    assert any("needs a value" in fault for fault in faults)
+    assert any("used twice" in fault for fault in faults)

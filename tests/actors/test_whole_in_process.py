@@ -25,7 +25,7 @@ from msgspec import msgpack
 
 from actors import edge as edge_module
 from actors import roles
-from actors.edge import Edge
+from actors.edge import Edge, Sockets
 from domain import commands as c
 from domain import events as ev
 from domain.lifecycle import Origin
@@ -229,11 +229,11 @@ async def test_a_client_trades_through_a_real_edge(
         token = TokenStore(running.paths.tokens).create(
             TokenTerms(owner=OWNER, scopes=scopes), time.time_ns(), lambda size: bytes(size)
         )
-        listening, health = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
-        url = f"ws://127.0.0.1:{listening.getsockname()[1]}"
-        ready_url = f"http://127.0.0.1:{health.getsockname()[1]}"
+        sockets = Sockets(*(socket.create_server(("127.0.0.1", 0)) for _ in range(3)))
+        url = f"ws://127.0.0.1:{sockets.clients.getsockname()[1]}"
+        ready_url = f"http://127.0.0.1:{sockets.health.getsockname()[1]}"
         edge = Edge(running.stage("edge-0"))
-        task = running.keep(edge.run(listening, health))
+        task = running.keep(edge.run(sockets))
         async with asyncio.timeout(WAIT_S):
             await _until_ready(ready_url)
             async with Client.connect(url, token, "s-1") as client:
@@ -294,6 +294,7 @@ def _submit() -> dict[str, Any]:
 def test_every_role_has_a_starter_and_its_place() -> None:
     assert roles.starter_of("router") is roles.start_router
     assert roles.starter_of("compliance") is roles.start_compliance
+    assert roles.starter_of("ledger") is roles.start_ledger
     assert roles.starter_of("connection-x") is roles.start_connection
 
 

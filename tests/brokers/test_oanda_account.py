@@ -20,7 +20,7 @@ from oanda_builders import (
 )
 
 from brokers.adapter import Answered, BrokerError, ClientIdUse, Response
-from brokers.oanda_transactions import UnknownWord
+from brokers.reading import UnknownWord
 from domain.events import Accepted, External, Triggered
 from domain.instruments import AssetClass
 from domain.orders import OrderType, Side
@@ -118,7 +118,7 @@ def account(**fields: Any) -> Response:
 
 
 def test_the_account_is_read_as_of_its_last_transaction_with_the_brokers_own_facts():
-    snapshot = adapter().parse_account(account(), NOW_NS)
+    snapshot = adapter().parse_account((account(),), NOW_NS)
     assert snapshot.cursor == "30"
     assert (snapshot.account.account, snapshot.account.owner) == ("paper-1", "o1")
     assert (snapshot.account.base_currency, snapshot.account.leverage) == ("USD", Decimal(50))
@@ -127,7 +127,7 @@ def test_the_account_is_read_as_of_its_last_transaction_with_the_brokers_own_fac
 
 
 def test_the_balances_are_the_brokers():
-    balances = adapter().parse_account(account(), NOW_NS).balances
+    balances = adapter().parse_account((account(),), NOW_NS).balances
     assert (balances.cash, balances.equity) == (Decimal(1000), Decimal("1001.5"))
     assert (balances.available, balances.withdrawable) == (Decimal("998.5"), Decimal(998))
     assert (balances.realized_pnl, balances.unrealized_pnl) == (Decimal(12), Decimal("1.5"))
@@ -136,14 +136,14 @@ def test_the_balances_are_the_brokers():
 
 
 def test_an_account_that_states_no_profit_or_margin_rate_has_none():
-    snapshot = adapter().parse_account(account(pl=None, marginRate=None, alias=""), NOW_NS)
+    snapshot = adapter().parse_account((account(pl=None, marginRate=None, alias=""),), NOW_NS)
     assert snapshot.balances.total_pnl is None
     assert snapshot.account.leverage is None
     assert snapshot.account.name == ""
 
 
 def test_a_position_has_its_trades_as_lots_oldest_first_and_closed_ones_are_left_out():
-    (position,) = adapter().parse_account(account(), NOW_NS).positions
+    (position,) = adapter().parse_account((account(),), NOW_NS).positions
     assert (position.instrument, position.quantity) == ("EUR/USD", Decimal(150))
     assert position.average_cost == Decimal("1.10")
     assert [(lot.lot_id, lot.opened_sequence, lot.has_bracket) for lot in position.lots] == [
@@ -166,19 +166,19 @@ def test_a_position_listed_without_its_trades_has_the_brokers_average(
         "long": {"units": long, "averagePrice": "1.2"},
         "short": {"units": short, "averagePrice": "1.2"},
     }
-    (position,) = adapter().parse_account(account(trades=[], positions=[held]), NOW_NS).positions
+    (position,) = adapter().parse_account((account(trades=[], positions=[held]),), NOW_NS).positions
     assert (position.quantity, position.average_cost) == (quantity, Decimal("1.2"))
 
 
 def test_a_short_is_negative():
     trade = {**TRADES[1], "currentUnits": "-100"}
     held = {**POSITIONS[0], "long": {"units": "0"}, "short": {"units": "-100"}}
-    snapshot = adapter().parse_account(account(trades=[trade], positions=[held]), NOW_NS)
+    snapshot = adapter().parse_account((account(trades=[trade], positions=[held]),), NOW_NS)
     assert snapshot.positions[0].quantity == -100
 
 
 def test_the_working_orders_of_an_account_are_external_orders_guards_with_their_lot():
-    report = adapter().parse_open_orders(account(), NOW_NS)
+    report = adapter().parse_open_orders((account(),), NOW_NS)
     stop, limit = report.events
     assert stop == External(
         at_ns=TIME_NS,
@@ -201,26 +201,26 @@ def test_the_working_orders_of_an_account_are_external_orders_guards_with_their_
 
 def test_a_guard_in_the_stream_finds_its_trade_in_the_account_read_before():
     speaker = adapter()
-    speaker.parse_account(account(), NOW_NS)
+    speaker.parse_account((account(),), NOW_NS)
     (event,) = read(speaker, guard(31, tradeID="9"))
     assert (event.instrument, event.quantity) == ("EUR/USD", Decimal(100))
 
 
 def test_an_account_read_before_the_last_fill_does_not_undo_it():
     speaker = adapter()
-    speaker.parse_account(account(), NOW_NS)
+    speaker.parse_account((account(),), NOW_NS)
     closing = fill(
         31, 30, units="-40", tradeOpened=None, tradeReduced={"tradeID": "9", "units": "-40"}
     )
     read(speaker, closing)
-    speaker.parse_account(account(), NOW_NS)
+    speaker.parse_account((account(),), NOW_NS)
     (event,) = read(speaker, guard(32, tradeID="9"))
     assert event.quantity == 60
 
 
 def test_fills_are_booked_in_the_accounts_own_currency_once_it_was_read():
     speaker = adapter()
-    speaker.parse_account(account(currency="CHF"), NOW_NS)
+    speaker.parse_account((account(currency="CHF"),), NOW_NS)
     assert speaker._reader.currency == "CHF"
 
 
@@ -229,10 +229,10 @@ def test_a_read_that_is_refused_says_the_status_and_body(status: int):
     speaker = adapter()
     response = answer(status, b"no")
     for parse in (
-        lambda: speaker.parse_account(response, NOW_NS),
-        lambda: speaker.parse_open_orders(response, NOW_NS),
-        lambda: speaker.parse_since(response, NOW_NS),
-        lambda: speaker.parse_instruments(response),
+        lambda: speaker.parse_account((response,), NOW_NS),
+        lambda: speaker.parse_open_orders((response,), NOW_NS),
+        lambda: speaker.parse_since("1", response, NOW_NS),
+        lambda: speaker.parse_instruments((response,)),
         lambda: speaker.parse_looked_up(CLIENT_ID, response, NOW_NS),
     ):
         with pytest.raises(Answered) as caught:
@@ -242,7 +242,7 @@ def test_a_read_that_is_refused_says_the_status_and_body(status: int):
 
 def test_a_read_that_is_no_account_is_a_broker_error():
     with pytest.raises(BrokerError):
-        adapter().parse_account(answer(200, {"account": {}}), NOW_NS)
+        adapter().parse_account((answer(200, {"account": {}}),), NOW_NS)
 
 
 def looked_up(status: int, body: Any) -> tuple[Any, ...]:
@@ -301,7 +301,7 @@ def tradeable(**fields: Any) -> dict[str, Any]:
 
 
 def test_an_instrument_is_read_with_its_grids_and_bounds():
-    (instrument,) = adapter().parse_instruments(answer(200, {"instruments": [tradeable()]}))
+    (instrument,) = adapter().parse_instruments((answer(200, {"instruments": [tradeable()]}),))
     assert (instrument.symbol, instrument.broker_symbol) == ("USD/JPY", "USD_JPY")
     assert (instrument.base_currency, instrument.quote_currency) == ("USD", "JPY")
     assert (instrument.tick, instrument.lot, instrument.pip) == (
@@ -324,12 +324,12 @@ def test_an_instrument_is_read_with_its_grids_and_bounds():
 )
 def test_every_kind_of_instrument_has_its_asset_class(kind: str, asset_class: AssetClass):
     body = {"instruments": [tradeable(type=kind)]}
-    assert adapter().parse_instruments(answer(200, body))[0].asset_class is asset_class
+    assert adapter().parse_instruments((answer(200, body),))[0].asset_class is asset_class
 
 
 def test_an_unknown_kind_of_instrument_is_an_error():
     with pytest.raises(UnknownWord):
-        adapter().parse_instruments(answer(200, {"instruments": [tradeable(type="TULIP")]}))
+        adapter().parse_instruments((answer(200, {"instruments": [tradeable(type="TULIP")]}),))
 
 
 def price(**fields: Any) -> dict[str, Any]:

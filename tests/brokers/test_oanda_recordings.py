@@ -41,12 +41,12 @@ def whole_account() -> dict[str, Any]:
 def test_a_recorded_account_is_read():
     body = answer(200, whole_account())
     speaker = adapter()
-    snapshot = speaker.parse_account(body, NOW_NS)
+    snapshot = speaker.parse_account((body,), NOW_NS)
     assert snapshot.balances.equity == Decimal("49377.6580")
     (position,) = snapshot.positions
     assert (position.instrument, position.quantity) == ("DE30/EUR", Decimal(-20))
     assert [lot.lot_id for lot in position.lots] == ["821", "823"]
-    (order,) = speaker.parse_open_orders(body, NOW_NS).events
+    (order,) = speaker.parse_open_orders((body,), NOW_NS).events
     assert isinstance(order, External)
     assert (order.side, order.quantity, order.limit_price) == (
         Side.SELL,
@@ -58,12 +58,12 @@ def test_a_recorded_account_is_read():
 def test_a_recorded_account_summary_is_read_once_its_lists_are_added():
     summary = response("accounts", "_v3_account_by_accountID_summary")["account"]
     body = answer(200, {"account": {**summary, **MADE_OF_ACCOUNT}})
-    assert adapter().parse_account(body, NOW_NS).balances.equity == Decimal(summary["NAV"])
+    assert adapter().parse_account((body,), NOW_NS).balances.equity == Decimal(summary["NAV"])
 
 
 def test_recorded_instruments_are_read():
     listed = response("accounts", "_v3_account_by_accountID_instruments")
-    instruments = adapter().parse_instruments(answer(200, listed))
+    instruments = adapter().parse_instruments((answer(200, listed),))
     by_symbol = {instrument.symbol: instrument for instrument in instruments}
     assert len(by_symbol) == len(listed["instruments"])
     assert by_symbol["EUR/USD"].tick == Decimal("0.00001")
@@ -91,7 +91,7 @@ POSITION_CASES = ("_v3_accounts_accountID_positions", "_v3_accounts_accountID_op
 def test_recorded_positions_are_read(case: str):
     listed = response("positions", case)["positions"]
     account = {**whole_account()["account"], "positions": listed, "trades": []}
-    snapshot = adapter().parse_account(answer(200, {"account": account}), NOW_NS)
+    snapshot = adapter().parse_account((answer(200, {"account": account}),), NOW_NS)
     held = {
         side["instrument"].replace("_", "/"): Decimal(side["long"]["units"])
         + Decimal(side["short"]["units"])
@@ -105,7 +105,7 @@ def test_recorded_positions_are_read(case: str):
 def test_a_recorded_single_position_is_read():
     one = response("positions", "_v3_accounts_accountID_positiondetails")["position"]
     account = {**whole_account()["account"], "positions": [one], "trades": []}
-    assert adapter().parse_account(answer(200, {"account": account}), NOW_NS).cursor == "833"
+    assert adapter().parse_account((answer(200, {"account": account}),), NOW_NS).cursor == "833"
 
 
 def every_transaction(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -182,7 +182,7 @@ def test_a_recorded_order_is_found():
 def test_recorded_working_orders_are_read(case: str):
     listed = response("orders", case)["orders"]
     account = {**whole_account()["account"], "orders": listed}
-    report = adapter().parse_open_orders(answer(200, {"account": account}), NOW_NS)
+    report = adapter().parse_open_orders((answer(200, {"account": account}),), NOW_NS)
     assert [event.broker_order_id for event in report.events] == [order["id"] for order in listed]
 
 
@@ -195,7 +195,7 @@ def test_recorded_working_orders_are_read(case: str):
 )
 def test_recorded_transactions_are_read(case: str, kinds: list[type]):
     body = response("transactions", case)
-    report = adapter().parse_since(answer(200, body), NOW_NS)
+    report = adapter().parse_since("1", answer(200, body), NOW_NS)
     assert [type(event) for event in report.events] == kinds
     assert report.cursor == body["transactions"][-1]["id"]
 

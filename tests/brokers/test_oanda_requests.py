@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from oanda_builders import ACCOUNT, CLIENT_ID, EUR_USD, TOKEN, adapter, new_order, spec, venue_order
 
 from brokers.adapter import AmendTerms, VenueOrder
-from brokers.oanda import auth_headers, child_client_id
-from brokers.oanda_messages import format_decimal, format_time, parse_time, wire_name
-from brokers.registry import AUTH_HEADERS, BROKERS, HOSTS
+from brokers.oanda import auth_headers, child_client_id, find_token_fault
+from brokers.oanda_messages import wire_name
+from brokers.reading import format_decimal, format_time, parse_time
+from brokers.registry import BROKERS
 from domain.orders import (
     Bracket,
     NewOrder,
@@ -169,9 +170,9 @@ def test_an_amend_sends_the_whole_order_with_the_new_terms_and_no_client_id():
 def test_reads_name_their_paths():
     speaker = adapter()
     assert speaker.look_up(CLIENT_ID).path == f"{BASE}/orders/@{CLIENT_ID}"
-    assert speaker.account().path == BASE
+    assert speaker.account()[0].path == BASE
     assert speaker.since("42").path == f"{BASE}/transactions/sinceid?id=42"
-    assert speaker.instruments().path == f"{BASE}/instruments"
+    assert speaker.instruments()[0].path == f"{BASE}/instruments"
     assert speaker.event_stream().path == f"{BASE}/transactions/stream"
     prices = speaker.price_stream(("EUR/USD", "USD/JPY"))
     assert prices.path == f"{BASE}/pricing/stream?instruments=EUR_USD%2CUSD_JPY"
@@ -189,7 +190,7 @@ def test_no_request_holds_the_token():
     requests = [
         speaker.place(venue_order()),
         speaker.cancel(venue_order()),
-        speaker.account(),
+        *speaker.account(),
         speaker.event_stream(),
     ]
     assert all(TOKEN not in repr(request) for request in requests)
@@ -346,7 +347,14 @@ def test_names_are_written_as_oanda_writes_them():
 
 
 def test_oanda_is_listed_with_its_hosts_and_login():
-    assert BROKERS.keys() == HOSTS.keys() == AUTH_HEADERS.keys() == {"oanda"}
-    for rest, stream in HOSTS["oanda"].values():
+    for rest, stream in BROKERS["oanda"].hosts.values():
         assert rest.startswith("https://")
         assert stream.startswith("https://stream-")
+
+
+@pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "t\u00f6ken"])
+def test_a_token_that_cannot_be_one_is_told_without_being_shown(token: str):
+    fault = find_token_fault(token)
+    assert fault is not None
+    assert "token" in fault
+    assert find_token_fault("0a1b2c-3d4e") is None

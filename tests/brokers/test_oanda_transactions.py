@@ -21,11 +21,12 @@ from oanda_builders import (
     transaction,
     venue_order,
 )
+from test_oanda_account import account as oanda_account
 
-from brokers import oanda_transactions
 from brokers import oanda_words as words
+from brokers import reading
 from brokers.adapter import BrokerError
-from brokers.oanda_transactions import UnknownWord
+from brokers.reading import UnknownWord
 from domain.events import (
     Accepted,
     AmendRefused,
@@ -116,7 +117,7 @@ def test_a_fill_is_the_same_however_it_reached_us():
     (streamed,) = read(speaker, filled)
     since = answer(200, {"transactions": [filled], "lastTransactionID": "11"})
     assert answered == streamed
-    assert speaker.parse_since(since, NOW_NS).events == (streamed,)
+    assert speaker.parse_since("1", since, NOW_NS).events == (streamed,)
 
 
 def test_a_sale_that_closes_one_lot_reduces_another_and_opens_none():
@@ -419,7 +420,7 @@ def test_a_heartbeat_shows_the_brokers_newest_transaction_which_is_no_cursor():
 
 def test_transactions_since_are_read_in_order_and_leave_the_cursor_at_the_last():
     body = {"transactions": [creation(), fill()], "lastTransactionID": "99"}
-    report = adapter().parse_since(answer(200, body), NOW_NS)
+    report = adapter().parse_since("1", answer(200, body), NOW_NS)
     assert [type(event) for event in report.events] == [External, Fill]
     assert report.cursor == "11"
 
@@ -433,7 +434,7 @@ def test_the_guard_of_a_trade_opened_before_the_list_and_closed_in_it_is_known_b
     )
     made = [part, guard(50), closing, transaction("DAILY_FINANCING", 54)]
     body = answer(200, {"transactions": made, "lastTransactionID": "54"})
-    _, child, filled = adapter().parse_since(body, NOW_NS).events
+    _, child, filled = adapter().parse_since("1", body, NOW_NS).events
     assert (child.instrument, child.side, child.quantity) == ("EUR/USD", Side.SELL, Decimal(60))
     assert (filled.broker_order_id, filled.quantity) == ("50", Decimal(60))
 
@@ -443,7 +444,7 @@ def test_a_trade_opened_in_the_list_is_known_by_its_opening():
         13, 12, units="-40", tradeOpened=None, tradeReduced={"tradeID": "11", "units": "-40"}
     )
     body = answer(200, {"transactions": [fill(), guard(12), closing], "lastTransactionID": "13"})
-    _, child, _ = adapter().parse_since(body, NOW_NS).events
+    _, child, _ = adapter().parse_since("1", body, NOW_NS).events
     assert child.quantity == 100
 
 
@@ -454,13 +455,13 @@ def test_what_a_list_closes_of_a_trade_we_hold_teaches_nothing_new():
         13, 12, units="-40", tradeOpened=None, tradeReduced={"tradeID": "11", "units": "-40"}
     )
     body = answer(200, {"transactions": [guard(12), closing], "lastTransactionID": "13"})
-    child, _ = speaker.parse_since(body, NOW_NS).events
+    child, _ = speaker.parse_since("1", body, NOW_NS).events
     assert child.quantity == 100
 
 
 def test_nothing_since_leaves_the_cursor_at_the_brokers_newest():
     report = adapter().parse_since(
-        answer(200, {"transactions": [], "lastTransactionID": "99"}), NOW_NS
+        "1", answer(200, {"transactions": [], "lastTransactionID": "99"}), NOW_NS
     )
     assert (report.events, report.cursor) == ((), "99")
 
@@ -496,7 +497,7 @@ def test_a_line_that_cannot_be_read_is_a_broker_error(text: bytes):
 
 
 def test_the_memory_forgets_the_oldest_beyond_its_maximum(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(oanda_transactions, "REMEMBERED_MAX", 2)
+    monkeypatch.setattr(reading, "REMEMBERED_MAX", 2)
     speaker = adapter()
     for number in (11, 12, 13):
         opened = {"tradeID": str(number), "units": "100", "price": "1.1"}
@@ -514,3 +515,22 @@ def test_an_order_created_again_in_the_stream_is_remembered_as_it_was_first():
     *_, filled, rest = read(speaker, made, fill(units="40"))
     assert isinstance(filled, Fill)
     assert isinstance(rest, Canceled)
+
+
+def test_a_transaction_whose_number_skips_one_shows_a_lost_line():
+    speaker = adapter()
+    numbers = (10, 11, 13, 12, 13, 14, 16)
+    lines = [line(transaction("DAILY_FINANCING", number)) for number in numbers]
+    gaps = [speaker.parse_event_line(said, NOW_NS).gap for said in lines]
+    assert [gap is not None for gap in gaps] == [False, False, True, False, False, False, True]
+    assert gaps[2] == "transactions 12 to 12 did not come"
+
+
+def test_the_first_line_after_the_account_may_show_a_lost_line_too():
+    speaker = adapter()
+    speaker.parse_account((oanda_account(lastTransactionID="30"),), NOW_NS)
+    early, next_, lost = (
+        speaker.parse_event_line(line(transaction("DAILY_FINANCING", number)), NOW_NS).gap
+        for number in (29, 31, 33)
+    )
+    assert (early, next_, lost) == (None, None, "transactions 32 to 32 did not come")

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
 from actors.paths import Paths
-from actors.settings import load
+from actors.settings import journal_place, load
 from cli.init import make_deployment
 from cli.main import app
 from cli.template import Names, render
@@ -22,13 +22,12 @@ from domain.orders import Bracket, NewOrder, OrderType, Side, StopLoss, TimeInFo
 from domain.records import EpochStarted, Ordered, Record, Reported
 from domain.screening import Candidate, Rate, Verdict, Violation
 from domain.streams import StreamUpdate, order_update
-from ledger.journal import JournalSettings, LocalJournal
+from ledger.places import open_journal
 from tests.domain.builders import ERROR
 
 SECOND = 1_000_000_000
 START_NS = 1_795_000_000 * SECOND
 CONNECTION, ACCOUNT = "oanda-paper", "oanda-paper"
-SMALL = JournalSettings(segment_bytes=1024 * 1024, reserve_bytes=64 * 1024)
 
 
 def call(home: Path, *words: str) -> Result:
@@ -47,7 +46,8 @@ def make_home(folder: Path) -> Paths:
     paths.make()
 
     text = render(Names(deployment="d-test", owner="o-test"))
-    make_deployment(paths, text.replace("segment_bytes = 67108864", "segment_bytes = 1048576"))
+    text = text.replace("segment_bytes = 67108864", "segment_bytes = 1048576")
+    make_deployment(paths, text.replace("reserve_bytes = 1048576", "reserve_bytes = 65536"))
     return paths
 
 
@@ -55,9 +55,9 @@ class Story:
     """Writes an order's records the way a router does."""
 
     def __init__(self, paths: Paths) -> None:
-        self.owner = load(paths.settings).owners[0].id
-        deployment = load(paths.settings).deployment.id
-        self._journal = LocalJournal(paths.journal, deployment, SMALL)
+        settings = load(paths.settings)
+        self.owner = settings.owners[0].id
+        self._journal = open_journal(journal_place(paths, settings))
         self._seq: dict[str, int] = {}
         self._orders: dict[str, Order] = {}
         self._write(EpochStarted(boot_id="boot", incarnation="i-1"), ())

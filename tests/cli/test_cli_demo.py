@@ -25,7 +25,7 @@ from cli.demo_report import (
     types_of,
 )
 from cli.demo_trade import ClientLog
-from cli.demo_world import SETTINGS, load_ticks, paper_broker
+from cli.demo_world import SETTINGS, load_ticks, paper_brokers
 from cli.trouble import Trouble
 from domain import events as ev
 from domain.accounts import Environment
@@ -61,10 +61,9 @@ def test_ticks_that_are_not_there_end_the_demo_before_it_starts(tmp_path: Path) 
 
 def test_the_demos_own_settings_can_be_used(tmp_path: Path) -> None:
     path = tmp_path / "fillgate.toml"
+    words = {"deployment": "d-1", "owner": "o-1", "seed": 7, "speed": 1.0, "ticks": ""}
     names = json.dumps(["EUR/USD"])
-    path.write_text(
-        SETTINGS.format(deployment="d-1", owner="o-1", instruments=names, seed=7, speed=1.0)
-    )
+    path.write_text(SETTINGS.format(instruments=names, shares=json.dumps(["SPY"]), **words))
     assert load(path).connections[0].instruments == ("EUR/USD",)
 
 
@@ -87,7 +86,7 @@ def test_attaching_to_what_does_not_run_says_so(tmp_path: Path) -> None:
 async def test_a_deployment_without_a_paper_broker_has_no_book_to_compare() -> None:
     running = Running(pid=1, url="", health_url="", ray_address="")
     with pytest.raises(Trouble, match="no paper broker"):
-        async with paper_broker(running):
+        async with paper_brokers(running):
             pytest.fail("there is nothing to enter")
 
 

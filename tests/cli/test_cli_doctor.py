@@ -20,12 +20,17 @@ from actors.supervisor import Running
 from cli import checks, checks_deployment
 from cli.checks import Check, Level
 from cli.doctor import worst_of
+from ledger.places import Place
 from tests.cli.cli_world import Story, call, call_json, make_home
 from tests.shared_data import ROOT
 
 
 def levels(found: list[Check]) -> list[str]:
     return [check.level.value for check in found]
+
+
+def place_of(paths: Paths, deployment_id: str) -> Place:
+    return Place(directory=paths.journal, deployment_id=deployment_id)
 
 
 @pytest.fixture
@@ -145,7 +150,7 @@ def test_the_journals_holder_is_named(paths: Paths) -> None:
         file.write("4711\n")
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
-        _, found = checks_deployment.check_journal(paths, "d-test")
+        _, found = checks_deployment.check_journal(place_of(paths, "d-test"))
     assert "4711" in found[-1].found
 
 
@@ -153,13 +158,13 @@ def test_the_time_of_the_last_record_is_read(paths: Paths) -> None:
     story = Story(paths)
     story.place("c-1")
     story.close()
-    last_ns, found = checks_deployment.check_journal(paths, "d-test")
+    last_ns, found = checks_deployment.check_journal(place_of(paths, "d-test"))
     assert last_ns is not None
     assert levels(found) == ["ok", "ok"]
 
 
 def test_a_foreign_journal_is_a_fault(paths: Paths) -> None:
-    _, found = checks_deployment.check_journal(paths, "d-other")
+    _, found = checks_deployment.check_journal(place_of(paths, "d-other"))
     assert levels(found) == ["fail"]
 
 
@@ -176,7 +181,7 @@ def test_a_port_that_another_program_has_is_a_fault(paths: Paths) -> None:
         text = paths.settings.read_text()
         paths.settings.write_text(text.replace("port = 0\n", f"port = {port}\n", 1))
         found = checks_deployment.check_ports(load(paths.settings), None)
-    assert levels(found) == ["fail", "ok"]
+    assert levels(found) == ["fail", "ok", "ok"]
 
 
 def a_running(**words: object) -> Running:
@@ -240,8 +245,8 @@ def test_a_brokers_host_is_only_connected_to(paths: Paths) -> None:
     with socket.create_server(("127.0.0.1", 0)) as broker:
         url = f"http://127.0.0.1:{broker.getsockname()[1]}"
         facts.write_text(json.dumps({"url": url}))
-        assert levels(checks_deployment.check_connections(paths, settings)) == ["ok"]
-    assert levels(checks_deployment.check_connections(paths, settings)) == ["fail"]
+        assert levels(checks_deployment.check_connections(paths, settings)[:1]) == ["ok"]
+    assert levels(checks_deployment.check_connections(paths, settings)[:1]) == ["fail"]
 
 
 def test_the_worst_level_is_the_verdict() -> None:

@@ -19,7 +19,7 @@ from actors.supervisor import Running
 from cli import dial
 from cli.order import make_order, sort_words, to_decimal
 from cli.orders import order_table
-from cli.output import console
+from cli.output import NS, console
 from cli.quotes import Board, symbol_of
 from cli.up import Progress, read_running
 from domain import events as ev
@@ -354,26 +354,44 @@ def test_quotes_come_as_json_lines(home: Path, gateway: FakeClient) -> None:
     assert [json.loads(line)["bid"] for line in lines] == ["1.10000", "1.10000"]
 
 
-def test_quotes_come_in_a_table(home: Path, gateway: FakeClient) -> None:
+def test_quotes_come_in_a_table_with_the_spread_in_pips(home: Path, gateway: FakeClient) -> None:
+    gateway.body = [{"symbol": "EUR/USD", "pip": "0.0001"}]
     text = call(home, "quotes", "EUR/USD", "--count", "1").stdout
-    assert "1.10000" in text
-    assert "0.0002" in text
+    row = next(line for line in text.splitlines() if "1.10000" in line).split()
+    assert row[:4] == ["EUR/USD", "1.10000", "1.10020", "2"]
 
 
-def test_the_board_shows_which_way_a_price_moved() -> None:
-    board = Board(("EUR/USD", "USD/JPY"))
+def cells(board: Board) -> list[str]:
+    return [str(cell) for column in board.table().columns for cell in column.cells]
+
+
+def test_the_board_shows_which_way_a_price_moved_and_what_is_closed() -> None:
+    board = Board(("EUR/USD", "USD/JPY"), now_ns=lambda: QUOTE.received_ns)
     up = msgspec.structs.replace(QUOTE, bid=Decimal("1.2"), ask=Decimal("1.3"))
     assert board(QUOTE)
     assert board(up)
-    with console().capture() as captured:
-        pass
-    assert captured.get() == ""
-    cells = [str(cell) for column in board.table().columns for cell in column.cells]
-    assert "▲" in cells
-    assert "waiting" in cells
+    assert {"▲", "waiting"} <= set(cells(board))
+    assert board(msgspec.structs.replace(QUOTE, conflated=7))
+    assert {"▼", "7"} <= set(cells(board))
     board(msgspec.structs.replace(QUOTE, tradeable=False))
-    cells = [str(cell) for column in board.table().columns for cell in column.cells]
-    assert "closed" in cells
+    assert "closed" in cells(board)
+
+
+def test_the_board_tells_a_still_market_from_a_dead_line() -> None:
+    now_ns = QUOTE.received_ns + 65 * NS
+    board = Board(("EUR/USD",), now_ns=lambda: now_ns)
+    board(msgspec.structs.replace(QUOTE, unchanged=True, stream_ns=now_ns - NS // 2))
+    assert {"1 min 5 s", "0.5 s"} <= set(cells(board))
+    assert "no word" not in cells(board)
+    now_ns += 7_200 * NS
+    assert {"2 h 1 min", "2 h 0 min", "no word"} <= set(cells(board))
+
+
+def test_two_connections_have_a_row_each() -> None:
+    board = Board(("EUR/USD",))
+    board(QUOTE)
+    board(msgspec.structs.replace(QUOTE, connection="other"))
+    assert board.table().row_count == 2
 
 
 def test_an_instrument_may_be_written_the_brokers_way() -> None:

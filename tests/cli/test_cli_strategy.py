@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from brokers.adapter import AdapterSettings
 from brokers.oanda import CAPABILITIES, OandaAdapter
+from cli.dealer import Act, Dealer, Scene
+from cli.plays import SIZE_BEYOND
+from cli.plays_pairs import PAIRS
 from cli.sight import OpenLot, Sight
-from cli.strategy import PLAYS, SIZE_BEYOND, Act, Scene, Strategy
+from cli.strategy import Strategy
 from domain.accounts import BrokerAccount, Environment
 from domain.commands import ClosePosition
 from domain.instruments import AssetClass, Instrument, find_grid_fault
@@ -117,7 +120,7 @@ def orders_of(acts: list[Act]) -> list[NewOrder]:
 
 
 def test_one_round_plays_every_type_and_time_oanda_has() -> None:
-    orders = orders_of(play(1, len(PLAYS)))
+    orders = orders_of(play(1, len(PAIRS)))
     assert {order.type for order in orders} == CAPABILITIES.order_types
     times = {order.time_in_force for order in orders}
     assert times == {tif for tif in TimeInForce} - {TimeInForce.OPG, TimeInForce.CLS}
@@ -125,7 +128,7 @@ def test_one_round_plays_every_type_and_time_oanda_has() -> None:
 
 
 def test_one_round_amends_cancels_and_closes_too() -> None:
-    kinds = Counter(type(act) for act in play(1, len(PLAYS)))
+    kinds = Counter(type(act) for act in play(1, len(PAIRS)))
     assert kinds[AmendOrder] == kinds[CancelOrder] == 1
     assert kinds[ClosePosition] == 2
 
@@ -138,7 +141,7 @@ def test_equal_seeds_play_equal_games() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6))
 def test_every_order_is_well_formed_on_the_grid_and_known_to_the_broker(seed: int) -> None:
-    for order in orders_of(play(seed, 2 * len(PLAYS))):
+    for order in orders_of(play(seed, 2 * len(PAIRS))):
         assert find_fault(order) is None, order
         assert find_grid_fault(order, EUR) is None, order
         assert ADAPTER.find_unsupported(order) is None, order
@@ -240,10 +243,8 @@ def test_the_broker_made_children_of_its_own_brackets_are_its_own() -> None:
     assert sight.own == {"id-mine", "id-child"}
 
 
-@pytest.mark.parametrize("name", PLAYS)
+@pytest.mark.parametrize("name", PAIRS)
 def test_every_play_can_be_played(name: str) -> None:
-    from cli.strategy import Dealer
-
     scene = Scene(instrument=EUR, account="a", quote=QUOTE, sight=busy_sight(), now_ns=0)
-    acts = [PLAYS[name](Dealer("s", Random(seed), scene, 1)) for seed in range(20)]
+    acts = [PAIRS[name](Dealer("s", Random(seed), scene, 1)) for seed in range(20)]
     assert any(act is not None for act in acts)

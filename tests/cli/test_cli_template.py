@@ -21,6 +21,7 @@ NAMES = Names(deployment=EXAMPLE_DEPLOYMENT, owner=EXAMPLE_OWNER)
 
 def all_on(text: str) -> str:
     """The file with every optional setting switched on."""
+    text = re.sub(r"(?m)^#url = .*\n", "", text)  # either it, or url_env
     text = re.sub(r"(?m)^#(?=[a-z\[])", "", text)
     return text.replace('simulator = "paper"\n', "", 1)
 
@@ -71,6 +72,7 @@ def test_the_file_can_be_used_with_everything_switched_on(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OANDA_TOKEN", "secret")
+    monkeypatch.setenv("FILLGATE_STORE_URL", "postgresql://fillgate@127.0.0.1/fillgate")
     (tmp_path / "oanda.token").write_text("secret")
     path = tmp_path / "fillgate.toml"
     path.write_text(all_on(render(NAMES)))

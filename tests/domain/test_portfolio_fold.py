@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from domain.portfolio import (
+    MATCHED_MAX,
     LotClosed,
     LotOpened,
     Position,
@@ -112,6 +115,52 @@ def test_netted_lots_sum_to_the_position_and_lie_on_one_side(
     assert all(lot.quantity for lot in position.lots)
     sequences = [lot.opened_sequence for lot in position.lots]
     assert sequences == sorted(set(sequences))
+
+
+FILLS = st.lists(
+    st.tuples(QUANTITIES, st.integers(min_value=1, max_value=500), st.integers(0, 30)),
+    max_size=MATCHED_MAX,
+)
+
+
+@given(FILLS, st.randoms(use_true_random=False))
+def test_the_same_netted_fills_give_the_same_position_in_any_order(
+    fills: list[tuple[int, int, int]], shuffle: Random
+) -> None:
+    named = [(f"x-{number}", *fill) for number, fill in enumerate(fills)]
+
+    def fold(order: list[tuple[str, int, int, int]]) -> Position:
+        position = FLAT
+        for name, quantity, price, at_ns in order:
+            position = apply_net(position, D(quantity), D(price), at_ns, name)
+        return position
+
+    shuffled = named[:]
+    shuffle.shuffle(shuffled)
+    in_time = fold(sorted(named, key=lambda fill: (fill[3], fill[0])))
+    assert fold(shuffled) == in_time
+    assert in_time.quantity == sum(quantity for quantity, *_ in fills)
+
+
+def test_a_fill_that_comes_behind_its_time_uses_the_lot_it_would_have_used() -> None:
+    position = apply_net(FLAT, D(50), D(2), 2, "later")
+    position = apply_net(position, D(-50), D(3), 3, "sale")
+    position = apply_net(position, D(50), D(1), 1, "earlier")
+    assert shape(position) == [("later", D(50))]
+    assert position.average_cost == 2
+
+
+def test_what_is_used_up_is_forgotten_from_the_oldest_on() -> None:
+    position = net(FLAT, *((1 if number % 2 else -1, "1") for number in range(60)))
+    assert [lot.lot_id for lot in position.matched] == [f"lot-{n}" for n in range(45, 61)]
+
+
+def test_a_quantity_whose_lots_nobody_told_is_counted_all_the_same() -> None:
+    told = replace(FLAT, quantity=D(100), average_cost=D(7))
+    position = apply_net(told, D(-40), D(9), 1, "sale")
+    assert (position.quantity, position.lots, position.average_cost) == (D(60), (), D(7))
+    more = apply_net(position, D(10), D(8), 2, "buy")
+    assert (more.quantity, shape(more), more.average_cost) == (D(70), [("buy", D(10))], D(7))
 
 
 @given(st.lists(QUANTITIES, min_size=1, max_size=20), st.data())

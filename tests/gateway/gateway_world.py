@@ -35,6 +35,7 @@ from domain.commands import (
     StreamPage,
     Submit,
 )
+from domain.errors import ErrorInfo
 from domain.events import Accepted, Sending
 from domain.lifecycle import Status as OrderStatus
 from domain.orders import NewOrder, Side
@@ -99,9 +100,13 @@ class FakeRouter:
         self.last_cseq: dict[str, int] = {}
         self.asked: list[Any] = []
         self.watched: list[str] = []
+        self.quote_faults: dict[str, ErrorInfo] = {}
         self.accounts: tuple[str, ...] = (ACCOUNT,)
         self.answers: dict[str, QueryAnswer] = {}
         self.errors: dict[type, Any] = {}
+
+    def accounts_of(self, owner: str) -> frozenset[str]:
+        return frozenset(self.accounts if owner == OWNER else ())
 
     def status(self) -> Status:
         return Status(epoch=3, deployment="test", venues=("paper",), is_router_up=self.is_up)
@@ -203,6 +208,9 @@ class FakeRouter:
 
     def unsubscribe_quotes(self, instrument: str) -> None:
         self.watched.remove(instrument)
+
+    def find_quote_fault(self, instrument: str) -> ErrorInfo | None:
+        return self.quote_faults.get(instrument)
 
     def lose(self) -> None:
         self.is_up = False

@@ -135,10 +135,10 @@ async def test_quotes_are_iterated_conflated_and_ended(tmp_path: Path) -> None:
         quotes = client.quotes("EUR/USD")
         first = asyncio.create_task(anext(quotes))
         await until(lambda: world.router.watched == ["EUR/USD"])
-        world.server.deliver_quote(a_quote(1))
+        world.server.quotes.deliver([a_quote(1)])
         assert (await first).update == 1
         for update in (2, 3):
-            world.server.deliver_quote(a_quote(update))
+            world.server.quotes.deliver([a_quote(update)])
         await client.ping()
         quote = await anext(quotes)
         assert (quote.update, quote.conflated) == (3, 2)
@@ -287,7 +287,7 @@ async def test_streams_and_quotes_are_followed_again_after_a_reconnect(tmp_path:
         world.router.watched.clear()
         await world.start()
         await until(lambda: world.router.watched == ["EUR/USD"])
-        world.server.deliver_quote(a_quote(5))
+        world.server.quotes.deliver([a_quote(5)])
         assert (await first).update == 5
         world.router.publish(an_update(1, f"account/{ACCOUNT}"))
         world.router.publish(an_update(1, "connections"))
@@ -448,6 +448,27 @@ async def test_a_feed_nobody_takes_from_overflows_loudly() -> None:
     assert await feed.take() == ev
     with pytest.raises(FeedOverflowError):
         await feed.take()
+
+
+@pytest.mark.asyncio
+async def test_a_feed_of_each_quote_keeps_them_in_order_up_to_its_bound() -> None:
+    feed = QuoteFeed(conflate=False, quotes_max=2)
+    for update in (1, 2, 3):
+        feed.put(a_quote(update))
+    feed.put(a_quote(4))
+    assert [(await feed.take()).update for _ in range(2)] == [1, 2]
+    with pytest.raises(FeedOverflowError):
+        await feed.take()
+
+
+@pytest.mark.asyncio
+async def test_a_feed_keeps_the_quotes_of_two_connections_apart() -> None:
+    feed = QuoteFeed()
+    for quote in (a_quote(1), a_quote(1, connection="c2"), a_quote(2)):
+        feed.put(quote)
+    first, second = await feed.take(), await feed.take()
+    assert (first.connection, first.update, first.conflated) == ("c1", 2, 2)
+    assert (second.connection, second.conflated) == ("c2", 1)
 
 
 @pytest.mark.asyncio

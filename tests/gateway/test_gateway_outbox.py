@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from gateway_world import a_quote
 
-from gateway.outbox import Outbox, conflate
+from gateway.outbox import Outbox
 
 
 def an_outbox(bytes_max: int = 10) -> tuple[Outbox, list[bytes]]:
@@ -67,21 +67,17 @@ def test_of_quotes_the_newest_waits_and_says_how_many_it_stands_for() -> None:
         outbox.hold_quote(a_quote(update, bid=Decimal(update)))
     outbox.hold_quote(a_quote(9, instrument="USD/JPY"))
     outbox.hold_quote(a_quote(9, instrument="AUD/USD"))
-    outbox.drop_quote("AUD/USD")
+    outbox.drop_quotes("AUD/USD")
     first, second = outbox.resume()
     assert (first.update, first.conflated, first.high) == (3, 3, Decimal(3))
     assert second.instrument == "USD/JPY"
     assert outbox.conflated == 2
 
 
-def test_two_quotes_become_one_with_their_extremes() -> None:
-    older = a_quote(1, bid=Decimal(5), ask=Decimal(6), unchanged=True, conflated=4)
-    newer = a_quote(2, bid=Decimal(3), ask=Decimal(4), unchanged=True)
-    both = conflate(older, newer)
-    assert (both.conflated, both.high, both.low, both.unchanged) == (
-        5,
-        Decimal(5),
-        Decimal(4),
-        True,
-    )
-    assert not conflate(older, a_quote(3)).unchanged
+def test_quotes_of_two_connections_are_kept_apart() -> None:
+    outbox, _ = an_outbox()
+    outbox.pause()
+    outbox.hold_quote(a_quote(1))
+    outbox.hold_quote(a_quote(1, connection="c2"))
+    assert [quote.connection for quote in outbox.resume()] == ["c1", "c2"]
+    assert outbox.conflated == 0

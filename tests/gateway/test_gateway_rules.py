@@ -39,6 +39,7 @@ ONE_OF_EACH: dict[type, wire.Request] = {
         wire.OrdersList(id="r"),
         wire.ExecutionsSince(id="r"),
         wire.PositionsList(id="r"),
+        wire.SignalNew(id="r", cseq=1, signal={"strategy": "trend"}),
         wire.PositionClose(id="r", cseq=1, close=CLOSE),
         wire.PositionAmend(id="r", cseq=1, protect=PROTECT),
         wire.Sub(id="r", streams={OWN: 0}),
@@ -287,16 +288,6 @@ def test_query_arguments_are_flat() -> None:
     quotes = wire.QuoteGet(id="r", instruments=("EUR/USD", "USD/JPY"))
     assert query_args(quotes) == {"instrument": "EUR/USD,USD/JPY"}
     assert query_args(wire.OrdersList(id="r", limit=5)) == {"limit": 5}
-    protect = AmendPosition(
-        account="a", lot_id="7", take_profit=TakeProfit(limit_price=D("1E-7")),
-        trailing=Trailing(percent=D(1)),
-    )  # fmt: skip
-    assert query_args(wire.PositionAmend(id="r", cseq=1, protect=protect)) == {
-        "account": "a",
-        "lot_id": "7",
-        "take_profit.limit_price": "0.0000001",
-        "trailing.percent": "1",
-    }
 
 
 def test_tags_are_the_protocols_names() -> None:
@@ -305,3 +296,61 @@ def test_tags_are_the_protocols_names() -> None:
 
 def test_any_other_trouble_is_malformed() -> None:
     assert from_decode_error(RecursionError()).code == "malformed"
+
+
+HUGE = D(10) ** 15
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (
+            wire.OrderAmend(
+                id="r", cseq=1, amend=AmendOrder(client_order_id="o", limit_price=HUGE)
+            ),
+            "amend.limit_price",
+        ),
+        (
+            wire.OrderAmend(
+                id="r", cseq=1, amend=AmendOrder(client_order_id="o", trailing=Trailing())
+            ),
+            "amend.trailing",
+        ),
+        (
+            wire.PositionClose(
+                id="r",
+                cseq=1,
+                close=ClosePosition(
+                    client_order_id="c", account="a", instrument="X", quantity=HUGE
+                ),
+            ),
+            "close.quantity",
+        ),
+        (
+            wire.PositionAmend(id="r", cseq=1, protect=AmendPosition(account="a", lot_id="7")),
+            "protect.stop_loss",
+        ),
+        (
+            wire.PositionAmend(
+                id="r",
+                cseq=1,
+                protect=AmendPosition(
+                    account="a", lot_id="7", take_profit=TakeProfit(limit_price=D(0))
+                ),
+            ),
+            "protect.take_profit.limit_price",
+        ),
+        (wire.OrdersList(id="r", status="odd"), "status"),
+        (wire.SignalNew(id="r", cseq=1, signal={"price": 1.5}), "signal.price"),
+        (wire.SignalNew(id="r", cseq=1, signal={"": "x"}), "signal."),
+    ],
+)
+def test_what_no_schema_refuses_is_refused_by_its_field(request_: wire.Request, field: str) -> None:
+    fault = find_request_fault(request_)
+    assert fault is not None
+    assert fault.field == field
+
+
+def test_a_listing_by_any_status_there_is_passes() -> None:
+    for status in ("open", "all", "filled", None):
+        assert find_request_fault(wire.OrdersList(id="r", status=status)) is None

@@ -347,7 +347,7 @@ async def test_a_reader_that_lags_is_told_and_its_quotes_are_conflated(tmp_path:
             if seq % 100 == 0:
                 await asyncio.sleep(0)
         for update in range(1, 6):
-            world.server.deliver_quote(a_quote(update))
+            world.server.quotes.deliver([a_quote(update)])
         assert world.server.counts.quotes_conflated == 4
         slow.writer.transport.resume_reading()
         quote = (await slow.next(wire.QuoteUpdate)).quote
@@ -377,15 +377,15 @@ async def test_quotes_go_to_those_who_watch_and_the_last_one_ends_it(tmp_path: P
         for client in (one, two):
             await client.ask({"t": "sub", "id": "s", "streams": {"quotes/EUR/USD": None}})
         assert world.router.watched == ["EUR/USD"]
-        world.server.deliver_quote(a_quote(3))
+        world.server.quotes.deliver([a_quote(3)])
         assert (await one.next(wire.QuoteUpdate)).quote == a_quote(3)
         assert (await two.next(wire.QuoteUpdate)).quote == a_quote(3)
         await one.ask({"t": "unsub", "id": "u", "streams": ["quotes/EUR/USD", OWN]})
         assert world.router.watched == ["EUR/USD"]
         await two.close()
         await until(lambda: world.router.watched == [])
-        world.server.deliver_quote(a_quote(4))
-        world.server.unwatch(next(iter(world.server._connections)), "EUR/USD")
+        world.server.quotes.deliver([a_quote(4)])
+        world.server.quotes.unwatch(next(iter(world.server._connections)), "EUR/USD")
 
 
 @pytest.mark.asyncio

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
 import pytest
-from gateway_world import ACCOUNT, OWN, OWNER, an_order, an_update
+from gateway_world import ACCOUNT, OWN, OWNER, a_quote, an_order, an_update
 
 from domain.commands import (
     Answer,
@@ -23,8 +24,9 @@ from domain.commands import (
     StreamPage,
     Submit,
 )
-from domain.errors import Outcome, Retry
+from domain.errors import ErrorInfo, Outcome, Retry
 from domain.orders import AmendOrder, CancelOrder
+from domain.quotes import Quote, repeat
 from domain.records import GuardKind
 from gateway import wire
 from gateway.authority import Principal
@@ -56,7 +58,13 @@ class Bench:
             clocks=clocks,
             next_ref=self._next,
             status=lambda: Status(epoch=1, deployment="d", venues=(), is_router_up=self.is_up),
+            latest_quotes=lambda name: tuple(
+                repeat(q) for q in self.quotes if q.instrument == name
+            ),
+            find_quote_fault=lambda name: self.quote_faults.get(name),
         )
+        self.quotes: list[Quote] = []
+        self.quote_faults: dict[str, ErrorInfo] = {}
         self.session = Session(principal, codec, around)
         self.said: list[Any] = []
         self.asked: list[Any] = []
@@ -467,7 +475,7 @@ def test_sub_follows_from_a_number_and_reads_what_is_missing() -> None:
     assert bench.done[1:] == [Follow(stream), Watch("EUR/USD")]
     assert (bench.asked[-1].stream, bench.asked[-1].after) == (stream, 4)
     bench.tell(wire.Sub(id="s", streams={stream: None, "quotes/EUR/USD": None}))
-    assert len(bench.done) == 3
+    assert bench.done[3:] == [Watch("EUR/USD")]
 
 
 def test_sub_from_now_on_learns_the_head_first() -> None:
@@ -486,7 +494,7 @@ def test_sub_from_now_on_learns_the_head_first() -> None:
         ({"quotes/EUR/USD": 1}, False, "no_cursor"),
         ({OWN: 99}, False, "cursor_ahead"),
         ({OWN: 0, "connections": 0}, True, "one_stream"),
-        ({"quotes/EUR/USD": None}, True, "one_stream"),
+        ({"quotes/EUR/USD": None, OWN: 0}, True, "one_stream"),
         ({"connections": 0, f"account/{ACCOUNT}": 0}, False, "too_many"),
         ({"quotes/A": None, "quotes/B": None}, False, "too_many"),
     ],
@@ -494,6 +502,66 @@ def test_sub_from_now_on_learns_the_head_first() -> None:
 def test_a_sub_that_cannot_be_is_refused(streams: Any, snapshot: bool, code: str) -> None:
     bench = Bench(streams_max=2, quotes_max=1).open()
     assert bench.tell(wire.Sub(id="s", streams=streams, snapshot=snapshot)).error.code == code
+
+
+def test_who_subscribes_hears_the_newest_quote_at_once_as_a_repeat() -> None:
+    bench = Bench().open()
+    bench.quotes = [a_quote(7), a_quote(3, connection="c2"), a_quote(9, "USD/JPY")]
+    bench.tell(wire.Sub(id="s", streams={"quotes/EUR/USD": None}))
+    res, one, two = bench.said[-3:]
+    assert (res.id, res.error) == ("s", None)
+    assert [(q.quote.update, q.quote.connection) for q in (one, two)] == [(7, "c1"), (3, "c2")]
+    assert all(q.quote.unchanged and q.quote.conflated == 0 for q in (one, two))
+
+
+@pytest.mark.parametrize("codec", [JSON, MSGPACK])
+def test_a_snapshot_of_quotes_has_one_snap_each_whose_hash_holds(codec: Codec) -> None:
+    bench = Bench(codec).open()
+    bench.quotes = [a_quote(7)]
+    streams = {"quotes/EUR/USD": None, "quotes/USD/JPY": None}
+    bench.tell(wire.Sub(id="s", streams=streams, snapshot=True))
+    known, unknown, res = bench.said[-3:]
+    assert (known.stream, known.seq, known.rows[0]["bid"]) == ("quotes/EUR/USD", 7, "1.08")
+    digest = blake2b(msgspec.msgpack.encode(known.rows), digest_size=16).hexdigest()
+    assert known.hash == digest
+    assert (unknown.seq, unknown.rows) == (0, [])
+    assert res.id == "s"
+    assert bench.done[-2:] == [Watch("EUR/USD"), Watch("USD/JPY")]
+
+
+def test_a_snapshot_of_quotes_needs_no_router() -> None:
+    bench = Bench().open()
+    bench.is_up = False
+    res = bench.tell(wire.Sub(id="s", streams={"quotes/EUR/USD": None}, snapshot=True))
+    assert res.error is None
+
+
+def test_an_instrument_nobody_prices_is_refused_by_name_and_nothing_is_watched() -> None:
+    bench = Bench().open()
+    field = "streams.quotes/NOT/HERE"
+    bench.quote_faults["NOT/HERE"] = refusal("unknown_instrument", "nobody prices it", field=field)
+    streams = {"quotes/EUR/USD": None, "quotes/NOT/HERE": None}
+    res = bench.tell(wire.Sub(id="s", streams=streams))
+    assert (res.error.code, res.error.field) == ("unknown_instrument", field)
+    assert (bench.session.follows.watched, bench.done[1:]) == ({}, [])
+
+
+def test_a_watched_instrument_may_be_asked_for_each_quote_later() -> None:
+    bench = Bench().open()
+    for conflate in (True, False):
+        bench.tell(wire.Sub(id="s", streams={"quotes/EUR/USD": None}, conflate=conflate))
+    assert bench.done[1:] == [Watch("EUR/USD", True), Watch("EUR/USD", False)]
+    bench.quote_faults["EUR/USD"] = refusal("unknown_instrument", "gone meanwhile")
+    res = bench.tell(wire.Sub(id="s", streams={"quotes/EUR/USD": None}))
+    assert res.error is None
+
+
+def test_a_snapshot_too_large_to_send_is_refused() -> None:
+    bench = Bench(message_bytes_out_max=100).open()
+    bench.tell(wire.Sub(id="s", streams={OWN: None}, snapshot=True))
+    body = msgspec.Raw(msgspec.msgpack.encode(["x" * 200]))
+    res = bench.answer(QueryAnswer, position=4, body=body)
+    assert res.error.code == "answer_too_large"
 
 
 def test_a_snapshot_comes_with_its_hash_before_what_follows() -> None:

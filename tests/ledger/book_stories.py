@@ -117,6 +117,7 @@ class Router:
             terms=command,
             client_order_id=command.client_order_id,
             received_ns=count,
+            session="s",
         )
         kinds = (ev.Sending, ev.Sending, ev.Sending, ev.Denied, ev.Readied)
         event = self.event(fresh, self.luck.choice(kinds) if bracket is None else ev.Sending)

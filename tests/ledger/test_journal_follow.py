@@ -24,21 +24,6 @@ from tests.ledger.journal_stories import (
 CHILD = Path(__file__).with_name("journal_child.py")
 
 
-def test_a_follower_sees_what_was_committed_since_it_last_looked(tmp_path: Path):
-    journal = open_journal(make(tmp_path))
-    follower = JournalReader(tmp_path).follow()
-    assert follower.read() == []
-    write_commits(journal, 2)
-    assert follower.read() == [note(1), note(2)]
-    journal.append(note(3))
-    assert follower.read() == []
-    journal.commit()
-    assert follower.read() == [note(3)]
-    follower.close()
-    follower.close()
-    journal.close()
-
-
 def test_a_follower_goes_on_from_segment_to_segment(tmp_path: Path):
     journal = open_journal(make(tmp_path))
     follower = JournalReader(tmp_path).follow()
@@ -63,14 +48,6 @@ def test_a_follower_starts_where_it_is_told(tmp_path: Path, after: int):
         numbers += [record.number for record in records]
     assert numbers == list(range(after + 1, 201))
     follower.close()
-    journal.close()
-
-
-def test_a_follower_that_knows_more_than_the_journal_is_told_so(tmp_path: Path):
-    journal = open_journal(make(tmp_path))
-    write_commits(journal, 3)
-    with pytest.raises(JournalCorrupt, match="has seen record 4, but the journal ends before it"):
-        JournalReader(tmp_path).follow(4)
     journal.close()
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import get_args
 
@@ -10,34 +9,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.events import OrderEvent
-from domain.records import Cause, Record, Settled
+from domain.records import Record, Settled
 from domain.streams import OrderUpdate, StreamUpdate, UpdateBody
 from ledger.codec import decode, encode
-from ledger.faults import JournalFailed, RecordTooLarge
+from ledger.faults import RecordTooLarge
 from ledger.reader import JournalReader
 from ledger.segment import RECORD_BYTES_MAX, encode_frame
 from tests.ledger.journal_stories import SMALL, make, note, open_journal, write_commits
-from tests.ledger.record_builders import any_record, any_struct
+from tests.ledger.record_builders import any_struct
 
 GENTLE = settings(
     max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-
-
-@pytest.mark.parametrize("cause", get_args(Cause), ids=lambda kind: kind.__name__)
-@GENTLE
-@given(data=st.data())
-def test_a_record_of_every_cause_comes_back_as_it_was_written(cause: type, data: st.DataObject):
-    record = data.draw(any_record(1, cause))
-    with tempfile.TemporaryDirectory() as folder:
-        big = type(SMALL)(segment_bytes=65536, reserve_bytes=512, prepare_in_background=False)
-        journal = open_journal(make(Path(folder), big), big)
-        journal.append(record)
-        assert journal.commit() == 1
-        journal.close()
-        assert list(JournalReader(Path(folder)).replay()) == [record]
 
 
 @pytest.mark.parametrize("body", get_args(UpdateBody), ids=lambda kind: kind.__name__)
@@ -57,49 +42,6 @@ def test_every_order_event_comes_back_as_it_was_written(event: type, data: st.Da
     update = StreamUpdate(stream="orders/a", seq=1, at_ns=1, body=body)
     record = Record(number=1, epoch=1, at_ns=1, cause=Settled(why="x"), updates=(update,))
     assert decode(encode(record), 1, 1, "file") == record
-
-
-def test_a_record_counts_as_durable_only_after_the_commit(tmp_path: Path):
-    journal = open_journal(make(tmp_path))
-    journal.append(note(1))
-    journal.append(note(2))
-    assert (journal.last, journal.durable) == (2, 0)
-    assert list(journal.replay()) == []
-    assert journal.commit() == 2
-    assert [record.number for record in journal.replay()] == [1, 2]
-    journal.close()
-
-
-def test_a_commit_of_nothing_writes_nothing(tmp_path: Path):
-    journal = open_journal(make(tmp_path))
-    before = (tmp_path / "segment-00000001.log").read_bytes()
-    assert journal.commit() == 0
-    assert (tmp_path / "segment-00000001.log").read_bytes() == before
-    journal.close()
-
-
-def test_what_was_not_committed_is_dropped_at_the_close(tmp_path: Path):
-    journal = open_journal(make(tmp_path))
-    write_commits(journal, 1)
-    journal.append(note(2))
-    journal.close()
-    journal = open_journal(tmp_path)
-    assert journal.last == 1
-    journal.close()
-
-
-def test_a_record_out_of_turn_is_our_own_bug(tmp_path: Path):
-    journal = open_journal(make(tmp_path))
-    with pytest.raises(AssertionError):
-        journal.append(note(2))
-    journal.close()
-
-
-def test_a_closed_journal_takes_nothing(tmp_path: Path):
-    journal = open_journal(make(tmp_path))
-    journal.close()
-    with pytest.raises(JournalFailed, match="closed"):
-        journal.append(note(1))
 
 
 def test_a_record_larger_than_a_segment_is_refused_and_the_next_fits(tmp_path: Path):
@@ -144,16 +86,6 @@ def test_one_long_commit_may_span_segments(tmp_path: Path):
     assert journal.commit() == 200
     journal.close()
     assert JournalReader(tmp_path).verify().last == 200
-
-
-def test_a_long_replay_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("ledger.reader.PROGRESS_RECORDS", 10)
-    journal = open_journal(make(tmp_path))
-    write_commits(journal, 5, 5)
-    told: list[tuple[int, int]] = []
-    assert len(list(journal.replay(on_progress=lambda done, last: told.append((done, last))))) == 25
-    assert told == [(10, 25), (20, 25), (25, 25)]
-    journal.close()
 
 
 def test_files_are_for_their_owner_alone(tmp_path: Path):

@@ -6,13 +6,10 @@ from pathlib import Path
 import pytest
 
 from ledger.faults import JournalCorrupt
-from ledger.journal import LocalJournal, init
 from ledger.reader import JournalReader
 from tests.ledger.journal_stories import (
-    SMALL,
     FailingDisk,
     first_segment,
-    frame_ends,
     make,
     open_journal,
     write_commits,
@@ -42,11 +39,6 @@ def newest(directory: Path) -> Path:
     return max(directory.glob("snapshot-*.state"))
 
 
-def test_the_last_two_snapshots_are_kept_and_every_segment(kept: Path):
-    assert usable(kept) == [(30, b"state 30"), (20, b"state 20")]
-    assert JournalReader(kept).verify().records == 35
-
-
 @pytest.mark.parametrize("damage", ["flipped", "cut", "emptied"])
 def test_a_damaged_snapshot_gives_way_to_the_one_before(kept: Path, damage: str):
     data = bytearray(newest(kept).read_bytes())
@@ -72,37 +64,6 @@ def test_a_snapshot_that_cannot_be_read_gives_way_too(kept: Path):
     name.unlink()
     name.mkdir()
     assert usable(kept) == [(20, b"state 20")]
-
-
-def test_a_snapshot_of_another_deployment_is_passed_over(kept: Path, tmp_path_factory):
-    other = tmp_path_factory.mktemp("other") / "journal"
-    init(other, "other", SMALL)
-    journal = LocalJournal(other, "other", SMALL)
-    write_commits(journal, 30)
-    journal.write_snapshot(30, b"theirs")
-    journal.close()
-    newest(kept).write_bytes(newest(other).read_bytes())
-    assert usable(kept) == [(20, b"state 20")]
-
-
-def test_a_snapshot_ahead_of_the_journal_means_that_records_are_gone(kept: Path):
-    journal = open_journal(kept)
-    journal.write_snapshot(35, b"state 35")
-    journal.close()
-    tail = sorted(path for path in kept.glob("segment-*") if any(path.read_bytes()))[-1]
-    ends = frame_ends(tail)
-    data = bytearray(tail.read_bytes())
-    data[ends[-2] :] = bytes(len(data) - ends[-2])
-    tail.write_bytes(data)
-    with pytest.raises(JournalCorrupt, match="a snapshot was taken after record 35"):
-        open_journal(kept)
-
-
-def test_a_snapshot_of_records_not_yet_durable_is_our_own_bug(tmp_path: Path):
-    journal = open_journal(make(tmp_path))
-    with pytest.raises(AssertionError):
-        journal.write_snapshot(1, b"")
-    journal.close()
 
 
 def test_a_snapshot_that_could_not_be_written_leaves_the_others(kept: Path):

@@ -20,14 +20,13 @@ from ledger.faults import (
     JournalMissing,
     JournalTooNew,
 )
-from ledger.journal import JournalSettings, LocalJournal, init
+from ledger.journal import JournalSettings, init
 from ledger.reader import JournalReader
-from ledger.segment import HEADER_BYTES, Header, encode_frame, encode_header
+from ledger.segment import HEADER_BYTES, Header, encode_header
 from tests.ledger.journal_stories import (
     DEPLOYMENT,
     SMALL,
     first_segment,
-    frame_ends,
     make,
     note,
     open_journal,
@@ -63,12 +62,6 @@ def test_an_init_that_died_half_way_can_be_run_again(tmp_path: Path):
     assert not list(tmp_path.glob("*.tmp"))
 
 
-def test_a_foreign_journal_is_refused(tmp_path: Path):
-    make(tmp_path)
-    with pytest.raises(JournalForeign, match="'deployment-1', not 'other'"):
-        LocalJournal(tmp_path, "other", SMALL)
-
-
 def test_a_foreign_segment_among_ours_is_refused(tmp_path: Path):
     journal = open_journal(make(tmp_path / "ours"))
     write_commits(journal, 40, 4)
@@ -84,22 +77,6 @@ def test_the_default_settings_are_64_mib_and_one_in_reserve():
     assert JournalSettings() == JournalSettings(
         segment_bytes=67_108_864, reserve_bytes=1_048_576, snapshots_kept=2
     )
-
-
-def test_a_record_of_a_newer_release_is_refused_by_name(tmp_path: Path):
-    journal = open_journal(make(tmp_path))
-    write_commits(journal, 1)
-    journal.close()
-    file = first_segment(tmp_path)
-    end = frame_ends(file)[-1]
-    data = bytearray(file.read_bytes())
-    frame = encode_frame(b"\x80", 2, 1, SCHEMA + 1)
-    data[end : end + len(frame)] = frame
-    file.write_bytes(data)
-    journal = open_journal(tmp_path)
-    with pytest.raises(JournalTooNew, match=f"install a release that knows schema {SCHEMA + 1}"):
-        list(journal.replay())
-    journal.close()
 
 
 def test_a_record_of_the_release_before_is_read_and_keeps_its_schema():
@@ -168,13 +145,6 @@ def test_no_child_inherits_the_lock_or_a_segment(tmp_path: Path):
     assert len(ours) == 2
     assert not any(os.get_inheritable(fd) for fd in ours)
     journal.close()
-
-
-def test_a_start_that_fails_gives_the_lock_back(tmp_path: Path):
-    make(tmp_path)
-    with pytest.raises(JournalForeign):
-        LocalJournal(tmp_path, "other", SMALL)
-    open_journal(tmp_path).close()
 
 
 def _target(fd: int) -> str:

@@ -11,8 +11,8 @@ import oandapyV20
 import pytest
 from oandapyV20.endpoints.orders import OrderCreate
 
-from actors.settings import PAPER_TOKEN
 from bench.world import ACCOUNT, CONNECTION_ROLE, OWNER, World, world
+from brokers.registry import PAPER_TOKEN
 from domain.lifecycle import Origin
 from domain.orders import NewOrder
 from domain.streams import OrderUpdate

@@ -20,7 +20,11 @@ from gateway.client import Client
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "first_strategy.py"
-FREE_PORTS = (("port = 8765", "port = 0"), ("health_port = 8766", "health_port = 0"))
+FREE_PORTS = (
+    ("port = 8765", "port = 0"),
+    ("health_port = 8766", "health_port = 0"),
+    ("rest_port = 8767", "rest_port = 0"),
+)
 
 
 async def fillgate(home: Path, *words: str) -> asyncio.subprocess.Process:

@@ -1,0 +1,1 @@
+"""The store's migrations: Alembic runs `versions/` in their order."""
