@@ -35,12 +35,15 @@ class Load:
     async def until_priced(self) -> None:
         """Until everything traded has a price: before, compliance refuses what it cannot value."""
         async with asyncio.timeout(PRICED_S):
-            while True:
-                with contextlib.suppress(Refused):
-                    res = await self._client.query(wire.QuoteGet, instruments=TRADED)
-                    if {quote["instrument"] for quote in res.body} == set(TRADED):
-                        return
+            while not await self._is_priced():
                 await asyncio.sleep(0.1)
+
+    async def _is_priced(self) -> bool:
+        try:
+            res = await self._client.query(wire.QuoteGet, instruments=TRADED)
+        except Refused:
+            return False
+        return {quote["instrument"] for quote in res.body} == set(TRADED)
 
     async def run(self) -> None:
         """Sends until canceled."""
