@@ -73,11 +73,13 @@ class Prices(LinkOwner[Any]):
     def received(self, link: Link[Any], message: Any) -> None:
         """What an edge or the router wants, or a router's other word."""
         if not isinstance(message, m.WatchQuotes):
+            # Orders come this way: nothing here may cost them more than the look.
             was = self._connection.router
             self._connection.received(link, message)
             if self._connection.router is not was:
                 self._tell_latest(link, self._following.instruments)
-        elif link is self._connection.router:
+            return
+        if link is self._connection.router:
             self._needed = message.instruments
         else:
             wanted = frozenset(message.instruments)

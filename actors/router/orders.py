@@ -131,12 +131,12 @@ class Orders:
         self, owner: str, client_order_id: str, digest: str, asked: Asked
     ) -> Decided | bool | None:
         """The earlier answer for a repeated id; True where its screening is still under way."""
-        orders = self.desk.books.orders
-        known = orders.of_client(owner, client_order_id)
+        orders, order_id = self.desk.books.orders, ids.order_id(owner, client_order_id)
+        known = orders.get(order_id)
         if known is not None:
             same = orders.digest(owner, client_order_id) == digest
             return describe(known, dup=True) if same else refusals.id_conflict(client_order_id)
-        number = self._by_order.get(ids.order_id(owner, client_order_id))
+        number = self._by_order.get(order_id)
         if number is None:
             return None
         screening = self._screens[number]
