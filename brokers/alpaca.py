@@ -71,6 +71,7 @@ from brokers.reading import (
     need,
     parse_time,
     reading,
+    refuse_change,
 )
 from domain.accounts import AccountSnapshot, Environment
 from domain.errors import UnifiedError
@@ -220,13 +221,7 @@ class AlpacaAdapter:
         refusal = find_refusal(response, now_ns, UnifiedError.INVALID_ORDER)
         if refusal is None:
             return Report()
-        refused = CancelRefused(
-            at_ns=now_ns,
-            error=refusal,
-            broker_order_id=order.broker_order_id,
-            venue_client_id=order.venue_client_id,
-        )
-        return Report(events=(refused,))
+        return refuse_change(CancelRefused, order, refusal, now_ns)
 
     def amend(self, order: VenueOrder, terms: AmendTerms) -> Request:
         """PATCH /v2/orders/{id}, with what changes. Raises NotSent for one that is partly filled.
@@ -243,13 +238,7 @@ class AlpacaAdapter:
         """Nothing for a 200, which only promises, or AmendRefused. Raises OutcomeUnknown."""
         refusal = find_refusal(response, now_ns, UnifiedError.INVALID_ORDER)
         if refusal is not None:
-            refused = AmendRefused(
-                at_ns=now_ns,
-                error=refusal,
-                broker_order_id=order.broker_order_id,
-                venue_client_id=order.venue_client_id,
-            )
-            return Report(events=(refused,))
+            return refuse_change(AmendRefused, order, refusal, now_ns)
         with deciding():
             made = wire.decode_order(response.body)
             previous = need(made.replaces or order.broker_order_id, "replaces")

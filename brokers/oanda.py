@@ -56,6 +56,7 @@ from brokers.reading import (
     need,
     parse_time,
     reading,
+    refuse_change,
 )
 from domain.accounts import AccountSnapshot, Environment
 from domain.errors import ErrorInfo, UnifiedError
@@ -263,13 +264,7 @@ class OandaAdapter:
         """Canceled or CancelRefused. Raises OutcomeUnknown."""
         refusal = _find_refusal(response)
         if refusal is not None:
-            refused = CancelRefused(
-                at_ns=now_ns,
-                error=refusal,
-                broker_order_id=order.broker_order_id,
-                venue_client_id=order.venue_client_id,
-            )
-            return Report(events=(refused,))
+            return refuse_change(CancelRefused, order, refusal, now_ns)
         with deciding():
             answer = wire.decode_order_answer(response.body)
             need(answer.order_cancel_transaction, "orderCancelTransaction")
@@ -279,13 +274,7 @@ class OandaAdapter:
         """Replaced and what followed, or AmendRefused. Raises OutcomeUnknown."""
         refusal = _find_refusal(response)
         if refusal is not None:
-            refused = AmendRefused(
-                at_ns=now_ns,
-                error=refusal,
-                broker_order_id=order.broker_order_id,
-                venue_client_id=order.venue_client_id,
-            )
-            return Report(events=(refused,))
+            return refuse_change(AmendRefused, order, refusal, now_ns)
         with deciding():
             answer = wire.decode_order_answer(response.body)
             created = need(answer.order_create_transaction, "orderCreateTransaction")

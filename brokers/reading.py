@@ -14,8 +14,9 @@ from typing import TypeVar
 
 from msgspec import MsgspecError
 
-from brokers.adapter import Answered, BrokerError, OutcomeUnknown, Response
+from brokers.adapter import Answered, BrokerError, OutcomeUnknown, Report, Response, VenueOrder
 from domain.errors import Category, ErrorInfo, Outcome, Retry, UnifiedError, VenueError
+from domain.events import AmendRefused, CancelRefused
 
 RETRY_AFTER_MS = 1_000
 MESSAGE_CHARS_MAX = 300
@@ -89,6 +90,19 @@ def error_info(
         retry_after_ms=retry_after_ms if unified is UnifiedError.RATE_LIMIT else None,
         venue=VenueError(code=word[:WORD_CHARS_MAX], message=text, unified=unified),
     )
+
+
+def refuse_change(
+    kind: type[CancelRefused] | type[AmendRefused], order: VenueOrder, error: ErrorInfo, now_ns: int
+) -> Report:
+    """A cancel or an amend that the broker refused: the order stays as it was."""
+    refused = kind(
+        at_ns=now_ns,
+        error=error,
+        broker_order_id=order.broker_order_id,
+        venue_client_id=order.venue_client_id,
+    )
+    return Report(events=(refused,))
 
 
 def parse_time(text: str) -> int:

@@ -8,7 +8,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from compliance.magnitude import QUANTITY_MAX, VALUE_MAX
+from compliance.magnitude import QUANTITY_MAX, VALUE_MAX, Bounded, find_bound_faults
 from domain.instruments import AssetClass
 
 MESSAGES_PER_S_MAX = 100_000
@@ -96,23 +96,19 @@ class MarketSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def find_market_faults(market: MarketSettings) -> tuple[str, ...]:
     """Everything wrong with them, each with its field; empty where they can be used."""
-    bounds: tuple[tuple[str, Decimal | int | None, Decimal | int, Decimal | int], ...] = (
-        ("messages_per_s_max", market.messages_per_s_max, 0, MESSAGES_PER_S_MAX),
-        ("window_ms", market.window_ms, 1, WINDOW_MS_MAX),
-        ("window_quantity_max", market.window_quantity_max, 0, QUANTITY_MAX),
-        ("window_notional_max", market.window_notional_max, 0, VALUE_MAX),
-        ("repeats_max", market.repeats_max, 0, REPEATS_MAX),
-        ("repeats_window_ms", market.repeats_window_ms, 1, WINDOW_MS_MAX),
-        ("customer_credit_max", market.customer_credit_max, 0, VALUE_MAX),
-        ("firm_credit_max", market.firm_credit_max, 0, VALUE_MAX),
-        ("daily_loss_max", market.daily_loss_max, 0, VALUE_MAX),
-        ("drawdown_percent_max", market.drawdown_percent_max, 0, _HUNDRED),
+    bounds: tuple[Bounded, ...] = (
+        ("market.messages_per_s_max", market.messages_per_s_max, 0, MESSAGES_PER_S_MAX),
+        ("market.window_ms", market.window_ms, 1, WINDOW_MS_MAX),
+        ("market.window_quantity_max", market.window_quantity_max, 0, QUANTITY_MAX),
+        ("market.window_notional_max", market.window_notional_max, 0, VALUE_MAX),
+        ("market.repeats_max", market.repeats_max, 0, REPEATS_MAX),
+        ("market.repeats_window_ms", market.repeats_window_ms, 1, WINDOW_MS_MAX),
+        ("market.customer_credit_max", market.customer_credit_max, 0, VALUE_MAX),
+        ("market.firm_credit_max", market.firm_credit_max, 0, VALUE_MAX),
+        ("market.daily_loss_max", market.daily_loss_max, 0, VALUE_MAX),
+        ("market.drawdown_percent_max", market.drawdown_percent_max, 0, _HUNDRED),
     )
-    faults = [
-        f"market.{name} must be between {low} and {high}, not {value}"
-        for name, value, low, high in bounds
-        if value is not None and not (Decimal(value).is_finite() and low <= value <= high)
-    ]
+    faults = find_bound_faults(bounds)
     faults += [
         f"market.currency_groups.{currency} must be one of 1 to 4, not {group}"
         for currency, group in market.currency_groups.items()

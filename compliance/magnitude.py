@@ -6,6 +6,7 @@ a running sum equals one made afresh.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import ROUND_UP, Context, Decimal
 
 QUANTITY_MAX = Decimal(10**12)
@@ -16,6 +17,19 @@ CENT = Decimal("0.01")
 STEP = Decimal("0.000001")
 _ZERO = Decimal(0)
 _UP = Context(rounding=ROUND_UP)
+
+
+Bounded = tuple[str, Decimal | int | None, Decimal | int, Decimal | int]
+"""A field, its value (None: not set), and the least and the most it may be."""
+
+
+def find_bound_faults(bounds: Iterable[Bounded]) -> list[str]:
+    """The fields beyond their bounds, each with them."""
+    return [
+        f"{name} must be between {low} and {high}, not {value}"
+        for name, value, low, high in bounds
+        if value is not None and not (Decimal(value).is_finite() and low <= value <= high)
+    ]
 
 
 def is_usable(number: Decimal, limit: Decimal) -> bool:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from compliance.day_trades import CountMethod
 from compliance.deposits import find_deposit_faults
 from compliance.limits import MarketSettings, find_market_faults
-from compliance.magnitude import QUANTITY_MAX, VALUE_MAX
+from compliance.magnitude import QUANTITY_MAX, VALUE_MAX, Bounded, find_bound_faults
 from domain.records import Halted
 
 DUPLICATE_WINDOW_MS_MAX = 60_000
@@ -81,7 +81,7 @@ class ComplianceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 def find_faults(settings: ComplianceSettings) -> tuple[str, ...]:
     """Everything wrong with the settings, each with its field; empty where they can be used."""
-    bounds: tuple[tuple[str, Decimal | int, Decimal | int, Decimal | int], ...] = (
+    bounds: tuple[Bounded, ...] = (
         ("max_quantity", settings.max_quantity, 0, QUANTITY_MAX),
         ("max_notional", settings.max_notional, 0, VALUE_MAX),
         ("collar_percent", settings.collar_percent, 0, PERCENT_MAX),
@@ -91,11 +91,7 @@ def find_faults(settings: ComplianceSettings) -> tuple[str, ...]:
         ("valuation_age_ms_max", settings.valuation_age_ms_max, 1, VALUATION_AGE_MS_MAX),
         ("confirmation_days_max", settings.confirmation_days_max, 1, CONFIRMATION_DAYS_MAX),
     )
-    faults = [
-        f"{name} must be between {low} and {high}, not {value}"
-        for name, value, low, high in bounds
-        if not (Decimal(value).is_finite() and low <= value <= high)
-    ]
+    faults = find_bound_faults(bounds)
     faults += [
         f"leveraged_funds.{symbol} must be between 1 and {LEVERAGE_MAX}, not {times}"
         for symbol, times in settings.leveraged_funds.items()

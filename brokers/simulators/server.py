@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,7 +41,7 @@ class OpenStreams(Protocol):
         """Ends them all."""
 
 
-class Server:
+class Server(ABC):
     """One simulated broker. Times come from `now_ns`, luck from the seed."""
 
     engine: Venue
@@ -61,17 +62,17 @@ class Server:
 
     # -- what a dialect adds
 
+    @abstractmethod
     async def handle(self, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
         """Answers a request that is not the simulator's own."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take_quote(self, quote: Quote) -> None:
         """Gives a new touch to the engine."""
-        raise NotImplementedError
 
+    @abstractmethod
     def keep_time(self) -> None:
         """Ends orders and days on time, even while the market is silent."""
-        raise NotImplementedError
 
     def order_name(self, account: Account, number: int) -> int | str:
         """What the dialect calls an order."""
@@ -218,9 +219,9 @@ class Server:
             return web.Response()
         return self.trouble(502, "Bad Gateway") if fate.failed else response
 
+    @abstractmethod
     def trouble(self, status: int, message: str) -> web.Response:
         """The broker's own failure, in its words."""
-        raise NotImplementedError
 
     def remember(self, account: str, by: str, body: bytes) -> None:
         """Keeps what was asked, for checks."""
