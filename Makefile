@@ -13,6 +13,7 @@ DEV    := .venv/.dev-installed
 ORDERS ?= 500
 TICKS  ?= $(wildcard ../shared/data/ticks)
 BENCH  ?=
+SOAK   ?=
 MUTANTS ?=
 MUTANT_JOBS ?= 2
 CASES  ?= $(abspath ../shared/data/compliance_cases.json)
@@ -20,7 +21,7 @@ CASES  ?= $(abspath ../shared/data/compliance_cases.json)
 PURE   := domain/*,compliance/*,streaming/*
 
 .PHONY: help install up demo test check check-deploy format bench bench-quotes mutants soak
-.PHONY: coverage api lock clean
+.PHONY: reliability coverage api lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -94,8 +95,11 @@ test: $(DEV) ## every test but soak, with the coverage gates
 coverage: ## write htmlcov/ from the last `make test`
 	@$(BIN)/coverage html --quiet && echo "see htmlcov/index.html"
 
-soak: $(DEV) ## the long forms, for hours
-	$(BIN)/python -m pytest tests/soak -o faulthandler_timeout=0
+soak: $(DEV) ## the long forms of the goals, for hours; goes on where it stopped. SOAK="--only R1"
+	@$(BIN)/python -m bench.soak $(SOAK)
+
+reliability: $(DEV) ## write docs/reliability.md from what soaks counted
+	@$(BIN)/python -m bench.soak --table
 
 mutants: $(DEV) ## change compliance/ line by line and see which tests notice; goes on where it stopped
 	COMPLIANCE_CASES="$(CASES)" nice $(BIN)/mutmut run --max-children $(MUTANT_JOBS) $(MUTANTS)
