@@ -70,10 +70,16 @@ class Soak:
             for goal in self._plan.goals:
                 held.enter_context(alone(self._folder, goal.id))
             while waiting := [goal for goal in self._plan.goals if self._left(goal)]:
-                for goal in waiting:
-                    if self._end is not None and time.monotonic() >= self._end:
-                        return
-                    await self._batch(goal)
+                if not await self._turn(waiting):
+                    return
+
+    async def _turn(self, waiting: list[Goal]) -> bool:
+        """A batch of each; False once the time is up."""
+        for goal in waiting:
+            if self._end is not None and time.monotonic() >= self._end:
+                return False
+            await self._batch(goal)
+        return True
 
     def tally(self, goal: Goal) -> Tally:
         """What this commit has so far."""
