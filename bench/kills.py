@@ -4,9 +4,10 @@
                           [--journal local|postgres|URL] [--json]
 
 Edge, router, compliance, both broker connections and ledger are killed in turn under a steady
-stream of orders: pairs at OANDA, shares and a coin at Alpaca. For the second half both venues lose
-replies and land orders late. Then the logs are compared: the client's, the journal's and the
-venues' own books; and the ledger's store with one made from the journal anew, row for row.
+stream of orders: pairs at OANDA, shares and a coin at Alpaca. For the second half (or from the
+start) both venues lose replies, land orders late, repeat and swap events, and take the same client
+id twice. Then the logs are compared: the client's, the journal's and the venues' own books; and
+the ledger's store with one made from the journal anew, row for row.
 """
 
 from __future__ import annotations
@@ -57,14 +58,22 @@ READ_EVERY_S = 0.05
 START_S_MAX = 30.0
 CALM_S = 2.0
 QUIET_S_MAX = 60.0
-HOSTILE = {"lost_reply": 0.05, "late_landing": 0.05, "late_ms": [50, 700]}
+HOSTILE = {
+    "lost_reply": 0.05,
+    "late_landing": 0.05,
+    "late_ms": [50, 700],
+    "repeated_event": 0.05,
+    "reordered_event": 0.05,
+    "unique_client_ids": False,
+}
 CALM: dict[str, object] = {}
 
 
 class Plan(Struct, frozen=True, kw_only=True):
     """How many kills of which roles, how often, at which rate of orders, under which seed.
 
-    `journal` is where it is kept: local, postgres (a server of the bench's own), or a URL.
+    `calm` is how many of the kills come while the venues are still kind. `journal` is where it
+    is kept: local, postgres (a server of the bench's own), or a URL.
     """
 
     kills: int = 20
@@ -72,6 +81,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     seed: int = 1
     roles: tuple[str, ...] = ROLES
     every_s: float = KILL_EVERY_S
+    calm: int | None = None
+    """None: half of them."""
     journal: str = "local"
 
 
@@ -134,7 +145,7 @@ async def run(plan: Plan, deployment: World) -> dict[str, Any]:
         asking = asyncio.create_task(reading.run())
         await asyncio.sleep(CALM_S)
         for number in range(plan.kills):
-            if number == plan.kills // 2:
+            if number == (plan.kills // 2 if plan.calm is None else plan.calm):
                 await _treat(deployment, HOSTILE)
             role = plan.roles[number % len(plan.roles)]
             await _until_up(deployment, role)
@@ -145,6 +156,7 @@ async def run(plan: Plan, deployment: World) -> dict[str, Any]:
             # Sooner or later: also while it starts, and in the middle of its work.
             await asyncio.sleep(plan.every_s * (0.5 + luck.random()))
         await _treat(deployment, CALM)
+        rate = load.rate_reached()
         sending.cancel()
         asking.cancel()
         await load.settle()
@@ -153,6 +165,7 @@ async def run(plan: Plan, deployment: World) -> dict[str, Any]:
     agreement.differences += await compare_store(deployment)
     result = report(plan, load, log, kills, agreement)
     return result | {
+        "rate_reached": rate,
         "lists": reading.answered,
         "lists_refused": reading.refused,
         "lists_backward": reading.backward,

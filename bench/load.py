@@ -27,6 +27,7 @@ class Load:
         self._rate = rate
         self._luck = Random(seed)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._start = 0.0
         self.number = 0
         self.durable: set[str] = set()
         self.refused: dict[str, int] = {}
@@ -47,13 +48,17 @@ class Load:
 
     async def run(self) -> None:
         """Sends until canceled."""
-        start = time.monotonic()
+        start = self._start = time.monotonic()
         while True:
             self.number += 1
             task = asyncio.create_task(self._one(self.number))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             await asyncio.sleep(max(0.0, start + self.number / self._rate - time.monotonic()))
+
+    def rate_reached(self) -> float:
+        """Orders a second since the first."""
+        return round(self.number / (time.monotonic() - self._start), 1)
 
     async def settle(self) -> None:
         """Waits for the answers under way."""

@@ -87,7 +87,7 @@ max_notional = "2000000"
 messages_per_s_max = 100000
 
 [journal]
-segment_bytes = 67108864
+{journal}
 """
 
 ALPACA = """
@@ -125,6 +125,8 @@ class WorldOptions(Struct, frozen=True, kw_only=True):
     extra: str = ""
     with_alpaca: bool = False
     """A second connection, in the other dialect, for shares and a coin."""
+    journal: str = "segment_bytes = 67108864"
+    """The lines of the settings' section of that name."""
     journal_url: str | None = None
     """A PostgreSQL that keeps the journal, in a schema of its own."""
 
@@ -236,6 +238,7 @@ def make_home(home: Path, options: WorldOptions) -> str:
         instruments=json.dumps(list(options.instruments)),
         horizon_ms=options.horizon_ms,
         spare_account=SPARE_ACCOUNT,
+        journal=options.journal,
     )
     if options.journal_url is not None:
         text += _keep_journal_at(options.journal_url, home)

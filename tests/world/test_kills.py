@@ -1,18 +1,17 @@
-"""Kill -9 anywhere under load, half of it with a venue that loses replies and lands late."""
+"""Kill -9 anywhere under load, with venues that lose replies, land late and repeat themselves."""
 
 from __future__ import annotations
 
 import pytest
 
-from bench.kills import Plan, main
+from bench.goals.r01_kills import GOAL, kill
 
 
 @pytest.mark.asyncio
 async def test_twenty_kills_lose_nothing_and_double_nothing() -> None:
-    result = await main(Plan(kills=20, rate=100, seed=11))
+    tally = await kill(GOAL.short, seed=11, rate=100)
 
-    assert (result["lost"], result["doubled"], result["unknown"]) == (0, 0, 0), result
-    assert result["differences"] == 0, result["details"]
-    assert result["durable"] > 1_000
-    # After every kill an order that was sent later had its outcome.
-    assert all(gap > 0 for gaps in result["trading_again_s"].values() for gap in gaps), result
+    # None lost, none doubled, none left unknown, every log the same, trading again after each.
+    assert tally.violations == 0, tally.details
+    assert tally.counts["orders"] > 1_000
+    assert sum(len(waits) for waits in tally.samples_us.values()) == GOAL.short

@@ -1,0 +1,219 @@
+"""A deployment without Ray: router, compliance and broker connections on one loop, in one process.
+
+The classes are those that run as actors, started as their own processes would start them; the
+venues are the real simulators, each a process of its own. So one kill ends all three roles at
+once, one trace sees every system call of theirs, and a start takes a fraction of a second: the
+process is forked from one that has imported everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from actors import roles
+from actors.host import Stage
+from actors.logs import configure_logs
+from actors.paper import paper_settings, venue_book
+from actors.paths import LEDGER_ROLE, Paths
+from actors.settings import Settings, find_journal, load
+from bench.hand_edge import HandEdge
+from bench.world import (
+    ALPACA_ACCOUNT,
+    BROKER_ACCOUNT,
+    INSTRUMENTS,
+    SHARES,
+    WorldOptions,
+    make_home,
+)
+from domain.records import Record
+from ledger.agreement import VenueBook
+from ledger.places import reader_of
+
+SMALL_JOURNAL = """segment_bytes = 4194304
+reserve_bytes = 65536
+prepare_in_background = false"""
+READY_S = 20.0
+STILL = {"source": "none"}
+BROKER_ACCOUNTS = {"oanda": BROKER_ACCOUNT, "alpaca": ALPACA_ACCOUNT}
+PAIR_PRICES = {"USD_JPY": ("109.990", "110.010")}
+PRICES = {
+    "oanda": {
+        symbol.replace("/", "_"): PAIR_PRICES.get(symbol.replace("/", "_"), ("1.09990", "1.10010"))
+        for symbol in INSTRUMENTS
+    },
+    "alpaca": dict.fromkeys(SHARES, ("99.99", "100.01")),
+}
+
+# One process that has imported all of it; each start is a fork of it.
+FORKS = get_context("forkserver")
+FORKS.set_forkserver_preload(["bench.plain"])
+
+
+def run_roles(home: Path) -> None:
+    """A process: every role on an order's way, until it is killed."""
+    settings = load(Paths(home).settings)
+    configure_logs(Paths(home).logs / "plain.log", settings.deployment.log_level, "plain")
+    asyncio.run(_run_roles(home, settings))
+
+
+async def _run_roles(home: Path, settings: Settings) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for role in roles.roles(settings):
+            if role != LEDGER_ROLE:
+                tasks.create_task(roles.starter_of(role)(Stage(role, home)))
+
+
+class Plain:
+    """The process, the venues behind it, and the client before it."""
+
+    def __init__(self, home: Path) -> None:
+        self.paths = Paths(home)
+        self.settings = load(self.paths.settings)
+        self.edge = HandEdge(self.paths.socket("router"), self.settings.deployment.id)
+        self.process: BaseProcess | None = None
+        self.venues: dict[str, asyncio.subprocess.Process] = {}
+        self._urls: dict[str, str] = {}
+        self._http: aiohttp.ClientSession | None = None
+        self._dialing: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process that hosts the roles now."""
+        assert self.process is not None
+        assert self.process.pid is not None
+        return self.process.pid
+
+    # -- life
+
+    async def open(self) -> None:
+        """Starts the venues, the roles and the client."""
+        self._http = aiohttp.ClientSession()
+        await asyncio.gather(*(self._start_venue(one.id) for one in self.settings.simulators))
+        self._dialing = asyncio.create_task(self.edge.run())
+        self.start()
+
+    def start(self) -> None:
+        """Starts the roles; what they need to recover is in the home and at the venues."""
+        assert self.process is None or not self.process.is_alive()
+        self.process = FORKS.Process(target=run_roles, args=(self.paths.home,), daemon=True)
+        self.process.start()
+
+    async def ended(self) -> None:
+        """Waits until the process is gone."""
+        assert self.process is not None
+        while self.process.is_alive():
+            await asyncio.sleep(0.002)
+        await self.down()
+
+    async def down(self) -> None:
+        """Waits until the client has noticed, too."""
+        while self.edge.is_up:
+            await asyncio.sleep(0.002)
+
+    async def close(self) -> None:
+        """Ends everything that was started here."""
+        if self._dialing is not None:
+            self._dialing.cancel()
+            await asyncio.wait([self._dialing])
+        if self.process is not None:
+            self.process.kill()
+            self.process.join()
+        for venue in self.venues.values():
+            with contextlib.suppress(ProcessLookupError):
+                venue.send_signal(signal.SIGCONT)
+                venue.terminate()
+            await venue.wait()
+        if self._http is not None:
+            await self._http.close()
+
+    async def _start_venue(self, name: str) -> None:
+        wanted = next(one for one in self.settings.simulators if one.id == name)
+        settings = json.loads(paper_settings(wanted, self.settings, self.paths))
+        path = self.paths.runtime / f"simulator-{name}.settings.json"
+        path.write_text(json.dumps({**settings, "feed": STILL, "state": None}))
+        facts = self.paths.runtime / f"simulator-{name}.json"
+        module = f"brokers.simulators.{wanted.broker}"
+        self.venues[name] = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", module, "--settings", str(path), "--facts", str(facts),
+            stdout=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        async with asyncio.timeout(READY_S):
+            while not facts.exists():
+                await asyncio.sleep(0.01)
+        self._urls[name] = json.loads(facts.read_text())["url"]
+
+    # -- the venues
+
+    async def simulate(self, name: str, path: str, body: object | None = None) -> Any:
+        """Asks a simulator's control endpoints, which are no part of the broker."""
+        assert self._http is not None
+        method = "GET" if body is None else "POST"
+        async with self._http.request(method, self._urls[name] + path, json=body) as answer:
+            answer.raise_for_status()
+            return await answer.json()
+
+    async def quote(self) -> None:
+        """The markets quote once: they are still else."""
+        for name in self.venues:
+            ticks = [
+                {"instrument": symbol, "bid": bid, "ask": ask}
+                for symbol, (bid, ask) in PRICES[name].items()
+            ]
+            await self.simulate(name, "/sim/ticks", {"ticks": ticks})
+
+    async def treat(self, hostility: dict[str, Any]) -> None:
+        """All venues from now on."""
+        for name in self.venues:
+            await self.simulate(name, "/sim/hostility", hostility)
+
+    async def book(self) -> VenueBook:
+        """The venues' own books, of the accounts that are traded."""
+        books = [
+            venue_book(await self.simulate(name, "/sim/book"), BROKER_ACCOUNTS[name])
+            for name in self.venues
+        ]
+        return VenueBook(
+            orders=tuple(order for book in books for order in book.orders),
+            fills=tuple(fill for book in books for fill in book.fills),
+        )
+
+    def records(self) -> list[Record]:
+        """The journal, whole, as a reader sees it."""
+        return list(reader_of(find_journal(self.paths)).replay())
+
+
+@contextlib.asynccontextmanager
+async def plain(options: WorldOptions) -> AsyncIterator[Plain]:
+    """A deployment, up; ended and removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="fgp-") as folder:
+        home = Path(folder) / "home"
+        home.mkdir()
+        make_home(home, options)
+        deployment = Plain(home)
+        try:
+            await deployment.open()
+            yield deployment
+        finally:
+            await deployment.close()
+            _remove(deployment.paths.runtime)
+
+
+def _remove(runtime: Path) -> None:
+    for path in runtime.iterdir():
+        if path.is_file() or path.is_socket():
+            os.unlink(path)
+    with contextlib.suppress(OSError):
+        runtime.rmdir()
