@@ -41,6 +41,8 @@ class HandEdge(LinkOwner[Any]):
         """The last word on each order, by its client order id."""
         self.is_trading = False
         self.unanswered: dict[str, Any] = {}
+        self.acknowledged: set[str] = set()
+        """Orders of which the router said that they are durable."""
         self.on_update: Callable[[StreamUpdate], object] = lambda _update: None
         self._link: Link[Any] | None = None
         self._refs = 0
@@ -114,6 +116,11 @@ class HandEdge(LinkOwner[Any]):
         self.unanswered[name] = command
         answer = await self._ask(name, command)
         del self.unanswered[name]
+        self.acknowledged |= {
+            decided.client_order_id
+            for decided in answer.decided
+            if decided.client_order_id is not None and decided.error is None
+        }
         return answer
 
     async def try_out(self, command: c.Place) -> c.Answer:
@@ -162,6 +169,10 @@ class HandEdge(LinkOwner[Any]):
         return all(
             order.status in RESTING and order.pending is None for order in self.orders.values()
         )
+
+    def working(self) -> list[OrderUpdate]:
+        """Orders that rest at a broker."""
+        return [order for order in self.orders.values() if order.status not in TERMINAL]
 
     @property
     def is_up(self) -> bool:

@@ -16,8 +16,6 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from multiprocessing import get_context
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +55,27 @@ PRICES = {
     "alpaca": dict.fromkeys(SHARES, ("99.99", "100.01")),
 }
 
-# One process that has imported all of it; each start is a fork of it.
-FORKS = get_context("forkserver")
-FORKS.set_forkserver_preload(["bench.plain"])
+
+def fork_on_demand(home: Path) -> None:
+    """For each line on standard input: forks the roles, says their pid, waits for their end."""
+    for _ in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            run_roles(home)
+            os._exit(0)
+        say(pid)
+        os.waitpid(pid, 0)
+        say("ended")
+
+
+def say(word: object) -> None:
+    """A line for the parent."""
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
 
 
 def run_roles(home: Path) -> None:
-    """A process: every role on an order's way, until it is killed."""
+    """Every role on an order's way, until the process is killed."""
     settings = load(Paths(home).settings)
     configure_logs(Paths(home).logs / "plain.log", settings.deployment.log_level, "plain")
     asyncio.run(_run_roles(home, settings))
@@ -73,7 +85,11 @@ async def _run_roles(home: Path, settings: Settings) -> None:
     async with asyncio.TaskGroup() as tasks:
         for role in roles.roles(settings):
             if role != LEDGER_ROLE:
-                tasks.create_task(roles.starter_of(role)(Stage(role, home)))
+                tasks.create_task(_play(role, home))
+
+
+async def _play(role: str, home: Path) -> None:
+    await roles.starter_of(role)(Stage(role, home))
 
 
 class Plain:
@@ -83,43 +99,52 @@ class Plain:
         self.paths = Paths(home)
         self.settings = load(self.paths.settings)
         self.edge = HandEdge(self.paths.socket("router"), self.settings.deployment.id)
-        self.process: BaseProcess | None = None
+        self.pid = 0
+        """The process that hosts the roles now; 0 where there is none."""
+        self._forks: asyncio.subprocess.Process | None = None
         self.venues: dict[str, asyncio.subprocess.Process] = {}
         self._urls: dict[str, str] = {}
         self._http: aiohttp.ClientSession | None = None
         self._dialing: asyncio.Task[None] | None = None
-
-    @property
-    def pid(self) -> int:
-        """The process that hosts the roles now."""
-        assert self.process is not None
-        assert self.process.pid is not None
-        return self.process.pid
 
     # -- life
 
     async def open(self) -> None:
         """Starts the venues, the roles and the client."""
         self._http = aiohttp.ClientSession()
-        await asyncio.gather(*(self._start_venue(one.id) for one in self.settings.simulators))
+        await asyncio.gather(
+            self._start_forks(), *(self._start_venue(one.id) for one in self.settings.simulators)
+        )
         self._dialing = asyncio.create_task(self.edge.run())
-        self.start()
+        await self.start()
 
-    def start(self) -> None:
+    async def _start_forks(self) -> None:
+        self._forks = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bench.plain", str(self.paths.home),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+
+    async def start(self) -> None:
         """Starts the roles; what they need to recover is in the home and at the venues."""
-        assert self.process is None or not self.process.is_alive()
-        self.process = FORKS.Process(target=run_roles, args=(self.paths.home,), daemon=True)
-        self.process.start()
+        assert self.pid == 0
+        assert self._forks is not None
+        assert self._forks.stdin is not None
+        self._forks.stdin.write(b"start\n")
+        self.pid = int(await self._heard())
+
+    async def _heard(self) -> str:
+        assert self._forks is not None
+        assert self._forks.stdout is not None
+        return (await self._forks.stdout.readline()).decode().strip()
+
+    def kill(self) -> None:
+        """kill -9 of all roles at once."""
+        os.kill(self.pid, signal.SIGKILL)
 
     async def ended(self) -> None:
-        """Waits until the process is gone."""
-        assert self.process is not None
-        while self.process.is_alive():
-            await asyncio.sleep(0.002)
-        await self.down()
-
-    async def down(self) -> None:
-        """Waits until the client has noticed, too."""
+        """Waits until the process is gone and the client has noticed."""
+        assert await self._heard() == "ended"
+        self.pid = 0
         while self.edge.is_up:
             await asyncio.sleep(0.002)
 
@@ -128,9 +153,12 @@ class Plain:
         if self._dialing is not None:
             self._dialing.cancel()
             await asyncio.wait([self._dialing])
-        if self.process is not None:
-            self.process.kill()
-            self.process.join()
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                self.kill()
+        if self._forks is not None and self._forks.stdin is not None:
+            self._forks.stdin.close()
+            await self._forks.wait()
         for venue in self.venues.values():
             with contextlib.suppress(ProcessLookupError):
                 venue.send_signal(signal.SIGCONT)
@@ -217,3 +245,7 @@ def _remove(runtime: Path) -> None:
             os.unlink(path)
     with contextlib.suppress(OSError):
         runtime.rmdir()
+
+
+if __name__ == "__main__":
+    fork_on_demand(Path(sys.argv[1]))

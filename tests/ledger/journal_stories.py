@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -16,7 +16,6 @@ from ledger.reader import JournalReader
 from ledger.segment import HEADER_BYTES, read_frame
 
 DEPLOYMENT = "deployment-1"
-SECTOR_BYTES = 512
 SMALL = JournalSettings(segment_bytes=4096, reserve_bytes=512, prepare_in_background=False)
 
 
@@ -97,60 +96,6 @@ class FailingDisk(Disk):
 
     def fill_up(self) -> None:
         self.failing = {"reserve": errno.ENOSPC}
-
-
-class PowerCutDisk(Disk):
-    """Knows what would be on the platter: synced bytes, and any of the sectors since.
-
-    `before` is called ahead of every operation: the moment at which the power may go.
-    """
-
-    def __init__(self, before: Callable[[], None]) -> None:
-        self._before = before
-        self._synced: dict[int, bytearray] = {}
-        self._unsynced: dict[int, list[tuple[int, bytes]]] = {}
-
-    def write(self, fd: int, data: bytes | bytearray, offset: int) -> None:
-        self._before()
-        inode = os.fstat(fd).st_ino
-        if inode not in self._synced:
-            self._synced[inode] = bytearray(os.pread(fd, os.fstat(fd).st_size, 0))
-        super().write(fd, data, offset)
-        self._unsynced.setdefault(inode, []).extend(_sectors(bytes(data), offset))
-
-    def sync(self, fd: int) -> None:
-        self._before()
-        inode = os.fstat(fd).st_ino
-        for offset, data in self._unsynced.pop(inode, []):
-            _lay(self._synced[inode], offset, data)
-        super().sync(fd)
-
-    def image(self, directory: Path, to: Path, keep: Callable[[], bool]) -> Path:
-        """The directory as a power cut leaves it, with those unsynced sectors that `keep` picks."""
-        shutil.rmtree(to, ignore_errors=True)
-        to.mkdir()
-        for path in directory.iterdir():
-            inode = path.stat().st_ino
-            data = bytearray(self._synced.get(inode, path.read_bytes()))
-            for offset, sector in self._unsynced.get(inode, []):
-                if keep():
-                    _lay(data, offset, sector)
-            (to / path.name).write_bytes(data)
-        return to
-
-
-def _sectors(data: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at < len(data):
-        size = SECTOR_BYTES - (offset + at) % SECTOR_BYTES
-        yield offset + at, data[at : at + size]
-        at += size
-
-
-def _lay(data: bytearray, offset: int, piece: bytes) -> None:
-    if len(data) < offset + len(piece):
-        data.extend(bytes(offset + len(piece) - len(data)))
-    data[offset : offset + len(piece)] = piece
 
 
 def picks(seed: int) -> list[Callable[[], bool]]:

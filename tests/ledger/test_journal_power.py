@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.power import PowerCutDisk
 from ledger.faults import JournalFailed
 from ledger.segment import HEADER_BYTES
 from tests.ledger.journal_stories import (
     FailingDisk,
-    PowerCutDisk,
     first_segment,
     frame_ends,
     make,

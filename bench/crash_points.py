@@ -1,0 +1,219 @@
+"""Is any system call a bad moment to die? A deployment is killed at each one that says anything.
+
+A process with router, compliance and connections (bench/plain.py) runs a story under a trace that
+kills it as it is about to make the first, second, third ... call of a kind: a write to the journal,
+its sync, a word on a socket or in the log. It starts again, the client says again what nobody
+answered, and the logs of client, journal and venues are compared: nothing lost, nothing doubled,
+no order left UNKNOWN, each event once. A sweep of a kind ends when a story is over unhurt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+import msgspec
+from msgspec import Struct
+
+from bench.hand_edge import STREAM, RouterAway
+from bench.plain import SMALL_JOURNAL, Plain, plain
+from bench.stories import ALPACA, OANDA, STORIES, limit
+from bench.world import WorldOptions
+from domain import commands as c
+from domain.lifecycle import Status
+from domain.orders import CancelOrder
+from ledger.agreement import compare_client, compare_venue, stream_of
+from ledger.projection import Books
+
+CALLS = ("pwrite64", "fdatasync", "fsync", "sendto", "sendmsg", "write", "writev")
+OPTIONS = WorldOptions(horizon_ms=100, journal=SMALL_JOURNAL, with_alpaca=True)
+PATIENCE_S = 20.0
+LOOK_S = 0.01
+CALL = re.compile(r"^\d+ +(\w+)\(", re.MULTILINE)
+
+
+class Point(Struct, frozen=True):
+    """The call at which the process dies: the so-many-th of its kind in a story."""
+
+    story: str
+    call: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.story} at {self.call} {self.number}"
+
+
+class Sweep:
+    """One deployment, killed again and again; `found` is what was wrong, each thing once."""
+
+    def __init__(self, deployment: Plain) -> None:
+        self.deployment = deployment
+        self.edge = deployment.edge
+        self.found: dict[str, str] = {}
+        self.crashes = 0
+        self._runs = 0
+
+    async def crash_at(self, point: Point) -> bool:
+        """Runs the story into the point; True where it was reached. What was wrong is noted."""
+        await self.until_ready()
+        rules = ("-e", f"inject={point.call}:signal=SIGKILL:when={point.number}")
+        tracer = await self._trace(Path("/dev/null"), point.call, *rules)
+        is_over = await self._run(point.story)
+        if is_over:
+            tracer.send_signal(signal.SIGINT)
+        await tracer.wait()
+        if not is_over:
+            self.crashes += 1
+            await self.deployment.ended()
+            await self.deployment.start()
+            await self.until_ready()
+        for fault in await self._find_faults():
+            self.found.setdefault(fault, f"{point}: {fault}")
+        return not is_over
+
+    async def count_calls(self, story: str) -> Counter[str]:
+        """How many calls of each kind the story makes."""
+        await self.until_ready()
+        output = self.deployment.paths.home / "calls"
+        tracer = await self._trace(output, ",".join(CALLS))
+        assert await self._run(story), f"{story} failed by itself"
+        tracer.send_signal(signal.SIGINT)
+        await tracer.wait()
+        return Counter(CALL.findall(output.read_text()))
+
+    async def until_ready(self) -> None:
+        """Until orders at both venues would pass."""
+        async with asyncio.timeout(PATIENCE_S):
+            for venue in (OANDA, ALPACA):
+                order = limit(venue, "ready")
+                while not await self._would_pass(c.Place(order=order, dry_run=True)):
+                    await self.deployment.quote()
+                    await asyncio.sleep(LOOK_S)
+
+    async def _would_pass(self, command: c.Place) -> bool:
+        if not self.edge.is_trading:
+            return False
+        with suppress(RouterAway):
+            body = (await self.edge.try_out(command)).body
+            return body is not None and bool(msgspec.msgpack.decode(body)["passes"])
+        return False
+
+    async def _trace(self, output: Path, calls: str, *rules: str) -> asyncio.subprocess.Process:
+        process = await asyncio.create_subprocess_exec(
+            "strace", "-f", "-o", str(output), "-e", f"trace={calls}", *rules,
+            "-p", str(self.deployment.pid), stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stderr is not None
+        while b"attached" not in (line := await process.stderr.readline()):
+            assert line, "strace could not attach"
+        return process
+
+    async def _run(self, story: str) -> bool:
+        """True where the story came to its end."""
+        self._runs += 1
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await STORIES[story](self.edge, f"{story}-{self._runs}")
+        except RouterAway:
+            return False
+        return True
+
+    async def _find_faults(self) -> list[str]:
+        """The client says again what was not answered; then all three logs are compared."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self.edge.say_again()
+                await self._rest()
+                await self.edge.say(f"tidy-{self._runs}", c.Cancel(cancel=CancelOrder(all=True)))
+                await self.edge.until(lambda: not self.edge.working())
+                await self._rest()
+        except TimeoutError:
+            moving = [x for x in self.edge.orders.values() if x.client_order_id]
+            late = [f"{x.client_order_id} {x.status.value} {x.pending}" for x in moving[-5:]]
+            return [f"not at rest after {PATIENCE_S:g} s: {late}"]
+        return await self._compare()
+
+    async def _rest(self) -> None:
+        """Until no order is under way, the journal says nothing new, and the client has it all."""
+        last = -1
+        while True:
+            await self.edge.until(self.edge.is_quiet)
+            await asyncio.sleep(LOOK_S)
+            head = self.edge.log[-1].seq if self.edge.log else 0
+            if head == last and self.edge.is_quiet():
+                return
+            last = head
+
+    async def _compare(self) -> list[str]:
+        records = self.deployment.records()
+        books = Books()
+        for record in records:
+            books.apply(record)
+        journaled = stream_of(records, STREAM)
+        orders = [x for name in books.orders.all_ids() if (x := books.orders.get(name)) is not None]
+        agreement = compare_venue(orders, journaled, await self.deployment.book())
+        unknown = [f"{x.client_order_id} is UNKNOWN" for x in orders if x.status is Status.UNKNOWN]
+        absent = self.edge.acknowledged - {x.client_order_id for x in orders}
+        return [
+            *agreement.lost,
+            *agreement.doubled,
+            *agreement.differences,
+            *unknown,
+            *(f"{name} was acknowledged and is not in the journal" for name in sorted(absent)),
+            *compare_client(journaled, self.edge.log),
+        ]
+
+
+class Found(Struct, kw_only=True):
+    """What crashes showed."""
+
+    points: int = 0
+    crashes: int = 0
+    faults: list[str] = []
+
+    def add(self, sweep: Sweep, points: int) -> None:
+        """What one deployment went through."""
+        self.points += points
+        self.crashes += sweep.crashes
+        self.faults += sweep.found.values()
+
+
+async def sweep_all() -> Found:
+    """Every point of every story, a deployment for each story."""
+    found = Found()
+    for story in STORIES:
+        async with plain(OPTIONS) as deployment:
+            sweep = Sweep(deployment)
+            points = [await _sweep_call(sweep, story, call) for call in CALLS]
+            found.add(sweep, sum(points))
+    return found
+
+
+async def _sweep_call(sweep: Sweep, story: str, call: str) -> int:
+    """How many calls of the kind the story makes, each of them a crash."""
+    number = 1
+    while await sweep.crash_at(Point(story, call, number)):
+        number += 1
+    return number - 1
+
+
+async def sweep_some(count: int, luck: Random) -> Found:
+    """So many points of one story at each venue, spread by luck over all their calls."""
+    found = Found()
+    async with plain(OPTIONS) as deployment:
+        sweep = Sweep(deployment)
+        points: list[Point] = []
+        for where in ("oanda", "alpaca"):
+            story = luck.choice([name for name in STORIES if name.startswith(where)])
+            calls = await sweep.count_calls(story)
+            points += [Point(story, call, n + 1) for call in CALLS for n in range(calls[call])]
+        picked = luck.sample(points, min(count, len(points)))
+        for point in picked:
+            await sweep.crash_at(point)
+        found.add(sweep, len(picked))
+    return found
