@@ -13,27 +13,22 @@ import asyncio
 import re
 import signal
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 
-import msgspec
 from msgspec import Struct
 
-from bench.hand_edge import STREAM, RouterAway
+from bench.hand_edge import RouterAway
 from bench.plain import SMALL_JOURNAL, Plain, plain
-from bench.stories import ALPACA, OANDA, STORIES, limit
+from bench.stories import SETTINGS, STORIES, close
+from bench.three_logs import find_differences
 from bench.world import WorldOptions
 from domain import commands as c
-from domain.lifecycle import Status
 from domain.orders import CancelOrder
-from ledger.agreement import compare_client, compare_venue, stream_of
-from ledger.projection import Books
 
 CALLS = ("pwrite64", "fdatasync", "fsync", "sendto", "sendmsg", "write", "writev")
 OPTIONS = WorldOptions(horizon_ms=100, journal=SMALL_JOURNAL, with_alpaca=True)
 PATIENCE_S = 20.0
-LOOK_S = 0.01
 CALL = re.compile(r"^\d+ +(\w+)\(", re.MULTILINE)
 
 
@@ -60,7 +55,7 @@ class Sweep:
 
     async def crash_at(self, point: Point) -> bool:
         """Runs the story into the point; True where it was reached. What was wrong is noted."""
-        await self.until_ready()
+        await self.deployment.until_ready()
         rules = ("-e", f"inject={point.call}:signal=SIGKILL:when={point.number}")
         tracer = await self._trace(Path("/dev/null"), point.call, *rules)
         is_over = await self._run(point.story)
@@ -71,37 +66,20 @@ class Sweep:
             self.crashes += 1
             await self.deployment.ended()
             await self.deployment.start()
-            await self.until_ready()
+            await self.deployment.until_ready()
         for fault in await self._find_faults():
             self.found.setdefault(fault, f"{point}: {fault}")
         return not is_over
 
     async def count_calls(self, story: str) -> Counter[str]:
         """How many calls of each kind the story makes."""
-        await self.until_ready()
+        await self.deployment.until_ready()
         output = self.deployment.paths.home / "calls"
         tracer = await self._trace(output, ",".join(CALLS))
         assert await self._run(story), f"{story} failed by itself"
         tracer.send_signal(signal.SIGINT)
         await tracer.wait()
         return Counter(CALL.findall(output.read_text()))
-
-    async def until_ready(self) -> None:
-        """Until orders at both venues would pass."""
-        async with asyncio.timeout(PATIENCE_S):
-            for venue in (OANDA, ALPACA):
-                order = limit(venue, "ready")
-                while not await self._would_pass(c.Place(order=order, dry_run=True)):
-                    await self.deployment.quote()
-                    await asyncio.sleep(LOOK_S)
-
-    async def _would_pass(self, command: c.Place) -> bool:
-        if not self.edge.is_trading:
-            return False
-        with suppress(RouterAway):
-            body = (await self.edge.try_out(command)).body
-            return body is not None and bool(msgspec.msgpack.decode(body)["passes"])
-        return False
 
     async def _trace(self, output: Path, calls: str, *rules: str) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
@@ -128,45 +106,22 @@ class Sweep:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self.edge.say_again()
-                await self._rest()
-                await self.edge.say(f"tidy-{self._runs}", c.Cancel(cancel=CancelOrder(all=True)))
-                await self.edge.until(lambda: not self.edge.working())
-                await self._rest()
+                await self.edge.rest()
+                await self._tidy()
         except TimeoutError:
             moving = [x for x in self.edge.orders.values() if x.client_order_id]
             late = [f"{x.client_order_id} {x.status.value} {x.pending}" for x in moving[-5:]]
             return [f"not at rest after {PATIENCE_S:g} s: {late}"]
-        return await self._compare()
+        return await find_differences(self.deployment)
 
-    async def _rest(self) -> None:
-        """Until no order is under way, the journal says nothing new, and the client has it all."""
-        last = -1
-        while True:
-            await self.edge.until(self.edge.is_quiet)
-            await asyncio.sleep(LOOK_S)
-            head = self.edge.log[-1].seq if self.edge.log else 0
-            if head == last and self.edge.is_quiet():
-                return
-            last = head
-
-    async def _compare(self) -> list[str]:
-        records = self.deployment.records()
-        books = Books()
-        for record in records:
-            books.apply(record)
-        journaled = stream_of(records, STREAM)
-        orders = [x for name in books.orders.all_ids() if (x := books.orders.get(name)) is not None]
-        agreement = compare_venue(orders, journaled, await self.deployment.book())
-        unknown = [f"{x.client_order_id} is UNKNOWN" for x in orders if x.status is Status.UNKNOWN]
-        absent = self.edge.acknowledged - {x.client_order_id for x in orders}
-        return [
-            *agreement.lost,
-            *agreement.doubled,
-            *agreement.differences,
-            *unknown,
-            *(f"{name} was acknowledged and is not in the journal" for name in sorted(absent)),
-            *compare_client(journaled, self.edge.log),
-        ]
+    async def _tidy(self) -> None:
+        """Ends every order and closes every position: the next story begins with nothing."""
+        name = f"tidy-{self._runs}"
+        await self.edge.say(name, c.Cancel(cancel=CancelOrder(all=True)))
+        await self.edge.until(lambda: not self.edge.working())
+        for setting in SETTINGS.values():
+            await close(self.edge, f"{name}-{setting.account}", setting)
+        await self.edge.rest()
 
 
 class Found(Struct, kw_only=True):

@@ -23,6 +23,7 @@ from domain.streams import OrderUpdate, StreamUpdate
 STREAM = f"orders/{OWNER}"
 SESSION = "s-bench"
 PAGE = 500
+PAUSE_S = 0.01
 RESTING = TERMINAL | {Status.LIVE, Status.PARTIALLY_FILLED}
 
 
@@ -169,6 +170,17 @@ class HandEdge(LinkOwner[Any]):
         return all(
             order.status in RESTING and order.pending is None for order in self.orders.values()
         )
+
+    async def rest(self) -> None:
+        """Until no order is under way and nothing new is told. Raises RouterAway."""
+        last = -1
+        while True:
+            await self.until(self.is_quiet)
+            await asyncio.sleep(PAUSE_S)
+            head = self.log[-1].seq if self.log else 0
+            if head == last and self.is_quiet():
+                return
+            last = head
 
     def working(self) -> list[OrderUpdate]:
         """Orders that rest at a broker."""

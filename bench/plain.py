@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 
 from actors import roles
 from actors.host import Stage
@@ -27,7 +28,8 @@ from actors.logs import configure_logs
 from actors.paper import paper_settings, venue_book
 from actors.paths import LEDGER_ROLE, Paths
 from actors.settings import Settings, find_journal, load
-from bench.hand_edge import HandEdge
+from bench.hand_edge import HandEdge, RouterAway
+from bench.stories import SETTINGS, limit
 from bench.world import (
     ALPACA_ACCOUNT,
     BROKER_ACCOUNT,
@@ -36,6 +38,7 @@ from bench.world import (
     WorldOptions,
     make_home,
 )
+from domain import commands as c
 from domain.records import Record
 from ledger.agreement import VenueBook
 from ledger.places import reader_of
@@ -44,6 +47,7 @@ SMALL_JOURNAL = """segment_bytes = 4194304
 reserve_bytes = 65536
 prepare_in_background = false"""
 READY_S = 20.0
+LOOK_S = 0.01
 STILL = {"source": "none"}
 BROKER_ACCOUNTS = {"oanda": BROKER_ACCOUNT, "alpaca": ALPACA_ACCOUNT}
 PAIR_PRICES = {"USD_JPY": ("109.990", "110.010")}
@@ -201,6 +205,23 @@ class Plain:
                 for symbol, (bid, ask) in PRICES[name].items()
             ]
             await self.simulate(name, "/sim/ticks", {"ticks": ticks})
+
+    async def until_ready(self) -> None:
+        """Until orders at every venue would pass; the markets quote meanwhile."""
+        async with asyncio.timeout(READY_S):
+            for name in self.venues:
+                probe = c.Place(order=limit(SETTINGS[name], "ready"), dry_run=True)
+                while not await self._would_pass(probe):
+                    await self.quote()
+                    await asyncio.sleep(LOOK_S)
+
+    async def _would_pass(self, probe: c.Place) -> bool:
+        if not self.edge.is_trading:
+            return False
+        with contextlib.suppress(RouterAway):
+            body = (await self.edge.try_out(probe)).body
+            return body is not None and bool(msgspec.msgpack.decode(body)["passes"])
+        return False
 
     async def treat(self, hostility: dict[str, Any]) -> None:
         """All venues from now on."""

@@ -33,7 +33,7 @@ BURST = 3
 Tell = Callable[[HandEdge, str], Awaitable[None]]
 
 
-class Venue(Struct, frozen=True, kw_only=True):
+class Setting(Struct, frozen=True, kw_only=True):
     """What a story must know of where it is set."""
 
     account: str
@@ -47,7 +47,7 @@ class Venue(Struct, frozen=True, kw_only=True):
     target: Decimal
 
 
-OANDA = Venue(
+OANDA = Setting(
     account="paper",
     instrument="EUR/USD",
     quantity=Decimal(1000),
@@ -57,7 +57,7 @@ OANDA = Venue(
     stop=Decimal("0.90000"),
     target=Decimal("1.50000"),
 )
-ALPACA = Venue(
+ALPACA = Setting(
     account="paper-alpaca",
     instrument="AAPL",
     quantity=Decimal(10),
@@ -69,7 +69,10 @@ ALPACA = Venue(
 )
 
 
-def market(venue: Venue, name: str, **more: Any) -> NewOrder:
+SETTINGS = {"oanda": OANDA, "alpaca": ALPACA}
+
+
+def market(venue: Setting, name: str, **more: Any) -> NewOrder:
     """An order that fills at once."""
     words: dict[str, Any] = {
         "client_order_id": name,
@@ -82,7 +85,7 @@ def market(venue: Venue, name: str, **more: Any) -> NewOrder:
     return NewOrder(**{**words, **more})
 
 
-def limit(venue: Venue, name: str) -> NewOrder:
+def limit(venue: Setting, name: str) -> NewOrder:
     """An order that rests."""
     return market(
         venue,
@@ -93,6 +96,16 @@ def limit(venue: Venue, name: str) -> NewOrder:
     )
 
 
+async def close(edge: HandEdge, name: str, venue: Setting) -> None:
+    """Closes the position, where there is one."""
+    command = c.ClosePosition(
+        client_order_id=name, account=venue.account, instrument=venue.instrument
+    )
+    answer = await edge.say(name, command)
+    if all(decided.error is None for decided in answer.decided) and answer.error is None:
+        await edge.until_status(name, Status.FILLED)
+
+
 async def _say(edge: HandEdge, name: str, command: c.Command) -> None:
     """A story goes on only where it is taken."""
     answer = await edge.say(name, command)
@@ -101,7 +114,7 @@ async def _say(edge: HandEdge, name: str, command: c.Command) -> None:
     assert not refused, refused
 
 
-def filled(venue: Venue) -> Tell:
+def filled(venue: Setting) -> Tell:
     """Bought, then sold."""
 
     async def tell(edge: HandEdge, name: str) -> None:
@@ -113,7 +126,7 @@ def filled(venue: Venue) -> Tell:
     return tell
 
 
-def changed(venue: Venue) -> Tell:
+def changed(venue: Setting) -> Tell:
     """Rests, is amended, is canceled."""
 
     async def tell(edge: HandEdge, name: str) -> None:
@@ -128,7 +141,7 @@ def changed(venue: Venue) -> Tell:
     return tell
 
 
-def guarded(venue: Venue) -> Tell:
+def guarded(venue: Setting) -> Tell:
     """Bought with a stop and a target, then all is canceled and the position closed."""
 
     async def tell(edge: HandEdge, name: str) -> None:
@@ -143,16 +156,12 @@ def guarded(venue: Venue) -> Tell:
         await edge.until_status(name, Status.FILLED)
         await _say(edge, f"{name}-cancel", c.Cancel(cancel=CancelOrder(all=True)))
         await edge.until(lambda: not edge.working())
-        close = c.ClosePosition(
-            client_order_id=f"{name}-close", account=venue.account, instrument=venue.instrument
-        )
-        await _say(edge, f"{name}-close", close)
-        await edge.until_status(f"{name}-close", Status.FILLED)
+        await close(edge, f"{name}-close", venue)
 
     return tell
 
 
-def crowded(venue: Venue) -> Tell:
+def crowded(venue: Setting) -> Tell:
     """Several at once, then all canceled in one word."""
 
     async def tell(edge: HandEdge, name: str) -> None:
@@ -169,6 +178,6 @@ def crowded(venue: Venue) -> Tell:
 
 STORIES: dict[str, Tell] = {
     f"{where}-{what.__name__}": what(venue)
-    for where, venue in (("oanda", OANDA), ("alpaca", ALPACA))
+    for where, venue in SETTINGS.items()
     for what in (filled, changed, guarded, crowded)
 }

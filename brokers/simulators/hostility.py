@@ -15,7 +15,8 @@ Range = tuple[Milliseconds, Milliseconds]
 class Hostility(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Probabilities a request (or a stream line) meets each fault; the default is a kind broker.
 
-    `lost_reply`: processed, then the connection is dropped without an answer.
+    `lost_reply`: processed, then the connection is dropped without an answer; of these
+    `torn_share` break off in the middle of it.
     `late_landing`: dropped at once; lands in the book after `late_ms`.
     `failed_applied` / `failed_ignored`: a 5xx, with or without effect.
     These four hit requests that change something. `delayed_reply` hits every request.
@@ -25,6 +26,7 @@ class Hostility(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     lost_reply: Chance = 0.0
+    torn_share: Chance = 0.0
     late_landing: Chance = 0.0
     late_ms: Range = (50, 500)
     delayed_reply: Chance = 0.0
@@ -60,6 +62,7 @@ class Fate(Struct, frozen=True):
     """What will happen to one request."""
 
     lost: bool = False
+    torn: bool = False
     late_ms: int | None = None
     failed: bool = False
     applied: bool = True
@@ -80,7 +83,8 @@ def draw_fate(hostility: Hostility, luck: Random, is_write: bool) -> Fate:
     if late < hostility.late_landing:
         return Fate(lost=True, late_ms=late_ms, applied=False)
     if lost < hostility.lost_reply:
-        return Fate(lost=True, delay_ms=delay)
+        torn = lost < hostility.lost_reply * hostility.torn_share
+        return Fate(lost=True, torn=torn, delay_ms=delay)
     if applied < hostility.failed_applied:
         return Fate(failed=True, delay_ms=delay)
     if ignored < hostility.failed_ignored:

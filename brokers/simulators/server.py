@@ -215,7 +215,7 @@ class Server(ABC):
                 await asyncio.sleep(0)
         if fate.lost:
             if request.transport is not None:
-                request.transport.abort()
+                hang_up(request.transport, response if fate.torn else None)
             return web.Response()
         return self.trouble(502, "Bad Gateway") if fate.failed else response
 
@@ -234,3 +234,14 @@ class Server(ABC):
                 "body": body.decode("utf-8", "replace"),
             }
         )
+
+
+def hang_up(transport: asyncio.Transport, response: web.Response | None) -> None:
+    """Drops the connection, without a word or in the middle of the answer."""
+    if response is not None and isinstance(response.body, bytes):
+        body = response.body
+        head = f"HTTP/1.1 {response.status} Torn\r\nContent-Length: {len(body)}\r\n\r\n"
+        transport.write(head.encode() + body[: len(body) // 2])
+        transport.close()
+    else:
+        transport.abort()

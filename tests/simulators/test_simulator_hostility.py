@@ -36,6 +36,14 @@ async def test_a_lost_reply_leaves_the_order_in_the_book():
 
 
 @pytest.mark.asyncio
+async def test_an_answer_torn_in_the_middle_leaves_the_order_in_the_book():
+    async with served(hostility=Hostility(lost_reply=1.0, torn_share=1.0)) as client:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await client.order(clientExtensions={"id": "torn"})
+        assert [x["client_order_id"] for x in (await book(client))["fills"]] == ["torn"]
+
+
+@pytest.mark.asyncio
 async def test_a_late_landing_is_not_there_at_first_and_then_is():
     faults = Hostility(late_landing=1.0, late_ms=(150, 150))
     async with served(hostility=faults) as client:
