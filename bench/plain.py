@@ -30,6 +30,7 @@ from actors.paths import LEDGER_ROLE, Paths
 from actors.settings import Settings, find_journal, load
 from bench.hand_edge import HandEdge, RouterAway
 from bench.stories import SETTINGS, limit
+from bench.timed_journal import TimedJournal
 from bench.world import (
     ALPACA_ACCOUNT,
     BROKER_ACCOUNT,
@@ -41,7 +42,7 @@ from bench.world import (
 from domain import commands as c
 from domain.records import Record
 from ledger.agreement import VenueBook
-from ledger.places import reader_of
+from ledger.places import open_journal, reader_of
 
 SMALL_JOURNAL = """segment_bytes = 4194304
 reserve_bytes = 65536
@@ -60,16 +61,23 @@ PRICES = {
 }
 
 
-def fork_on_demand(home: Path) -> None:
+def fork_on_demand(home: Path, timed: str | None) -> None:
     """For each line on standard input: forks the roles, says their pid, waits for their end."""
     for _ in sys.stdin:
         pid = os.fork()
         if pid == 0:
+            if timed is not None:
+                time_the_journal(home / timed)
             run_roles(home)
             os._exit(0)
         say(pid)
         os.waitpid(pid, 0)
         say("ended")
+
+
+def time_the_journal(output: Path) -> None:
+    """From here on in this process, which ends with the roles."""
+    vars(roles)["open_journal"] = lambda place: TimedJournal(open_journal(place), output)
 
 
 def say(word: object) -> None:
@@ -99,8 +107,9 @@ async def _play(role: str, home: Path) -> None:
 class Plain:
     """The process, the venues behind it, and the client before it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, timed: str | None = None) -> None:
         self.paths = Paths(home)
+        self._timed = timed
         self.settings = load(self.paths.settings)
         self.edge = HandEdge(self.paths.socket("router"), self.settings.deployment.id)
         self.pid = 0
@@ -125,6 +134,7 @@ class Plain:
     async def _start_forks(self) -> None:
         self._forks = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bench.plain", str(self.paths.home),
+            *((self._timed,) if self._timed is not None else ()),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
 
@@ -245,13 +255,13 @@ class Plain:
 
 
 @contextlib.asynccontextmanager
-async def plain(options: WorldOptions) -> AsyncIterator[Plain]:
-    """A deployment, up; ended and removed at the end."""
+async def plain(options: WorldOptions, timed: str | None = None) -> AsyncIterator[Plain]:
+    """A deployment, up; ended and removed at the end. `timed` names a file for timed_journal.py."""
     with tempfile.TemporaryDirectory(prefix="fgp-") as folder:
         home = Path(folder) / "home"
         home.mkdir()
         make_home(home, options)
-        deployment = Plain(home)
+        deployment = Plain(home, timed)
         try:
             await deployment.open()
             yield deployment
@@ -269,4 +279,4 @@ def _remove(runtime: Path) -> None:
 
 
 if __name__ == "__main__":
-    fork_on_demand(Path(sys.argv[1]))
+    fork_on_demand(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)

@@ -1,0 +1,85 @@
+"""What does an order pay for being written down before it is sent, at a steady rate?
+
+Market orders at the paper OANDA, by a client at the router's link, at fixed times whatever becomes
+of them. For each the router's journal says how long encoding, writing and syncing its intent took;
+without a journal none of it would be. At the end client, journal and venue are compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from decimal import Decimal
+from itertools import islice
+
+from msgspec import Struct
+
+from bench.pace import Pacer
+from bench.plain import Plain, plain
+from bench.stories import OANDA, market
+from bench.three_logs import find_differences
+from bench.timed_journal import Waited, read_waits
+from bench.workload import NS, Ticket, tickets
+from bench.world import INSTRUMENTS, WorldOptions
+from domain import commands as c
+from domain.orders import Side
+
+WAITS = "waits"
+QUOTE_EVERY_S = 1.0
+PATIENCE_S = 30.0
+
+
+class Paid(Struct, kw_only=True):
+    """Each intent's wait, how fast the orders really came, and what was wrong."""
+
+    waits: list[Waited]
+    rate_reached: float
+    faults: list[str]
+
+
+async def pay(orders: int, rate: int, seed: int) -> Paid:
+    """So many orders at so many a second, in a deployment of its own."""
+    async with plain(WorldOptions(), timed=WAITS) as deployment:
+        await deployment.until_ready()
+        quoting = asyncio.create_task(_quote(deployment))
+        start_ns = time.monotonic_ns()
+        refused = await _send(deployment, orders, rate, seed)
+        rate_reached = orders * NS / (time.monotonic_ns() - start_ns)
+        async with asyncio.timeout(PATIENCE_S):
+            await deployment.edge.rest()
+        quoting.cancel()
+        return Paid(
+            waits=list(read_waits(deployment.paths.home / WAITS)),
+            rate_reached=round(rate_reached, 1),
+            faults=[*refused, *await find_differences(deployment)],
+        )
+
+
+async def _send(deployment: Plain, orders: int, rate: int, seed: int) -> list[str]:
+    """Every order at its time; those refused, in words."""
+    start_ns = time.monotonic_ns()
+    asking = []
+    with Pacer() as pacer:
+        for number, ticket in enumerate(islice(tickets(INSTRUMENTS, seed), orders)):
+            await pacer.until(start_ns + number * NS // rate)
+            asking.append(asyncio.create_task(_ask(deployment, ticket)))
+    return [fault for fault in await asyncio.gather(*asking) if fault is not None]
+
+
+async def _ask(deployment: Plain, ticket: Ticket) -> str | None:
+    order = market(
+        OANDA,
+        f"w{ticket.number}",
+        instrument=ticket.instrument,
+        side=Side.BUY if ticket.units > 0 else Side.SELL,
+        quantity=Decimal(abs(ticket.units)),
+    )
+    answer = await deployment.edge.say(order.client_order_id, c.Place(order=order))
+    error = answer.error or answer.decided[0].error
+    return f"{order.client_order_id} was refused: {error.code}" if error is not None else None
+
+
+async def _quote(deployment: Plain) -> None:
+    while True:
+        await asyncio.sleep(QUOTE_EVERY_S)
+        await deployment.quote()
