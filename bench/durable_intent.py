@@ -42,28 +42,27 @@ async def pay(orders: int, rate: int, seed: int) -> Paid:
     async with plain(WorldOptions(), timed=WAITS) as deployment:
         await deployment.until_ready()
         quoting = asyncio.create_task(_quote(deployment))
-        start_ns = time.monotonic_ns()
-        refused = await _send(deployment, orders, rate, seed)
-        rate_reached = orders * NS / (time.monotonic_ns() - start_ns)
+        rate_reached, refused = await _send(deployment, orders, rate, seed)
         async with asyncio.timeout(PATIENCE_S):
             await deployment.edge.rest()
         quoting.cancel()
         return Paid(
             waits=list(read_waits(deployment.paths.home / WAITS)),
-            rate_reached=round(rate_reached, 1),
+            rate_reached=rate_reached,
             faults=[*refused, *await find_differences(deployment)],
         )
 
 
-async def _send(deployment: Plain, orders: int, rate: int, seed: int) -> list[str]:
-    """Every order at its time; those refused, in words."""
+async def _send(deployment: Plain, orders: int, rate: int, seed: int) -> tuple[float, list[str]]:
+    """Every order at its time: how many a second left, and those refused, in words."""
     start_ns = time.monotonic_ns()
     asking = []
     with Pacer() as pacer:
         for number, ticket in enumerate(islice(tickets(INSTRUMENTS, seed), orders)):
             await pacer.until(start_ns + number * NS // rate)
             asking.append(asyncio.create_task(_ask(deployment, ticket)))
-    return [fault for fault in await asyncio.gather(*asking) if fault is not None]
+    reached = round(orders * NS / (time.monotonic_ns() - start_ns), 1)
+    return reached, [fault for fault in await asyncio.gather(*asking) if fault is not None]
 
 
 async def _ask(deployment: Plain, ticket: Ticket) -> str | None:

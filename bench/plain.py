@@ -188,10 +188,11 @@ class Plain:
         path.write_text(json.dumps({**settings, "feed": STILL, "state": None}))
         facts = self.paths.runtime / f"simulator-{name}.json"
         module = f"brokers.simulators.{wanted.broker}"
-        self.venues[name] = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, "--settings", str(path), "--facts", str(facts),
-            stdout=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+        with (self.paths.logs / f"simulator-{name}.log").open("wb") as output:
+            self.venues[name] = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", module, "--settings", str(path), "--facts", str(facts),
+                stdout=output, stderr=output,
+            )  # fmt: skip
         async with asyncio.timeout(READY_S):
             while not facts.exists():
                 await asyncio.sleep(0.01)
