@@ -21,6 +21,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import uvloop
 
 from actors import roles
 from actors.host import Stage
@@ -90,7 +91,7 @@ def run_roles(home: Path) -> None:
     """Every role on an order's way, until the process is killed."""
     settings = load(Paths(home).settings)
     configure_logs(Paths(home).logs / "plain.log", settings.deployment.log_level, "plain")
-    asyncio.run(_run_roles(home, settings))
+    uvloop.run(_run_roles(home, settings))
 
 
 async def _run_roles(home: Path, settings: Settings) -> None:

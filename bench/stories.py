@@ -141,6 +141,17 @@ def changed(venue: Setting) -> Tell:
     return tell
 
 
+def hurried(venue: Setting) -> Tell:
+    """Canceled before the broker has answered."""
+
+    async def tell(edge: HandEdge, name: str) -> None:
+        await _say(edge, name, c.Place(order=limit(venue, name)))
+        await _say(edge, f"{name}-cancel", c.Cancel(cancel=CancelOrder(client_order_id=name)))
+        await edge.until_status(name, Status.CANCELED)
+
+    return tell
+
+
 def guarded(venue: Setting) -> Tell:
     """Bought with a stop and a target, then all is canceled and the position closed."""
 
@@ -179,5 +190,5 @@ def crowded(venue: Setting) -> Tell:
 STORIES: dict[str, Tell] = {
     f"{where}-{what.__name__}": what(venue)
     for where, venue in SETTINGS.items()
-    for what in (filled, changed, guarded, crowded)
+    for what in (filled, changed, hurried, guarded, crowded)
 }
