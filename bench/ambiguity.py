@@ -129,7 +129,8 @@ class Trial:
         venue = self.deployment.venues[name]
         seen = len(self.edge.log)
         first = self._luck.randint(1, len(SHARES))
-        await self.edge.until(lambda: len(self.edge.log) >= seen + first)
+        async with asyncio.timeout(PATIENCE_S):
+            await self.edge.until(lambda: len(self.edge.log) >= seen + first)
         venue.send_signal(SIGSTOP)
         start_ns = time.time_ns()
         await asyncio.sleep(outage_s)

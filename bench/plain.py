@@ -137,6 +137,7 @@ class Plain:
             sys.executable, "-m", "bench.plain", str(self.paths.home),
             *((self._timed,) if self._timed is not None else ()),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )  # fmt: skip
 
     async def start(self) -> None:
@@ -152,10 +153,6 @@ class Plain:
         assert self._forks.stdout is not None
         return (await self._forks.stdout.readline()).decode().strip()
 
-    def kill(self) -> None:
-        """kill -9 of all roles at once."""
-        os.kill(self.pid, signal.SIGKILL)
-
     async def ended(self) -> None:
         """Waits until the process is gone and the client has noticed."""
         assert await self._heard() == "ended"
@@ -168,11 +165,9 @@ class Plain:
         if self._dialing is not None:
             self._dialing.cancel()
             await asyncio.wait([self._dialing])
-        if self.pid:
+        if self._forks is not None:
             with contextlib.suppress(ProcessLookupError):
-                self.kill()
-        if self._forks is not None and self._forks.stdin is not None:
-            self._forks.stdin.close()
+                os.killpg(self._forks.pid, signal.SIGKILL)
             await self._forks.wait()
         for venue in self.venues.values():
             with contextlib.suppress(ProcessLookupError):

@@ -203,7 +203,8 @@ def main(words: list[str]) -> int:
         PAGE.write_text(reliability.page(goals, Counts(FOLDER)))
         out.print(f"wrote {PAGE.relative_to(ROOT)}")
         return 0
-    # Ended politely it cleans up as with Ctrl-C: goals start processes.
+    # Ended politely it cleans up, as with Ctrl-C (which a shell's background jobs ignore).
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     chosen = pick(given.only, goals)
     if given.list:
