@@ -12,7 +12,7 @@ from importlib import import_module
 
 from bench.goal import Goal
 
-FILE = re.compile(r"([rps])(\d{2})_\w+")
+FILE = re.compile(r"[a-z]\d{1,2}_\w+")
 ASKED = (
     *(f"R{number}" for number in range(1, 20)),
     "P1",
@@ -23,13 +23,17 @@ ASKED = (
 
 
 def discover() -> dict[str, Goal]:
-    """The goals that have a file, by id, in the order they are asked for."""
+    """The goals that have a file, by id, in the order of the page."""
     found: dict[str, Goal] = {}
     for module in pkgutil.iter_modules(__path__):
-        if (match := FILE.fullmatch(module.name)) is None:
-            continue
-        goal = import_module(f"{__name__}.{module.name}").GOAL
-        assert goal.id == f"{match[1].upper()}{int(match[2])}", f"{module.name} holds {goal.id}"
-        assert goal.id in ASKED, f"{goal.id} is not asked for"
-        found[goal.id] = goal
-    return {id: found[id] for id in ASKED if id in found}
+        if FILE.fullmatch(module.name):
+            goal = import_module(f"{__name__}.{module.name}").GOAL
+            assert goal.id not in found, f"{module.name}: there is another goal {goal.id}"
+            found[goal.id] = goal
+    return {id: found[id] for id in sorted(found, key=place_of)}
+
+
+def place_of(id: str) -> tuple[int, str]:
+    """Where an id stands: a part of a goal (`R7-node`) after it, what nobody asked for last."""
+    whole = id.partition("-")[0]
+    return (ASKED.index(whole) if whole in ASKED else len(ASKED), id)

@@ -216,7 +216,8 @@ def test_every_goal_file_holds_its_own_goal_and_the_command_lists_them(
     goals = discover()
     assert all(made.batch > 0 and made.long >= made.short > 0 for made in goals.values())
     assert main(["--list"]) == 0
-    assert all(id in capsys.readouterr().out for id in goals)
+    listed = capsys.readouterr().out
+    assert {id for id in goals if id not in listed} == set()
 
 
 def _lines(text: str) -> dict[str, str]:
@@ -233,6 +234,13 @@ def test_the_page_has_a_line_for_every_goal_in_order(tmp_path: Path) -> None:
     assert "Nothing \\| lost" in lines["R1"]
     assert "open: no goal file yet" in lines["R2"]
     assert all("comes with the credential store" in lines[id] for id in ("S7", "S8", "S11"))
+
+
+def test_a_part_of_a_goal_stands_after_it_and_what_nobody_asked_for_last(tmp_path: Path) -> None:
+    goals = {id: goal(Trials().run, id=id) for id in ("C1", "R7-node")}
+    ids = list(_lines(page(goals, Counts(tmp_path))))
+    assert ids.index("R7-node") == ids.index("R7") + 1
+    assert ids.index("C1") == ids.index("S11") + 1
 
 
 def test_the_page_shows_the_newest_commit_that_has_counts(tmp_path: Path) -> None:
