@@ -90,6 +90,7 @@ def page(goals: dict[str, Goal], counts: Counts, reasons: Path = REASONS) -> str
     """The whole page."""
     machines, why = Machines(), read_reasons(reasons)
     ids = sorted({*ASKED, *goals}, key=place_of)
+    assert set(why) <= set(ids), f"{reasons.name}: no goal has the id {set(why) - set(ids)}"
     lines = [_line(id, goals.get(id), counts, machines, why.get(id)) for id in ids]
     text = HEAD + "".join(f"{line}\n" for line in lines)
     known = list(machines.lines())
