@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ class HandEdge(LinkOwner[Any]):
         ref = self._refs
         submit = c.Submit(
             ref=ref, owner=OWNER, session=SESSION, cseq=ref, request_id=name, command=command,
-            received_ns=1,
+            received_ns=time.time_ns(),
         )  # fmt: skip
         future = self._answers[ref] = asyncio.get_running_loop().create_future()
         self._link.send(submit)

@@ -24,7 +24,7 @@ import msgspec
 import uvloop
 
 from actors import roles
-from actors.host import Stage
+from actors.host import EXIT_BUG, Stage
 from actors.logs import configure_logs
 from actors.paper import paper_settings, venue_book
 from actors.paths import LEDGER_ROLE, Paths
@@ -69,8 +69,10 @@ def fork_on_demand(home: Path, timed: str | None) -> None:
         if pid == 0:
             if timed is not None:
                 time_the_journal(home / timed)
-            run_roles(home)
-            os._exit(0)
+            try:
+                run_roles(home)
+            finally:
+                os._exit(EXIT_BUG)
         say(pid)
         os.waitpid(pid, 0)
         say("ended")
