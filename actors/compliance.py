@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from actors import messages as m
+from actors.figures import Figures
 from actors.link import Link, LinkOwner
 from compliance.calendar import BusinessCalendar
 from compliance.screen import Screener
@@ -32,6 +33,7 @@ class ComplianceActor(LinkOwner[Any]):
         self.screener: Screener | None = None
         self._epoch = 0
         self._router: Link[Any] | None = None
+        self._screens = 0
 
     def received(self, link: Link[Any], message: Any) -> None:
         """A router's word; an older router is cut off."""
@@ -40,6 +42,7 @@ class ComplianceActor(LinkOwner[Any]):
         elif link is not self._router or self.screener is None:
             link.close()
         elif isinstance(message, ScreenRequest):
+            self._screens += 1
             link.send(self.screener.screen(message))
             self.screener.settle()
         elif isinstance(message, m.Observe):
@@ -89,3 +92,10 @@ class ComplianceActor(LinkOwner[Any]):
     def is_ready(self) -> bool:
         """What a Pong says: a book is loaded."""
         return self.screener is not None
+
+    def figures(self) -> Figures:
+        """What it tells of itself once a second."""
+        told = Figures()
+        told.put("fillgate_compliance_loaded", int(self.screener is not None))
+        told.put("fillgate_screens_total", self._screens)
+        return told

@@ -24,6 +24,8 @@ from prometheus_client import CollectorRegistry
 
 from actors import messages as m
 from actors.beacon import Declared
+from actors.edge_figures import figures_of, node_metrics
+from actors.figures import FigurePage, publish
 from actors.host import Stage
 from actors.ledger_side import LedgerSide
 from actors.link import Link, LinkOwner, dial, listen
@@ -274,7 +276,8 @@ class Edge:
         control, _lock = await listen(
             paths.socket(stage.role), lambda: Link(me, m.watchdog_inbox, LinkOwner())
         )
-        runner = web.AppRunner(health_app(self.health, self.registry), access_log=None)
+        metrics = node_metrics(paths.metrics, self.registry)
+        runner = web.AppRunner(health_app(self.health, metrics), access_log=None)
         await runner.setup()
         await web.SockSite(runner, sockets.health).start()
         await self.server.start([sockets.clients])
@@ -284,6 +287,8 @@ class Edge:
                 dial(paths.socket("router"), lambda: Link(me, m.edge_inbox, RouterSide(self)))
             )
         ]
+        page = FigurePage(paths.figures(stage.role))
+        links.append(loop.create_task(publish(page, lambda: figures_of(self.server.counts))))
         path = paths.socket(LEDGER_ROLE)
         work = dial(path, lambda: Link(me, m.edge_from_ledger, self.ledger))
         links.append(loop.create_task(work))

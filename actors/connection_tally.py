@@ -1,0 +1,52 @@
+"""What a broker connection counts and times, and what it tells of itself once a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from actors.figures import Figures, Latency
+from domain.accounts import SessionState
+
+if TYPE_CHECKING:
+    from actors.connection import BrokerConnection
+    from actors.prices import Prices
+
+
+class ConnectionTally:
+    """Times an order's way through the connection: to its first byte, then to the answer."""
+
+    def __init__(self, boot_ns: Callable[[], int]) -> None:
+        self._boot_ns = boot_ns
+        self._taken_ns: dict[int, int] = {}
+        self.connection = Latency()
+        self.broker = Latency()
+
+    def taken(self, intent: int) -> None:
+        """A dispatch passed the gate."""
+        self._taken_ns[intent] = self._boot_ns()
+
+    def leaves(self, intent: int) -> int:
+        """It is handed to the transport; returns when."""
+        now_ns = self._boot_ns()
+        self.connection.observe(now_ns - self._taken_ns.pop(intent, now_ns))
+        return now_ns
+
+    def answered(self, left_ns: int) -> None:
+        """The broker's answer is here, whole."""
+        self.broker.observe(self._boot_ns() - left_ns)
+
+
+def figures_of(connection: BrokerConnection, prices: Prices) -> Figures:
+    """The connection as it stands."""
+    told = Figures()
+    told.put("fillgate_connection_up", int(connection.state is SessionState.CONNECTED))
+    told.put("fillgate_outbox_items", len(connection.outbox.held))
+    told.put("fillgate_broker_requests_in_flight", len(connection.in_flight))
+    told.put("fillgate_instruments_listed", len(connection.instruments))
+    told.put("fillgate_instruments_followed", prices.followed)
+    told.put("fillgate_quotes_in_total", prices.updates_taken)
+    for segment in ("connection", "broker"):
+        latency = getattr(connection.tally, segment)
+        told.put_latency("fillgate_order_segment_seconds", latency, segment)
+    return told
