@@ -87,9 +87,9 @@ class Paths(Struct, frozen=True):
         return self.runtime / "metrics.prom"
 
     @property
-    def alarms(self) -> Path:
-        """The alarms that stand, as the observer judged last."""
-        return self.runtime / "alarms.json"
+    def observed(self) -> Path:
+        """What the observer saw and judged last: everyone's figures, and the alarms."""
+        return self.runtime / "observed.msgpack"
 
     @property
     def tickets(self) -> Path:

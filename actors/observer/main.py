@@ -33,18 +33,22 @@ NS = 1_000_000_000
 log = structlog.get_logger()
 
 
-class AlarmBook(Struct, kw_only=True):
-    """What the observer knows of alarms, kept across its restarts and read by `fillgate`."""
+class Observed(Struct, kw_only=True):
+    """One look: when, everyone's figures, the alarms that stand, and what people know of them.
 
-    judged_ns: int = 0
+    `fillgate top` shows it; the next observer goes on from it.
+    """
+
+    at_ns: int = 0
+    node: Node = {}
     standing: list[Standing] = []
     known: list[Known] = []
 
 
-def read_alarms(path: Path) -> AlarmBook | None:
-    """The book as it was last written, or None where there is none."""
+def read_observed(path: Path) -> Observed | None:
+    """The last look, or None where there was none."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=AlarmBook)
+        return msgspec.msgpack.decode(path.read_bytes(), type=Observed)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
 
@@ -60,9 +64,9 @@ class Observer:
             Severity.CRITICAL: settings.alarms.repeat_critical_s,
             Severity.WARNING: settings.alarms.repeat_warning_s,
         }
-        book = read_alarms(paths.alarms) or AlarmBook()
-        self._judge = Judge(standing=book.standing)
-        self._notices = Notices(repeats, tuple(book.known))
+        last = read_observed(paths.observed) or Observed()
+        self._judge = Judge(standing=last.standing)
+        self._notices = Notices(repeats, tuple(last.known))
         urls = read_notice_urls(settings.alarms)
         for url in urls:
             conceal(url)
@@ -84,8 +88,9 @@ class Observer:
         _write(self._paths.metrics, to_prometheus(node))
         if now_ns >= self._quiet_until_ns:
             self._tell(standing, now_ns)
-        book = AlarmBook(judged_ns=now_ns, standing=standing, known=list(self._notices.known))
-        _write(self._paths.alarms, msgspec.json.encode(book))
+        known = list(self._notices.known)
+        seen = Observed(at_ns=now_ns, node=node, standing=standing, known=known)
+        _write(self._paths.observed, msgspec.msgpack.encode(seen))
         return standing
 
     def _put_own(self, node: Node, standing: list[Standing], now_ns: int) -> None:
@@ -103,6 +108,11 @@ class Observer:
         is_busy = self._sending is not None and not self._sending.done()
         if due and not is_busy and self._sender.may_send():
             self._sending = asyncio.get_running_loop().create_task(self._send(due, now_ns))
+
+    async def finish(self) -> None:
+        """Waits for the message that is under way."""
+        if self._sending is not None:
+            await self._sending
 
     async def _send(self, due: list[OperatorNotice], now_ns: int) -> None:
         for notice in due:
