@@ -12,8 +12,8 @@ from actors.observer.alarms import ALARMS, Severity
 from actors.observer.judge import Standing
 from actors.observer.main import read_observed
 from actors.observer.rules import to_rules
-from actors.observer.sending import Sender
-from actors.settings import load, read_notice_urls
+from actors.observer.sending import BadAddress, Sender
+from actors.settings import Settings, load, read_notice_urls
 from cli.app import HomeOption, JsonOption, app, state_of
 from cli.output import console, print_json, say, table
 from cli.trouble import Trouble
@@ -51,20 +51,28 @@ def send_test(ctx: typer.Context, home: HomeOption = None, json: JsonOption = Fa
     """Send a notice to every address of the settings; fails where one does not take it."""
     state = state_of(ctx, home, json)
     settings = load(state.paths.settings)
-    urls = read_notice_urls(settings.alarms)
-    if not urls:
+    sender = sender_of(settings)
+    if not sender.has_addresses:
         fix = "name `urls_file` or `urls_env` in [alarms] of fillgate.toml"
         raise Trouble("no addresses for notices are set", fix, "settings")
-    sender = Sender(urls, settings.deployment.id)
     title = f"Fillgate {settings.deployment.id}: a test"
     body = "This is a test of the notices to operators. Nothing is wrong."
     if not asyncio.run(sender.send_text(title, body)):
         fix = "look at each address: host, port, user, password; the service's own log says more"
         raise Trouble("at least one address did not take the notice", fix, "notices")
     if state.is_json:
-        print_json({"sent": len(urls)})
+        print_json({"sent": True})
     else:
-        say(f"sent to {len(urls)} addresses", "green")
+        say("every address took it", "green")
+
+
+def sender_of(settings: Settings) -> Sender:
+    """Raises Trouble where an address is not understood."""
+    try:
+        return Sender(read_notice_urls(settings.alarms), settings.deployment.id)
+    except BadAddress as trouble:
+        fix = "write json://host/path for a webhook, mailto://user:password@host for an e-mail"
+        raise Trouble(str(trouble), fix, "settings") from None
 
 
 @alarms_app.command("rules")

@@ -31,10 +31,7 @@ class Sender:
         self._apprise = Apprise(asset=AppriseAsset(app_id="Fillgate", app_desc="Fillgate"))
         for number, url in enumerate(urls, 1):
             if not self._apprise.add(url):
-                raise BadAddress(
-                    f"[alarms]: address {number} is not understood; write json://host/path for a"
-                    " webhook, mailto://user:password@host for an e-mail"
-                )
+                raise BadAddress(f"[alarms]: address {number} is not understood")
         self.sent = 0
         self.failed = 0
         self._pause_until = 0.0
