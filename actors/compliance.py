@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from actors import messages as m
+from actors.beacon import boot_ns
 from actors.figures import Figures
 from actors.link import Link, LinkOwner
+from actors.tracing import Tracer, utc_less_boot_ns
 from compliance.calendar import BusinessCalendar
 from compliance.screen import Screener
 from compliance.settings import ComplianceSettings
-from domain.screening import ScreenRequest
+from domain.screening import ScreenAnswer, ScreenRequest
 
 
 class ComplianceActor(LinkOwner[Any]):
@@ -34,6 +36,7 @@ class ComplianceActor(LinkOwner[Any]):
         self._epoch = 0
         self._router: Link[Any] | None = None
         self._screens = 0
+        self.tracer: Tracer | None = None
 
     def received(self, link: Link[Any], message: Any) -> None:
         """A router's word; an older router is cut off."""
@@ -43,7 +46,7 @@ class ComplianceActor(LinkOwner[Any]):
             link.close()
         elif isinstance(message, ScreenRequest):
             self._screens += 1
-            link.send(self.screener.screen(message))
+            link.send(self._screen(self.screener, message))
             self.screener.settle()
         elif isinstance(message, m.Observe):
             for update in message.updates:
@@ -57,6 +60,17 @@ class ComplianceActor(LinkOwner[Any]):
         elif isinstance(message, m.SetHalts):
             self.screener.set_halts(message.halts)
         self._tell_findings(link)
+
+    def _screen(self, screener: Screener, asked: ScreenRequest) -> ScreenAnswer:
+        if self.tracer is None or asked.trace is None:
+            return screener.screen(asked)
+        began_ns = boot_ns()
+        answer = screener.screen(asked)
+        shift_ns, ended_ns = utc_less_boot_ns(), boot_ns()
+        words: dict[str, str | int] = {"fillgate.order": asked.order_id}
+        words["fillgate.passed"] = answer.passed is not None
+        self.tracer.span("rules", asked.trace, began_ns + shift_ns, ended_ns + shift_ns, **words)
+        return answer
 
     def _tell_findings(self, link: Link[Any]) -> None:
         if link is self._router and self.screener is not None:

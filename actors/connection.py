@@ -173,7 +173,7 @@ class BrokerConnection(LinkOwner[Any]):
             return
         order = self._venue_order(dispatch.order, dispatch.venue_client_id)
         request = self.adapter.place(order)
-        self.tally.taken(dispatch.intent)
+        self.tally.taken(dispatch)
         self.marks.write(dispatch.intent, dispatch.attempt)
         self.in_flight[dispatch.intent] = dispatch.venue_client_id
         self._waiting.expect(dispatch.venue_client_id)
@@ -205,9 +205,9 @@ class BrokerConnection(LinkOwner[Any]):
     async def _place(self, dispatch: m.Dispatch, order: VenueOrder, request: Any) -> None:
         intent = dispatch.intent
         try:
-            left_ns = self.tally.leaves(intent)
+            left_ns = self.tally.leaves(dispatch)
             response = await self.transport.send(request, self.settings.answer_timeout_ms)
-            self.tally.answered(left_ns)
+            self.tally.answered(dispatch, left_ns)
             report = self.adapter.parse_placed(order, response, self.clocks.utc_ns())
             held = self._waiting.answered(dispatch.venue_client_id)
             self._tell_events((*held, *report.events), intent)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from actors.figures import Figures, Latency
+from actors.messages import Dispatch
+from actors.tracing import Tracer, utc_less_boot_ns
 from domain.accounts import SessionState
 
 if TYPE_CHECKING:
@@ -18,23 +20,37 @@ class ConnectionTally:
 
     def __init__(self, boot_ns: Callable[[], int]) -> None:
         self._boot_ns = boot_ns
+        self.tracer: Tracer | None = None
         self._taken_ns: dict[int, int] = {}
         self.connection = Latency()
         self.broker = Latency()
 
-    def taken(self, intent: int) -> None:
+    def taken(self, dispatch: Dispatch) -> None:
         """A dispatch passed the gate."""
-        self._taken_ns[intent] = self._boot_ns()
+        self._taken_ns[dispatch.intent] = self._boot_ns()
 
-    def leaves(self, intent: int) -> int:
+    def leaves(self, dispatch: Dispatch) -> int:
         """It is handed to the transport; returns when."""
         now_ns = self._boot_ns()
-        self.connection.observe(now_ns - self._taken_ns.pop(intent, now_ns))
+        taken_ns = self._taken_ns.pop(dispatch.intent, now_ns)
+        self.connection.observe(now_ns - taken_ns)
+        if dispatch.trace is not None:
+            self._span("connection", dispatch, taken_ns, now_ns)
         return now_ns
 
-    def answered(self, left_ns: int) -> None:
+    def answered(self, dispatch: Dispatch, left_ns: int) -> None:
         """The broker's answer is here, whole."""
-        self.broker.observe(self._boot_ns() - left_ns)
+        now_ns = self._boot_ns()
+        self.broker.observe(now_ns - left_ns)
+        if dispatch.trace is not None:
+            self._span("broker", dispatch, left_ns, now_ns)
+
+    def _span(self, name: str, dispatch: Dispatch, start_ns: int, end_ns: int) -> None:
+        if self.tracer is not None and dispatch.trace is not None:
+            shift_ns = utc_less_boot_ns()
+            words = {"fillgate.order": dispatch.order_id}
+            start_ns, end_ns = start_ns + shift_ns, end_ns + shift_ns
+            self.tracer.span(name, dispatch.trace, start_ns, end_ns, **words)
 
 
 def figures_of(connection: BrokerConnection, prices: Prices) -> Figures:

@@ -31,7 +31,8 @@ from actors.ledger_side import LedgerSide
 from actors.link import Link, LinkOwner, dial, listen
 from actors.logs import configure_logs
 from actors.paths import LEDGER_ROLE, connection_role
-from domain.commands import Login, Logout, Published, Query, ReadStream, Submit
+from actors.tracing import make_tracer
+from domain.commands import Answer, Login, Logout, Published, Query, ReadStream, Submit
 from domain.errors import ErrorInfo
 from gateway.backend import Status
 from gateway.errors import refusal
@@ -118,6 +119,7 @@ class Edge:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self.tracer = make_tracer(stage.settings.traces, stage.role)
         self._router: Link[Any] | None = None
         self._position = 0
         self._watched: dict[str, None] = {}
@@ -145,6 +147,8 @@ class Edge:
 
     def deliver(self, message: Any) -> None:
         """An answer, or what was published: each server knows its own."""
+        if self.tracer is not None and isinstance(message, Answer):
+            self.tracer.end(message.ref, self._stage.clocks.utc_ns())
         self.server.deliver(message)
         self.rest.deliver(message)
 
@@ -152,6 +156,9 @@ class Edge:
 
     def submit(self, submit: Submit) -> None:
         """Sends a command on."""
+        if self.tracer is not None:
+            trace = self.tracer.begin(submit.ref, submit.received_ns)
+            submit = msgspec.structs.replace(submit, trace=trace)
         self._send(submit)
 
     def login(self, login: Login) -> None:

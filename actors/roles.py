@@ -28,6 +28,7 @@ from actors.router.actor import Router
 from actors.router.desk import Venue
 from actors.router.figures import figures_of as router_figures
 from actors.router.place import Place
+from actors.router.tally import TracedTally
 from actors.settings import (
     ConnectionSettings,
     Settings,
@@ -35,6 +36,7 @@ from actors.settings import (
     read_store_url,
     read_token,
 )
+from actors.tracing import make_tracer
 from brokers.adapter import Adapter, AdapterSettings
 from brokers.registry import BROKERS
 from brokers.transport import Transport, TransportSettings
@@ -87,6 +89,9 @@ async def start_router(stage: Stage) -> None:
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     place = Place(stage.clocks, stage.hello, boot_id, stage.beacon)
     router = Router(journal, books, venues, place, settings.signals)
+    tracer = make_tracer(settings.traces, stage.role)
+    if tracer is not None:
+        router.desk.tally = TracedTally(tracer)
     stage.beacon.on_end = router.desk.tally.state_ended
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(router.run(stage.paths))
@@ -114,6 +119,7 @@ async def start_compliance(stage: Stage) -> None:
     today = datetime.fromtimestamp(stage.clocks.utc_ns() // 10**9, UTC).date()
     calendars = build_calendars(named, today)
     actor = ComplianceActor(settings.compliance, stage.incarnation, calendars)
+    actor.tracer = make_tracer(settings.traces, stage.role)
     server, _lock = await listen(
         stage.paths.socket("compliance"), lambda: Link(stage.hello, m.compliance_inbox, actor)
     )
@@ -157,6 +163,7 @@ async def start_connection(stage: Stage) -> None:
     login = Login(settings, _adapter(settings, token), transport)
     marks = Marks(stage.paths.marks(name))
     connection = BrokerConnection(login, marks, stage.incarnation, stage.clocks)
+    connection.tally.tracer = make_tracer(stage.settings.traces, stage.role)
     prices = Prices(connection)
     server, _lock = await listen(
         stage.paths.socket(stage.role), lambda: Link(stage.hello, m.connection_inbox, prices)

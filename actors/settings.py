@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from actors.paths import Paths
+from actors.tracing import TraceSettings, find_trace_fault
 from brokers.registry import BROKERS
 from brokers.transport import find_url_fault
 from compliance.settings import ComplianceSettings
@@ -148,6 +149,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     store: StoreSettings = StoreSettings()
     signals: tuple[SignalRule, ...] = ()
     alarms: AlarmSettings = AlarmSettings()
+    traces: TraceSettings = TraceSettings()
 
 
 def load(path: Path) -> Settings:
@@ -216,6 +218,8 @@ def _find_faults(settings: Settings) -> list[str]:
     ):
         twice = sorted({name for name in names if names.count(name) > 1})
         faults += [f"{kind}: {name} is used twice; each must be unique" for name in twice]
+    fault = find_trace_fault(settings.traces)
+    faults += [f"[traces]: {fault}"] if fault else []
     for connection in settings.connections:
         faults += _connection_faults(connection, owners, simulators)
     return faults + _journal_faults(settings.journal) + _alarm_faults(settings.alarms)

@@ -90,8 +90,8 @@ class Orders:
         dry_run: bool = False,
     ) -> Decided | None:
         """A decision where one can be had at once; None while compliance looks."""
-        self.desk.tally.received(submit.received_ns, self.desk.now_ns)
         order_id = ids.order_id(submit.owner, order.client_order_id)
+        self.desk.tally.received(submit, order_id, self.desk.now_ns)
         digest = digest or ids.digest(order)
         # A dry run takes no id, so one that is taken does not matter to it.
         known = (
@@ -193,6 +193,7 @@ class Orders:
                 now_ns=desk.now_ns,
                 replaces_order_id=amends.order_id if amends else None,
                 is_dry_run=screening.is_dry_run,
+                trace=screening.submit.trace,
             )
         )
 
@@ -201,7 +202,7 @@ class Orders:
         screening = self._screens.pop(answer.number, None)
         if screening is None:
             return
-        self.desk.tally.compliance.observe(self.desk.boot_ns - screening.asked_ns)
+        self.desk.tally.screened(screening, self.desk.boot_ns)
         self._by_order.pop(screening.order_id, None)
         if screening.is_dry_run:
             self._answer_dry_run(screening, answer)
@@ -330,7 +331,7 @@ class Orders:
             ),
         )
         venue.in_flight.add(intent)
-        desk.tally.leaves(desk.boot_ns)
+        desk.tally.leaves(order.order_id, desk.boot_ns)
         desk.to_connections.append(
             (
                 connection,
@@ -343,6 +344,7 @@ class Orders:
                     venue_client_id=name,
                     verdict=verdict,
                     send_by_ns=min(self._deadlines.pop(order.order_id, latest_ns), latest_ns),
+                    trace=desk.tally.trace_of(order.order_id),
                 ),
             )
         )

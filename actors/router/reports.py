@@ -185,7 +185,7 @@ class Reports:
         after = draft.event(order, event)
         if order.status in DOUBTFUL and order.intent is not None:
             venue.in_flight.discard(order.intent)
-            self.desk.tally.outcome.observe(max(0, self.desk.now_ns - order.received_ns))
+            self.desk.tally.ended(order, self.desk.now_ns)
         if after.status in WORKING and order.status not in WORKING:
             self.changes.send_cancel(after)
 
