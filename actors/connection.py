@@ -21,6 +21,7 @@ from msgspec import Struct
 from actors import messages as m
 from actors.broker_reads import BrokerReads
 from actors.clocks import Clocks
+from actors.connection_tally import ConnectionTally
 from actors.evidence import Evidence
 from actors.gate import is_halted
 from actors.link import Link, LinkOwner
@@ -75,6 +76,7 @@ class BrokerConnection(LinkOwner[Any]):
         self.instruments: dict[str, Instrument] = {}
         self.halts: tuple[Halted, ...] = ()
         self.in_flight: dict[int, str] = {}
+        self.tally = ConnectionTally(clocks.boot_ns)
         self._waiting = Waiting()
         self.state = SessionState.DISCONNECTED
         self.cursor: str | None = None
@@ -171,6 +173,7 @@ class BrokerConnection(LinkOwner[Any]):
             return
         order = self._venue_order(dispatch.order, dispatch.venue_client_id)
         request = self.adapter.place(order)
+        self.tally.taken(dispatch)
         self.marks.write(dispatch.intent, dispatch.attempt)
         self.in_flight[dispatch.intent] = dispatch.venue_client_id
         self._waiting.expect(dispatch.venue_client_id)
@@ -202,7 +205,9 @@ class BrokerConnection(LinkOwner[Any]):
     async def _place(self, dispatch: m.Dispatch, order: VenueOrder, request: Any) -> None:
         intent = dispatch.intent
         try:
+            left_ns = self.tally.leaves(dispatch)
             response = await self.transport.send(request, self.settings.answer_timeout_ms)
+            self.tally.answered(dispatch, left_ns)
             report = self.adapter.parse_placed(order, response, self.clocks.utc_ns())
             held = self._waiting.answered(dispatch.venue_client_id)
             self._tell_events((*held, *report.events), intent)

@@ -24,12 +24,15 @@ from prometheus_client import CollectorRegistry
 
 from actors import messages as m
 from actors.beacon import Declared
+from actors.edge_figures import figures_of, node_metrics
+from actors.figures import FigurePage, publish
 from actors.host import Stage
 from actors.ledger_side import LedgerSide
 from actors.link import Link, LinkOwner, dial, listen
 from actors.logs import configure_logs
 from actors.paths import LEDGER_ROLE, connection_role
-from domain.commands import Login, Logout, Published, Query, ReadStream, Submit
+from actors.tracing import make_tracer
+from domain.commands import Answer, Login, Logout, Published, Query, ReadStream, Submit
 from domain.errors import ErrorInfo
 from gateway.backend import Status
 from gateway.errors import refusal
@@ -116,6 +119,7 @@ class Edge:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self.tracer = make_tracer(stage.settings.traces, stage.role)
         self._router: Link[Any] | None = None
         self._position = 0
         self._watched: dict[str, None] = {}
@@ -143,6 +147,8 @@ class Edge:
 
     def deliver(self, message: Any) -> None:
         """An answer, or what was published: each server knows its own."""
+        if self.tracer is not None and isinstance(message, Answer):
+            self.tracer.end(message.ref, self._stage.clocks.utc_ns())
         self.server.deliver(message)
         self.rest.deliver(message)
 
@@ -150,6 +156,9 @@ class Edge:
 
     def submit(self, submit: Submit) -> None:
         """Sends a command on."""
+        if self.tracer is not None:
+            trace = self.tracer.begin(submit.ref, submit.received_ns)
+            submit = msgspec.structs.replace(submit, trace=trace)
         self._send(submit)
 
     def login(self, login: Login) -> None:
@@ -274,7 +283,8 @@ class Edge:
         control, _lock = await listen(
             paths.socket(stage.role), lambda: Link(me, m.watchdog_inbox, LinkOwner())
         )
-        runner = web.AppRunner(health_app(self.health, self.registry), access_log=None)
+        metrics = node_metrics(paths.metrics, self.registry)
+        runner = web.AppRunner(health_app(self.health, metrics), access_log=None)
         await runner.setup()
         await web.SockSite(runner, sockets.health).start()
         await self.server.start([sockets.clients])
@@ -284,6 +294,8 @@ class Edge:
                 dial(paths.socket("router"), lambda: Link(me, m.edge_inbox, RouterSide(self)))
             )
         ]
+        page = FigurePage(paths.figures(stage.role))
+        links.append(loop.create_task(publish(page, lambda: figures_of(self.server.counts))))
         path = paths.socket(LEDGER_ROLE)
         work = dial(path, lambda: Link(me, m.edge_from_ledger, self.ledger))
         links.append(loop.create_task(work))

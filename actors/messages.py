@@ -62,6 +62,7 @@ class Dispatch(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="dispa
     venue_client_id: str
     verdict: str
     send_by_ns: int
+    trace: str | None = None
 
 
 class SendCancel(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="send_cancel"):

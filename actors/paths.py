@@ -77,6 +77,20 @@ class Paths(Struct, frozen=True):
         """The sign of life of a role."""
         return self.runtime / f"{role}.beacon"
 
+    def figures(self, role: str) -> Path:
+        """What a role last told of itself."""
+        return self.runtime / f"{role}.figures"
+
+    @property
+    def metrics(self) -> Path:
+        """The observer's page for Prometheus: all processes of this node."""
+        return self.runtime / "metrics.prom"
+
+    @property
+    def observed(self) -> Path:
+        """What the observer saw and judged last: everyone's figures, and the alarms."""
+        return self.runtime / "observed.msgpack"
+
     @property
     def tickets(self) -> Path:
         """Tickets of browsers that wait to be used, by hash."""

@@ -16,14 +16,19 @@ from actors.beacon import Declared
 from actors.calendars import build_calendars
 from actors.compliance import ComplianceActor
 from actors.connection import BrokerConnection, Login
+from actors.connection_tally import figures_of as connection_figures
+from actors.figures import FigurePage, publish
 from actors.host import Stage
 from actors.link import Link, listen
+from actors.logs import conceal
 from actors.marks import Marks
 from actors.paths import LEDGER_ROLE, Paths, connection_role
 from actors.prices import Prices
 from actors.router.actor import Router
 from actors.router.desk import Venue
+from actors.router.figures import figures_of as router_figures
 from actors.router.place import Place
+from actors.router.tally import TracedTally
 from actors.settings import (
     ConnectionSettings,
     Settings,
@@ -31,6 +36,7 @@ from actors.settings import (
     read_store_url,
     read_token,
 )
+from actors.tracing import make_tracer
 from brokers.adapter import Adapter, AdapterSettings
 from brokers.registry import BROKERS
 from brokers.transport import Transport, TransportSettings
@@ -83,12 +89,19 @@ async def start_router(stage: Stage) -> None:
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     place = Place(stage.clocks, stage.hello, boot_id, stage.beacon)
     router = Router(journal, books, venues, place, settings.signals)
-    await router.run(stage.paths)
+    tracer = make_tracer(settings.traces, stage.role)
+    if tracer is not None:
+        router.desk.tally = TracedTally(tracer)
+    stage.beacon.on_end = router.desk.tally.state_ended
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(router.run(stage.paths))
+        tasks.create_task(publish(_page(stage), lambda: router_figures(router)))
 
 
 async def _open_journal(stage: Stage) -> Journal:
     """Waits for the lock, as an older router may take a moment to die, and for the server."""
     place = journal_place(stage.paths, stage.settings)
+    conceal(place.url)
     while True:
         try:
             return open_journal(place)
@@ -106,10 +119,13 @@ async def start_compliance(stage: Stage) -> None:
     today = datetime.fromtimestamp(stage.clocks.utc_ns() // 10**9, UTC).date()
     calendars = build_calendars(named, today)
     actor = ComplianceActor(settings.compliance, stage.incarnation, calendars)
+    actor.tracer = make_tracer(settings.traces, stage.role)
     server, _lock = await listen(
         stage.paths.socket("compliance"), lambda: Link(stage.hello, m.compliance_inbox, actor)
     )
-    await server.serve_forever()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.serve_forever())
+        tasks.create_task(publish(_page(stage), actor.figures))
 
 
 async def start_ledger(stage: Stage) -> None:
@@ -129,7 +145,9 @@ async def start_ledger(stage: Stage) -> None:
         LedgerReads(settings.connections),
         settings.store,
     )
-    await ledger.run(paths.socket(LEDGER_ROLE), stage.hello)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(ledger.run(paths.socket(LEDGER_ROLE), stage.hello))
+        tasks.create_task(publish(_page(stage), ledger.figures))
 
 
 async def start_connection(stage: Stage) -> None:
@@ -137,6 +155,7 @@ async def start_connection(stage: Stage) -> None:
     name = stage.role.removeprefix("connection-")
     settings = next(c for c in stage.settings.connections if c.id == name)
     token = read_token(settings)
+    conceal(token)
     transport = Transport(
         _transport_settings(settings, stage.paths), BROKERS[settings.broker].auth_headers(token)
     )
@@ -144,6 +163,7 @@ async def start_connection(stage: Stage) -> None:
     login = Login(settings, _adapter(settings, token), transport)
     marks = Marks(stage.paths.marks(name))
     connection = BrokerConnection(login, marks, stage.incarnation, stage.clocks)
+    connection.tally.tracer = make_tracer(stage.settings.traces, stage.role)
     prices = Prices(connection)
     server, _lock = await listen(
         stage.paths.socket(stage.role), lambda: Link(stage.hello, m.connection_inbox, prices)
@@ -152,6 +172,11 @@ async def start_connection(stage: Stage) -> None:
         tasks.create_task(server.serve_forever())
         tasks.create_task(connection.run())
         tasks.create_task(prices.run())
+        tasks.create_task(publish(_page(stage), lambda: connection_figures(connection, prices)))
+
+
+def _page(stage: Stage) -> FigurePage:
+    return FigurePage(stage.paths.figures(stage.role))
 
 
 def _adapter(settings: ConnectionSettings, token: str) -> Adapter:

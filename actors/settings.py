@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from actors.paths import Paths
+from actors.tracing import TraceSettings, find_trace_fault
 from brokers.registry import BROKERS
 from brokers.transport import find_url_fault
 from compliance.settings import ComplianceSettings
@@ -112,6 +113,20 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     hours: Literal["always", "market"] = "always"
 
 
+class AlarmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told of alarms, and how often again while one stands; 0 tells it once.
+
+    Addresses are secrets: one a line (`json://host/path` is a webhook, `mailto://user:pass@host`
+    an e-mail; Apprise knows a hundred more), in the environment variable `urls_env` or the file
+    `urls_file`. Without either, alarms stand in `fillgate top` and `/metrics` alone.
+    """
+
+    urls_env: str | None = None
+    urls_file: str | None = None
+    repeat_critical_s: Annotated[int, Meta(ge=0, le=604_800)] = 900
+    repeat_warning_s: Annotated[int, Meta(ge=0, le=604_800)] = 14_400
+
+
 class RaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How Ray is run. It holds no order; these bound what it takes."""
 
@@ -133,6 +148,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ray: RaySettings = RaySettings()
     store: StoreSettings = StoreSettings()
     signals: tuple[SignalRule, ...] = ()
+    alarms: AlarmSettings = AlarmSettings()
+    traces: TraceSettings = TraceSettings()
 
 
 def load(path: Path) -> Settings:
@@ -201,9 +218,11 @@ def _find_faults(settings: Settings) -> list[str]:
     ):
         twice = sorted({name for name in names if names.count(name) > 1})
         faults += [f"{kind}: {name} is used twice; each must be unique" for name in twice]
+    fault = find_trace_fault(settings.traces)
+    faults += [f"[traces]: {fault}"] if fault else []
     for connection in settings.connections:
         faults += _connection_faults(connection, owners, simulators)
-    return faults + _journal_faults(settings.journal)
+    return faults + _journal_faults(settings.journal) + _alarm_faults(settings.alarms)
 
 
 def _journal_faults(journal: JournalSettings) -> list[str]:
@@ -218,6 +237,27 @@ def _journal_faults(journal: JournalSettings) -> list[str]:
     name = journal.url_env or journal.url_file
     fault = find_database_url_fault(_read_journal_url(journal))
     return [f"[journal]: {name} {fault}"] if fault else []
+
+
+def _alarm_faults(alarms: AlarmSettings) -> list[str]:
+    if alarms.urls_env is not None and alarms.urls_file is not None:
+        return ["[alarms]: urls_env and urls_file exclude each other; name one"]
+    if alarms.urls_env is not None and not os.environ.get(alarms.urls_env):
+        return [f"[alarms]: environment variable {alarms.urls_env} is not set"]
+    if alarms.urls_file is not None and not Path(alarms.urls_file).is_file():
+        return [f"[alarms]: urls_file {alarms.urls_file} does not exist"]
+    return []
+
+
+def read_notice_urls(alarms: AlarmSettings) -> tuple[str, ...]:
+    """Where notices to operators go; each is a secret."""
+    text = ""
+    if alarms.urls_env is not None:
+        text = os.environ[alarms.urls_env]
+    elif alarms.urls_file is not None:
+        text = Path(alarms.urls_file).read_text()
+    lines = (line.strip() for line in text.splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))
 
 
 def _read_journal_url(journal: JournalSettings) -> str:

@@ -43,6 +43,7 @@ PARTS = frozenset(
     {
         "actors.edge",
         "actors.watchdog",
+        "actors.observer.main",
         "actors.deploy",
         "brokers.simulators.oanda",
         "brokers.simulators.alpaca",
@@ -141,7 +142,8 @@ class Supervisor:
                 sockets,
             )
         await deploying
-        self._keep("watchdog", [sys.executable, "-m", "actors.watchdog", str(paths.home)], ())
+        for role, module in (("watchdog", "actors.watchdog"), ("observer", "actors.observer.main")):
+            self._keep(role, [sys.executable, "-m", module, str(paths.home)], ())
         health_port = health.getsockname()[1]
         await self._wait_until_ready(f"http://127.0.0.1:{health_port}")
         running = Running(

@@ -6,6 +6,7 @@ import sys
 
 try:
     from cli import (
+        alarms,
         api,
         demo,
         doctor,
@@ -17,6 +18,7 @@ try:
         quotes,
         store,
         token,
+        top,
         up,
     )
     from cli.app import app
@@ -24,7 +26,9 @@ except ModuleNotFoundError as missing:
     # Not even the doctor can run without it.
     sys.exit(f"error: the package {missing.name} is not installed\nfix:   run `make install`")
 
-COMMANDS = (init, up, demo, doctor, token, orders, order, explain, quotes, journal, store, api)
+COMMANDS = (
+    init, up, demo, doctor, top, alarms, token, orders, order, explain, quotes, journal, store, api,
+)  # fmt: skip
 
 if __name__ == "__main__":
     app()

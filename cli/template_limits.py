@@ -180,7 +180,7 @@ bad_messages_max = 100
 # The append-only log that holds the truth. Sizes in bytes.
 [journal]
 # local keeps files in this home; postgres keeps tables in a database, so that a router may move
-# to another machine. Choose before `fillgate init`: docs/operating.md, "PostgreSQL journal".
+# to another machine. Choose before `fillgate init`: docs/operating/postgres.md.
 backend = "local"
 # One file of it. 1 MiB to 1 GiB.
 segment_bytes = 67108864

@@ -128,7 +128,8 @@ class Submit(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="submit"
     """A command on its way from an edge to the router.
 
     `cseq` is the client's own number; `deadline_ns` is on the boot clock, after which a
-    new order dies unsent. `by_admin` is set where the token carries the admin scope.
+    new order dies unsent. `by_admin` is set where the token carries the admin scope; `trace` names
+    the trace of one that is traced.
     """
 
     ref: int
@@ -140,6 +141,7 @@ class Submit(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="submit"
     received_ns: int
     deadline_ns: int | None = None
     by_admin: bool = False
+    trace: str | None = None
 
 
 class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True):

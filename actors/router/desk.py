@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from actors.messages import Freed, Observe, TooOld
 from actors.router.lot_guards import find_shrink
+from actors.router.tally import Tally
 from actors.settings import ConnectionSettings
 from brokers.adapter import Adapter
 from domain import events as ev
@@ -74,6 +75,7 @@ class Desk:
         self.quotes: dict[str, dict[str, Quote]] = {}
         self.ordered_ns: dict[tuple[str, str], int] = {}
         """When (connection, instrument) was last ordered: its price is wanted for a while."""
+        self.tally = Tally()
         self.records: list[Record] = []
         self.to_edges: list[tuple[Any, FromRouter | TooOld]] = []
         self.to_all_edges: list[Published] = []
@@ -214,6 +216,7 @@ class Draft:
 
     def notice(self, kind: NoticeKind, scope: str, message: str, order_id: str | None) -> None:
         """A line for people, on the admin stream."""
+        self._desk.tally.notices[kind.value] += 1
         self.add("admin", Notice(kind=kind, scope=scope, message=message, order_id=order_id))
 
     def order(self, order_id: str) -> Order | None:
@@ -237,6 +240,7 @@ class Draft:
             return order
         self._orders[order.order_id] = after
         self._desk.note(after)
+        self._desk.tally.events[type(event)] += 1
         self.add(f"orders/{order.owner}", order_update(after, event))
         if isinstance(event, ev.Fill):
             self._fill(after, event)

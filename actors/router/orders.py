@@ -48,6 +48,7 @@ class Orders:
     def answer(self, edge: Any, ref: int, result: ErrorInfo | tuple[Decided, ...]) -> None:
         """Answers a command, whole or order by order."""
         if isinstance(result, ErrorInfo):
+            self.desk.tally.refusals[result.code] += 1
             self.desk.to_edges.append((edge, Answer(ref=ref, error=result)))
         else:
             self.desk.to_edges.append((edge, Answer(ref=ref, decided=result)))
@@ -73,6 +74,8 @@ class Orders:
 
     def decide(self, asked: Asked, decided: Decided) -> None:
         """Fills in one order's answer; the last one sends them all."""
+        if decided.error is not None:
+            self.desk.tally.refusals[decided.error.code] += 1
         asked.answers[asked.index] = decided
         done = [answer for answer in asked.answers if answer is not None]
         if len(done) == len(asked.answers):
@@ -88,6 +91,7 @@ class Orders:
     ) -> Decided | None:
         """A decision where one can be had at once; None while compliance looks."""
         order_id = ids.order_id(submit.owner, order.client_order_id)
+        self.desk.tally.received(submit, order_id, self.desk.now_ns)
         digest = digest or ids.digest(order)
         # A dry run takes no id, so one that is taken does not matter to it.
         known = (
@@ -173,6 +177,7 @@ class Orders:
         instrument = venue.instruments[screening.order.instrument]
         homes = {desk.venues[c.connection].settings.currency for c in candidates}
         screening.rates = desk.rates(instrument, homes)
+        screening.asked_ns = desk.boot_ns
         self._screens[number] = screening
         if not screening.is_dry_run:
             self._by_order[screening.order_id] = number
@@ -188,6 +193,7 @@ class Orders:
                 now_ns=desk.now_ns,
                 replaces_order_id=amends.order_id if amends else None,
                 is_dry_run=screening.is_dry_run,
+                trace=screening.submit.trace,
             )
         )
 
@@ -196,6 +202,7 @@ class Orders:
         screening = self._screens.pop(answer.number, None)
         if screening is None:
             return
+        self.desk.tally.screened(screening, self.desk.boot_ns)
         self._by_order.pop(screening.order_id, None)
         if screening.is_dry_run:
             self._answer_dry_run(screening, answer)
@@ -324,6 +331,7 @@ class Orders:
             ),
         )
         venue.in_flight.add(intent)
+        desk.tally.leaves(order.order_id, desk.boot_ns)
         desk.to_connections.append(
             (
                 connection,
@@ -336,6 +344,7 @@ class Orders:
                     venue_client_id=name,
                     verdict=verdict,
                     send_by_ns=min(self._deadlines.pop(order.order_id, latest_ns), latest_ns),
+                    trace=desk.tally.trace_of(order.order_id),
                 ),
             )
         )

@@ -183,8 +183,9 @@ class Reports:
         if changes_nothing(order, event):
             return
         after = draft.event(order, event)
-        if order.status in (Status.SENDING, Status.UNKNOWN) and order.intent is not None:
+        if order.status in DOUBTFUL and order.intent is not None:
             venue.in_flight.discard(order.intent)
+            self.desk.tally.ended(order, self.desk.now_ns)
         if after.status in WORKING and order.status not in WORKING:
             self.changes.send_cancel(after)
 

@@ -24,7 +24,7 @@ from gateway_world import (
     an_update,
     until,
 )
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from websockets.frames import Frame, Opcode
 
 from domain.commands import Login, Logout, SessionReplaced, Submit
@@ -508,7 +508,7 @@ async def test_health_readiness_and_metrics_tell_the_truth(tmp_path: Path) -> No
         registry.register(
             GatewayCollector(world.server.counts, lambda: world.router.status().is_router_up)
         )
-        app = health_app(world.router.status, registry)
+        app = health_app(world.router.status, lambda: generate_latest(registry))
         async with TestClient(TestServer(app)) as http:
             assert (await http.get("/healthz")).status == 200
             ready = await http.get("/readyz")
