@@ -93,12 +93,10 @@ def verify(
 def read_entries(directory: Path) -> Iterator[bytes]:
     """The entries there are, first to last, unchecked. Raises AuditError, OSError."""
     for path in segments_of(directory):
-        with path.open("rb") as file:
-            next(file, None)
-            for line in file:
-                found = entry_of(line)
-                if found is not None:
-                    yield found[1]
+        for line in islice(_lines_of(path), 1, None):
+            found = entry_of(line)
+            if found is not None:
+                yield found[1]
 
 
 def prove(directory: Path, head: Head, numbers: Iterable[int]) -> Iterator[Proof]:
@@ -156,6 +154,11 @@ def segments_of(directory: Path) -> list[Path]:
     return [directory / segment_name(number) for number in numbers]
 
 
+def _lines_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from file
+
+
 class _Reading:
     """One pass over a log."""
 
@@ -172,19 +175,18 @@ class _Reading:
         paths = segments_of(self._directory)
         for path in paths:
             self._segments += 1
-            with path.open("rb") as file:
-                self._enter(path, file.readline())
-                for line in file:
-                    self._take(path, line, is_last=path is paths[-1])
-                    yield
-                    if len(self.faults) >= FAULTS_MAX:
-                        return
+            lines = _lines_of(path)
+            self._enter(path, next(lines, b""))
+            for line in lines:
+                self._take(path, line, is_last=path is paths[-1])
+                yield
+                if len(self.faults) >= FAULTS_MAX:
+                    return
         self._check_heads()
-        while self._next < len(self._heads):
-            head = self._heads[self._next]
-            what = f"a head speaks of {head.size} entries, but only {self.seal.size} are here"
+        if self._next < len(self._heads):
+            size = self._heads[-1].size
+            what = f"a head speaks of {size} entries, but only {self.seal.size} are here"
             self.faults.append(what)
-            return
 
     def report(self) -> AuditReport:
         """What was found."""
