@@ -36,6 +36,16 @@ class Paths(Struct, frozen=True):
         return self.home / "store" / "ledger.sqlite"
 
     @property
+    def audit(self) -> Path:
+        """The audit log's directory."""
+        return self.home / "audit"
+
+    @property
+    def audit_heads(self) -> Path:
+        """The audit log's heads, apart from it."""
+        return self.home / "audit-heads.jsonl"
+
+    @property
     def tokens(self) -> Path:
         """Bearer tokens, by hash."""
         return self.home / "tokens.json"

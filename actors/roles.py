@@ -129,25 +129,36 @@ async def start_compliance(stage: Stage) -> None:
 
 
 async def start_ledger(stage: Stage) -> None:
-    """Follows the journal into the store, behind everyone who trades."""
+    """Follows the journal into the store and the audit log, behind everyone who trades."""
     # Imported here: SQL's libraries take time and memory that no other role should pay for.
+    from actors.audit import AuditTrail
     from actors.ledger import Ledger
     from actors.ledger_reads import LedgerReads
+    from ledger.audit_log import AuditLog
     from ledger.store_opening import open_store
 
     # This thread, and those it starts: the rows can wait where an order cannot.
     os.nice(LEDGER_NICENESS)
     settings, paths = stage.settings, stage.paths
     deployment, url = settings.deployment.id, read_store_url(settings.store)
+    journal = reader_of(journal_place(paths, settings))
     ledger = Ledger(
         lambda: open_store(url, paths.store, deployment),
-        reader_of(journal_place(paths, settings)),
+        journal,
         LedgerReads(settings.connections),
         settings.store,
+    )
+    trail = AuditTrail(
+        lambda: AuditLog(paths.audit, deployment),
+        journal,
+        paths.audit_heads,
+        settings.audit,
+        stage.clocks,
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(ledger.run(paths.socket(LEDGER_ROLE), stage.hello))
         tasks.create_task(publish(_page(stage), ledger.figures))
+        tasks.create_task(trail.follow())
 
 
 async def start_connection(stage: Stage) -> None:

@@ -25,6 +25,7 @@ from domain.accounts import AccountType, Environment, Region
 from domain.signals import SignalRule
 from domain.signals import find_faults as find_signal_faults
 from gateway.settings import GatewaySettings
+from ledger.audit_heads import AuditSettings
 from ledger.journal import JournalSettings
 from ledger.places import Place
 from ledger.places import find_url_fault as find_database_url_fault
@@ -147,6 +148,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     compliance: ComplianceSettings = ComplianceSettings()
     ray: RaySettings = RaySettings()
     store: StoreSettings = StoreSettings()
+    audit: AuditSettings = AuditSettings()
     signals: tuple[SignalRule, ...] = ()
     alarms: AlarmSettings = AlarmSettings()
     traces: TraceSettings = TraceSettings()

@@ -67,10 +67,14 @@ journal_app = typer.Typer(no_args_is_help=True, help="Read and verify the journa
 store_app = typer.Typer(
     no_args_is_help=True, help="Look at the relational store, or make it again."
 )
+audit_app = typer.Typer(
+    no_args_is_help=True, help="Verify, export and explain the audit log of all checks and acts."
+)
 app.add_typer(token_app, name="token")
 app.add_typer(order_app, name="order")
 app.add_typer(journal_app, name="journal")
 app.add_typer(store_app, name="store")
+app.add_typer(audit_app, name="audit")
 
 
 @app.callback()

@@ -8,6 +8,7 @@ try:
     from cli import (
         alarms,
         api,
+        audit,
         demo,
         doctor,
         explain,
@@ -27,7 +28,8 @@ except ModuleNotFoundError as missing:
     sys.exit(f"error: the package {missing.name} is not installed\nfix:   run `make install`")
 
 COMMANDS = (
-    init, up, demo, doctor, top, alarms, token, orders, order, explain, quotes, journal, store, api,
+    init, up, demo, doctor, top, alarms, token, orders, order, explain, quotes, journal, store, audit,
+    api,
 )  # fmt: skip
 
 if __name__ == "__main__":

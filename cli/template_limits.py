@@ -212,6 +212,18 @@ batch_records = 500
 # How long it waits for more of them; a read that needs one does not wait. 0 to 1000.
 gather_ms = 1000
 
+# ------------------------------------------------------------------ audit
+# The audit log (audit/ in the home) is made from the journal; audit-heads.jsonl proves it.
+[audit]
+# A second place for the heads, best on another disk or machine: a copy nobody here can change.
+#heads_file = "/mnt/elsewhere/audit-heads.jsonl"
+# Syslog too: a socket's path, or HOST:PORT for UDP.
+#syslog = "/dev/log"
+# A head is made after so many records at the latest. 1 to 100000.
+head_records = 1000
+# And so long after a record at the latest. 10 to 60000.
+head_ms = 1000
+
 # ------------------------------------------------------------------ ray
 # Ray places, watches and restarts the actors; no order passes through it.
 [ray]
