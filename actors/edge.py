@@ -79,6 +79,10 @@ class RouterSide(LinkOwner[Any]):
                 self._edge.saw(message.position)
             self._edge.deliver(message)
 
+    def unread(self, link: Link[Any], frame: bytes, trouble: msgspec.MsgspecError) -> None:
+        """What the router said in newer words is dropped: a stream's cursor shows the gap."""
+        log.error("unread message of the router", why=str(trouble))
+
 
 class QuoteSide(LinkOwner[Any]):
     """The edge's side of its link to a broker connection: quotes."""
