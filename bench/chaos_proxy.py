@@ -62,7 +62,10 @@ class _Lane:
         self._cut = cut
         self._carried = 0
         self._due = 0.0
-        self._queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(CHUNKS_WAITING_MAX)
+        # A drip is felt by the sender only where nothing in between takes the bytes for it.
+        waiting = CHUNKS_WAITING_MAX if way.bytes_per_s is None else 1
+        self._chunk = CHUNK_BYTES_MAX if way.bytes_per_s is None else max(1, way.bytes_per_s)
+        self._queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(waiting)
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carries all there is, then the end."""
@@ -73,7 +76,7 @@ class _Lane:
     async def _take(self, reader: asyncio.StreamReader) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            data = await reader.read(CHUNK_BYTES_MAX)
+            data = await reader.read(self._chunk)
             wait_ms = self._way.latency_ms + self._way.jitter_ms * self._luck.random()
             # Never before what was sent earlier: jitter delays a stream, it does not reorder it.
             self._due = max(self._due, loop.time() + wait_ms / 1000)
@@ -202,7 +205,8 @@ class ChaosProxy:
         assert task is not None
         try:
             async with asyncio.timeout(DIAL_S):
-                server = await asyncio.open_connection(*self._target)
+                limit = weather.window_bytes or CHUNK_BYTES_MAX
+                server = await asyncio.open_connection(*self._target, limit=limit)
         except OSError:
             return
         _shrink(weather, client[1], server[1])

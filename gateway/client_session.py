@@ -29,6 +29,7 @@ TRIES_MAX = 120
 BACKOFF_MS_MIN = 50
 BACKOFF_MS_MAX = 5_000
 SILENT_HEARTBEATS_MAX = 3
+LOOKS_A_HEARTBEAT = 4
 FATAL_CODES = frozenset(
     {CloseCode.MALFORMED, CloseCode.UNAUTHORIZED, CloseCode.FORBIDDEN, CloseCode.REPLACED}
 )
@@ -200,12 +201,13 @@ class ClientSession:
         def check(silent: int) -> None:
             silent = 0 if socket.is_heard else silent + 1
             socket.is_heard = False
-            if silent >= SILENT_HEARTBEATS_MAX:
+            if silent >= SILENT_HEARTBEATS_MAX * LOOKS_A_HEARTBEAT:
                 socket.abort()
                 return
             period_ms = self.hello.heartbeat_ms if self.hello is not None else 1_000
             loop = asyncio.get_running_loop()
-            timer[:] = [loop.call_later(period_ms / 1000, check, silent)]
+            wait_s = period_ms / LOOKS_A_HEARTBEAT / 1000
+            timer[:] = [loop.call_later(wait_s, check, silent)]
 
         check(silent)
         return timer

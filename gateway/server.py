@@ -154,7 +154,7 @@ class GatewayServer:
             connection.close(CloseCode.UNAUTHORIZED, forbidden("the token is no longer in force"))
             return
         if connection.silent_ticks * self._tick_ms > self.settings.silence_ms_max:
-            connection.abort()
+            connection.end_silence(connection.silent_ticks * self._tick_ms)
             return
         connection.perform(session.tick())
         is_idle = (connection.idle_ticks + 1) * self._tick_ms > self.settings.heartbeat_ms

@@ -5,23 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
-from decimal import Decimal
-from hashlib import blake2b
 from random import Random
-from typing import Any
 
 import msgspec
 
 from bench.bare_world import BareWorld, bare_world
 from bench.chaos_proxy import ChaosProxy, Way, Weather, chaos_proxy, fair
 from bench.goal import Goal, Tally
-from bench.world import INSTRUMENTS, OWNER
-from domain.orders import NewOrder, Side, TimeInForce
+from bench.stream_log import STREAM, an_order, entry_of, until, until_priced
 from gateway import wire
 from gateway.client import Client, ClientOptions, ConnectionLostError, Refused
 
-STREAM = f"orders/{OWNER}"
 CLIENTS = 50
 CLIENTS_SHORT = 10
 LONG_FROM = 500
@@ -39,8 +33,6 @@ STALLED_SHARE = 0.004
 DOWN_SHARE = 0.8
 CALM_S = 60.0
 EXTRA = "\n[gateway]\nconnections_per_token_max = 1000\nheartbeat_ms = 500\n"
-
-_encode = msgspec.msgpack.Encoder().encode
 
 
 def weather(_number: int, luck: Random) -> Weather:
@@ -87,22 +79,6 @@ class Listener:
             await asyncio.sleep(ORDER_EVERY_S)
 
 
-def entry_of(entry: Any) -> bytes:
-    """All an entry says, in 16 bytes."""
-    return blake2b(_encode((entry.seq, entry.at_ns, entry.body)), digest_size=16).digest()
-
-
-def an_order(name: str, count: int) -> NewOrder:
-    """A small market order; every second one takes the one before back."""
-    return NewOrder(
-        client_order_id=name,
-        instrument=INSTRUMENTS[(count // 2) % len(INSTRUMENTS)],
-        side=Side.SELL if count % 2 else Side.BUY,
-        quantity=Decimal(100),
-        time_in_force=TimeInForce.FOK,
-    )
-
-
 async def run(trials: int, seed: int) -> Tally:
     """So many cuts, then peace, then every log against the journal."""
     is_long = trials >= LONG_FROM
@@ -110,7 +86,7 @@ async def run(trials: int, seed: int) -> Tally:
     async with bare_world(EXTRA) as world, chaos_proxy(
         ("127.0.0.1", world.port), weather, seed
     ) as proxy:  # fmt: skip
-        await _until_priced(world)
+        await until_priced(world)
         count = CLIENTS if is_long else CLIENTS_SHORT
         url = f"ws://127.0.0.1:{proxy.port}"
         listeners = [Listener(url, world.token, n, seed) for n in range(count)]
@@ -124,25 +100,6 @@ async def run(trials: int, seed: int) -> Tally:
         if is_long:
             await _time_resumes(world, tally)
     return tally
-
-
-async def _until_priced(world: BareWorld) -> None:
-    async with Client.connect(world.url, world.token, "first") as client:
-        await _until(lambda: _is_priced(client))
-
-
-async def _is_priced(client: Client) -> bool:
-    try:
-        res = await client.query(wire.QuoteGet, instruments=INSTRUMENTS)
-    except Refused:
-        return False
-    return {quote["instrument"] for quote in res.body} == set(INSTRUMENTS)
-
-
-async def _until(is_true: Callable[[], Awaitable[bool]], seconds: float = CALM_S) -> None:
-    async with asyncio.timeout(seconds):
-        while not await is_true():
-            await asyncio.sleep(0.02)
 
 
 async def _cut(world: BareWorld, proxy: ChaosProxy, listeners: list[Listener], trials: int) -> None:
@@ -166,14 +123,14 @@ async def _read_all(world: BareWorld, listeners: list[Listener]) -> int:
         async def is_settled() -> bool:
             return not (await client.query(wire.OrdersList, status="open")).body
 
-        await _until(is_settled)
+        await until(is_settled)
     head = max((u.seq for r in world.records() for u in r.updates if u.stream == STREAM), default=0)
 
     async def has_read() -> bool:
         return all(one.client.cursors.get(STREAM, 0) >= head for one in listeners)
 
     with contextlib.suppress(TimeoutError):
-        await _until(has_read)
+        await until(has_read)
     return head
 
 
