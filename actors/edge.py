@@ -43,6 +43,8 @@ from gateway.tokens import TokenBook
 JOURNAL_LINEAGE = 1
 """Stream numbers go on across router epochs; only another journal would start them anew."""
 
+LAST_WORDS_S = 0.05
+
 log = structlog.get_logger()
 
 
@@ -296,8 +298,9 @@ class Edge:
             work = dial(path, lambda: Link(me, m.edge_inbox, QuoteSide(self)))
             links.append(loop.create_task(work))
         await stopping.wait()
-        await self.rest.stop()
-        await self.server.stop()
+        await asyncio.gather(self.rest.stop(), self.server.stop())
+        # Who left is still to be told: a link that closes drops what its socket has not taken.
+        await asyncio.sleep(LAST_WORDS_S)
         for task in links:
             task.cancel()
         control.close()

@@ -14,7 +14,7 @@ from cli.trouble import Trouble
 from cli.up import read_running
 from domain.errors import ErrorInfo
 from gateway.client import Client
-from gateway.client_session import ConnectionLostError, Refused
+from gateway.client_terms import ConnectionLostError, Refused
 
 CONNECT_S = 10.0
 ANSWER_S = 30.0

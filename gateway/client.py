@@ -22,8 +22,9 @@ from domain.quotes import Quote
 from domain.streams import OrderUpdate
 from gateway import wire
 from gateway.client_book import DECIDED, QuoteFeed, UpdateFeed
-from gateway.client_session import ClientOptions, ClientSession, ConnectionLostError, Refused
+from gateway.client_session import ClientSession
 from gateway.client_socket import Address
+from gateway.client_terms import ClientOptions, ConnectionLostError, Refused
 from gateway.codec import JSON, MSGPACK
 
 CODECS = {"json": JSON, "msgpack": MSGPACK}

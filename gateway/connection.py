@@ -268,10 +268,13 @@ class Connection(asyncio.Protocol):
     def _close(self, close: Close) -> None:
         self.close(close.code, close.error)
 
-    def close(self, code: int, error: ErrorInfo) -> None:
-        """Says why in a `goaway`, then closes; what still waits is dropped, the journal has it."""
+    def close(self, code: int, error: ErrorInfo) -> bool:
+        """Says why in a `goaway`, then closes; what still waits is dropped, the journal has it.
+
+        False where it was closing before.
+        """
         if self._is_closing or self._protocol.state is not OPEN:
-            return
+            return False
         self._is_closing = True
         if self.session is not None:
             self.session.state = State.CLOSED
@@ -280,6 +283,7 @@ class Connection(asyncio.Protocol):
         self._write(self.codec.frame(self.codec.encode(goaway)))
         self._protocol.send_close(code, self._reason(error))
         self._flush()
+        return True
 
     def _reason(self, error: ErrorInfo) -> str:
         own = f"orders/{self.session.principal.owner}" if self.session is not None else ""

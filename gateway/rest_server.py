@@ -139,9 +139,10 @@ class RestServer:
             self._listeners.append(await loop.create_server(self._server, sock=sock, ssl=tls))
 
     async def stop(self) -> None:
-        """Takes no more clients, and lets those answered go."""
+        """Takes no more clients, answers what is under way, and lets those answered go."""
         for listener in self._listeners:
             listener.close()
+        await self.desk.drain()
         self.desk.stop()
         if self._server is not None:
             self._server.pre_shutdown()
