@@ -36,13 +36,19 @@ class ConnectionLostError(Exception):
 
 
 class ClientOptions(Struct, frozen=True, kw_only=True):
-    """What rarely differs. `cursors` are those of an earlier life; `luck` is in [0, 1)."""
+    """What rarely differs. `cursors` are those of an earlier life; `luck` is in [0, 1).
+
+    `ca` is the file of who signed a wss server, where the system does not know; `server_name`
+    whom its certificate is for, where that is not the host dialed; `tls` replaces both.
+    """
 
     role: wire.Role = wire.Role.TRADE
     cursors: Mapping[str, int] = {}
     guard: SetGuard | None = None
     generation: int | None = None
     tls: ssl.SSLContext | None = None
+    ca: str | None = None
+    server_name: str | None = None
     dial_timeout_ms: int = 5_000
     utc_ns: Callable[[], int] = time.time_ns
     luck: Callable[[], float] = random.SystemRandom().random

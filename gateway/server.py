@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
-import ssl
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -42,6 +40,7 @@ from gateway.metrics import Counts
 from gateway.settings import GatewaySettings
 from gateway.tickets import TicketBox
 from gateway.tokens import TokenBook
+from gateway.way import PLAIN_ON_LOOPBACK, Way
 from gateway.wire import CloseCode
 
 TICK_MS = 250
@@ -93,15 +92,13 @@ class GatewayServer:
 
     # -- life
 
-    async def start(
-        self, sockets: Iterable[socket.socket], tls: ssl.SSLContext | None = None
-    ) -> None:
-        """Serves on bound sockets; without TLS they must be on loopback, else ValueError."""
+    async def start(self, sockets: Iterable[socket.socket], way: Way = PLAIN_ON_LOOPBACK) -> None:
+        """Serves on bound sockets; ValueError where the way does not allow one."""
         loop = asyncio.get_running_loop()
         for sock in sockets:
-            if tls is None and not is_loopback(sock):
-                raise ValueError("without a certificate the server listens on loopback only")
-            server = await loop.create_server(lambda: Connection(self), sock=sock, ssl=tls)
+            server = await loop.create_server(
+                lambda: Connection(self), sock=sock, **way.options(sock, self.settings)
+            )
             self._servers.append(server)
         self._timer = loop.call_later(self._tick_ms / 1000, self._tick)
 
@@ -327,10 +324,3 @@ class GatewayServer:
             ev = wire.Ev(stream=update.stream, seq=update.seq, at_ns=update.at_ns, body=update.body)
             frame = self._frames[codec.name] = codec.frame(codec.encode(ev))
         return frame
-
-
-def is_loopback(sock: socket.socket) -> bool:
-    """True where only this machine can connect."""
-    if sock.family == socket.AF_UNIX:
-        return True
-    return ipaddress.ip_address(sock.getsockname()[0]).is_loopback
