@@ -41,10 +41,15 @@ from gateway.metrics import GatewayCollector
 from gateway.rest_server import RestServer
 from gateway.server import GatewayServer
 from gateway.tickets import TicketBox
+from gateway.tls import Certificate
 from gateway.tokens import TokenBook
+from gateway.way import Way
 
 JOURNAL_LINEAGE = 1
 """Stream numbers go on across router epochs; only another journal would start them anew."""
+
+LAST_WORDS_S = 0.05
+CERTIFICATE_LOOK_S = 1.0
 
 log = structlog.get_logger()
 
@@ -81,6 +86,10 @@ class RouterSide(LinkOwner[Any]):
             if isinstance(message, Published):
                 self._edge.saw(message.position)
             self._edge.deliver(message)
+
+    def unread(self, link: Link[Any], frame: bytes, trouble: msgspec.MsgspecError) -> None:
+        """What the router said in newer words is dropped: a stream's cursor shows the gap."""
+        log.error("unread message of the router", why=str(trouble))
 
 
 class QuoteSide(LinkOwner[Any]):
@@ -133,6 +142,10 @@ class Edge:
             )
             for owner in stage.settings.owners
         }
+        wanted = stage.settings.deployment
+        self._certificate = Certificate(wanted.tls) if wanted.tls is not None else None
+        context = self._certificate.context if self._certificate is not None else None
+        self.way = Way(context, wanted.plaintext)
         self.server = GatewayServer(
             self,
             TokenBook(stage.paths.tokens),
@@ -144,6 +157,12 @@ class Edge:
         self.rest = RestServer(self, self.server, tickets, stage.incarnation)
         self.registry = CollectorRegistry()
         self.registry.register(GatewayCollector(self.server.counts, lambda: self._is_trading))
+
+    async def _watch_certificate(self) -> None:
+        """A renewed one is served from the next handshake on."""
+        while self._certificate is not None:
+            await asyncio.sleep(CERTIFICATE_LOOK_S)
+            self._certificate.refresh()
 
     def deliver(self, message: Any) -> None:
         """An answer, or what was published: each server knows its own."""
@@ -287,9 +306,10 @@ class Edge:
         runner = web.AppRunner(health_app(self.health, metrics), access_log=None)
         await runner.setup()
         await web.SockSite(runner, sockets.health).start()
-        await self.server.start([sockets.clients])
-        await self.rest.start([sockets.rest])
-        links = [
+        links = [loop.create_task(self._watch_certificate())]
+        await self.server.start([sockets.clients], self.way)
+        await self.rest.start([sockets.rest], self.way)
+        links += [
             loop.create_task(
                 dial(paths.socket("router"), lambda: Link(me, m.edge_inbox, RouterSide(self)))
             )
@@ -304,8 +324,9 @@ class Edge:
             work = dial(path, lambda: Link(me, m.edge_inbox, QuoteSide(self)))
             links.append(loop.create_task(work))
         await stopping.wait()
-        await self.rest.stop()
-        await self.server.stop()
+        await asyncio.gather(self.rest.stop(), self.server.stop())
+        # Who left is still to be told: a link that closes drops what its socket has not taken.
+        await asyncio.sleep(LAST_WORDS_S)
         for task in links:
             task.cancel()
         control.close()

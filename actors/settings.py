@@ -26,6 +26,7 @@ from domain.signals import SignalRule
 from domain.signals import find_faults as find_signal_faults
 from gateway.settings import GatewaySettings
 from ledger.audit_heads import AuditSettings
+from gateway.tls import TlsSettings
 from ledger.journal import JournalSettings
 from ledger.places import Place
 from ledger.places import find_url_fault as find_database_url_fault
@@ -47,7 +48,11 @@ class SettingsError(Exception):
 
 
 class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which deployment this is. `id` ties the journal, the sockets and the processes together."""
+    """Which deployment this is. `id` ties the journal, the sockets and the processes together.
+
+    `plaintext` lets a host beyond loopback be served without TLS: tokens can then be read on the
+    way, so the network must be a private one.
+    """
 
     id: Name
     host: str = "127.0.0.1"
@@ -55,6 +60,8 @@ class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     health_port: Port = 8766
     rest_port: Port = 8767
     edges: Annotated[int, Meta(ge=1, le=16)] = 1
+    tls: TlsSettings | None = None
+    plaintext: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -209,9 +216,7 @@ def _find_faults(settings: Settings) -> list[str]:
     faults = list(find_compliance_faults(settings.compliance))
     faults += find_store_faults(settings.store, read_store_url(settings.store))
     faults += find_signal_faults(settings.signals, [c.account for c in settings.connections])
-    if settings.deployment.host not in LOOPBACK:
-        host = settings.deployment.host
-        faults.append(f"[deployment] host {host}: without TLS only {', '.join(LOOPBACK)} is served")
+    faults += _way_faults(settings.deployment)
     for kind, names in (
         ("owners", [o.id for o in settings.owners]),
         ("connections", [c.id for c in settings.connections]),
@@ -225,6 +230,14 @@ def _find_faults(settings: Settings) -> list[str]:
     for connection in settings.connections:
         faults += _connection_faults(connection, owners, simulators)
     return faults + _journal_faults(settings.journal) + _alarm_faults(settings.alarms)
+
+
+def _way_faults(deployment: DeploymentSettings) -> list[str]:
+    host = deployment.host
+    if host in LOOPBACK or deployment.tls is not None or deployment.plaintext:
+        return []
+    fix = "add [deployment.tls] with certificate and key, or say plaintext = true in [deployment]"
+    return [f"[deployment] host {host}: without TLS only {', '.join(LOOPBACK)} is served; {fix}"]
 
 
 def _journal_faults(journal: JournalSettings) -> list[str]:

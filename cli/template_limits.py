@@ -148,9 +148,13 @@ open_timeout_ms = 3000
 login_timeout_ms = 10000
 answer_timeout_ms = 30000
 close_timeout_ms = 2000
-# WebSocket pings to a silent client, and when it counts as gone.
-ping_ms = 5000
-silence_ms_max = 15000
+# How long an edge that is told to end waits for the answers under way.
+drain_ms_max = 2000
+# WebSocket pings to a silent client, and when it counts as gone: it answered none, or it takes
+# none of the bytes that wait for it (it is then closed with 4008).
+ping_ms = 1000
+silence_ms_max = 3000
+stopped_ms_max = 15000
 
 # Announced to clients in `hello`. Rates are per session.
 [gateway.limits]

@@ -189,11 +189,15 @@ class LoggedIn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="logge
 
 
 class Logout(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="logout"):
-    """A session's socket closed at an edge; its guards start to run."""
+    """A session's socket closed at an edge; its guards start to run.
+
+    `is_moving`: the edge sent it to another one, and its guards give it a moment to get there.
+    """
 
     owner: str
     session: str
     generation: int
+    is_moving: bool = False
 
 
 class ReadStream(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="read"):
