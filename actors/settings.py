@@ -208,7 +208,7 @@ def _find_faults(settings: Settings) -> list[str]:
 
 def _journal_faults(journal: JournalSettings) -> list[str]:
     if journal.backend == "local":
-        return []
+        return _local_journal_faults(journal)
     if (journal.url_env is None) == (journal.url_file is None):
         return ["[journal]: backend postgres needs either url_env or url_file"]
     if journal.url_env is not None and not os.environ.get(journal.url_env):
@@ -218,6 +218,15 @@ def _journal_faults(journal: JournalSettings) -> list[str]:
     name = journal.url_env or journal.url_file
     fault = find_database_url_fault(_read_journal_url(journal))
     return [f"[journal]: {name} {fault}"] if fault else []
+
+
+def _local_journal_faults(journal: JournalSettings) -> list[str]:
+    """A reserve that leaves no room for orders."""
+    most = journal.segment_bytes // 2
+    if journal.reserve_bytes <= most:
+        return []
+    words = f"is more than half of segment_bytes {journal.segment_bytes}; set {most} or less"
+    return [f"[journal] reserve_bytes {journal.reserve_bytes} {words}"]
 
 
 def _read_journal_url(journal: JournalSettings) -> str:

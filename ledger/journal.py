@@ -70,6 +70,7 @@ class JournalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Which backend, and its terms; sizes in bytes.
 
     `local` keeps segments in the deployment's home; one in use keeps the size it was made with.
+    When no further one can be made, its last `reserve_bytes` are for cancels and for events.
     `postgres` keeps tables in `schema`. Its URL is a secret: it is read from the environment
     variable `url_env` or the file `url_file`. A holder not heard of for `lease_ms` may be
     replaced; a commit waits at most `patience_ms` for a server that went away.
@@ -77,7 +78,7 @@ class JournalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     backend: Literal["local", "postgres"] = "local"
     segment_bytes: Annotated[int, Meta(ge=1024 * 1024, le=1024**3)] = 64 * 1024 * 1024
-    reserve_bytes: Annotated[int, Meta(ge=64 * 1024, le=64 * 1024 * 1024)] = 1024 * 1024
+    reserve_bytes: Annotated[int, Meta(ge=64 * 1024, le=64 * 1024 * 1024)] = 16 * 1024 * 1024
     snapshots_kept: Annotated[int, Meta(ge=1, le=100)] = 2
     prepare_in_background: bool = True
     url_env: str | None = None

@@ -1,8 +1,8 @@
 """The router's I/O: links in and out, one commit per batch, and nothing said before it.
 
 Everything that arrives in one turn of the loop is decided first, then committed together
-(one write, one fdatasync), then told; a commit that takes long goes on beside the loop. Starting is replaying: the journal, then the broker
-connections, which know what was under way.
+(one write, one fdatasync), then told; a commit that takes long goes on beside the loop. Starting
+is replaying: the journal, then the broker connections, which know what was under way.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Everything the router decides becomes a `Draft`: a cause and the updates it has. A closed draft
 is folded into the books at once and committed with its batch; the messages it gave rise to
-leave only after that commit. A commit that fails is settled and written until it is done (writer.py):
+leave only after that commit. One that fails is settled and written until it is done (writer.py);
 if the actor dies first, replay knows nothing of it and nobody was told.
 """
 
