@@ -7,6 +7,7 @@ import sys
 try:
     from cli import (
         api,
+        backup,
         demo,
         doctor,
         explain,
@@ -24,7 +25,21 @@ except ModuleNotFoundError as missing:
     # Not even the doctor can run without it.
     sys.exit(f"error: the package {missing.name} is not installed\nfix:   run `make install`")
 
-COMMANDS = (init, up, demo, doctor, token, orders, order, explain, quotes, journal, store, api)
+COMMANDS = (
+    init,
+    up,
+    demo,
+    doctor,
+    token,
+    orders,
+    order,
+    explain,
+    quotes,
+    journal,
+    store,
+    backup,
+    api,
+)
 
 if __name__ == "__main__":
     app()
