@@ -37,6 +37,7 @@ from actors.settings import (
     read_token,
 )
 from actors.tracing import make_tracer
+from actors.snapshot_maker import SnapshotMaker
 from brokers.adapter import Adapter, AdapterSettings
 from brokers.registry import BROKERS
 from brokers.transport import Transport, TransportSettings
@@ -87,7 +88,8 @@ async def start_router(stage: Stage) -> None:
         for connection in settings.connections
     }
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    place = Place(stage.clocks, stage.hello, boot_id, stage.beacon)
+    maker = SnapshotMaker(stage.paths.home)
+    place = Place(stage.clocks, stage.hello, boot_id, stage.beacon, maker.begin)
     router = Router(journal, books, venues, place, settings.signals)
     tracer = make_tracer(settings.traces, stage.role)
     if tracer is not None:

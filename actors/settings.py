@@ -242,7 +242,7 @@ def _way_faults(deployment: DeploymentSettings) -> list[str]:
 
 def _journal_faults(journal: JournalSettings) -> list[str]:
     if journal.backend == "local":
-        return []
+        return _local_journal_faults(journal)
     if (journal.url_env is None) == (journal.url_file is None):
         return ["[journal]: backend postgres needs either url_env or url_file"]
     if journal.url_env is not None and not os.environ.get(journal.url_env):
@@ -273,6 +273,15 @@ def read_notice_urls(alarms: AlarmSettings) -> tuple[str, ...]:
         text = Path(alarms.urls_file).read_text()
     lines = (line.strip() for line in text.splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def _local_journal_faults(journal: JournalSettings) -> list[str]:
+    """A reserve that leaves no room for orders."""
+    most = journal.segment_bytes // 2
+    if journal.reserve_bytes <= most:
+        return []
+    words = f"is more than half of segment_bytes {journal.segment_bytes}; set {most} or less"
+    return [f"[journal] reserve_bytes {journal.reserve_bytes} {words}"]
 
 
 def _read_journal_url(journal: JournalSettings) -> str:

@@ -9,6 +9,7 @@ try:
         alarms,
         api,
         audit,
+        backup,
         demo,
         doctor,
         explain,
@@ -29,7 +30,7 @@ except ModuleNotFoundError as missing:
 
 COMMANDS = (
     init, up, demo, doctor, top, alarms, token, orders, order, explain, quotes, journal, store, audit,
-    api,
+    backup, api,
 )  # fmt: skip
 
 if __name__ == "__main__":

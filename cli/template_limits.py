@@ -188,8 +188,9 @@ bad_messages_max = 100
 backend = "local"
 # One file of it. 1 MiB to 1 GiB.
 segment_bytes = 67108864
-# The end of a file that only cancels may use, for a full disk.
-reserve_bytes = 1048576
+# For a full disk: the end of the last file, kept for cancels and for what brokers tell. Some 1000
+# bytes a record, two or three records a cancel. At most half of segment_bytes.
+reserve_bytes = 16777216
 # Old snapshots kept, for a quicker start.
 snapshots_kept = 2
 # Whether the next file is made ready ahead of time, by a thread.

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from actors.backups import BackupError
 from actors.cluster import ClusterError
 from actors.settings import SettingsError
 from actors.supervisor import AlreadyRunning, StartFailed
@@ -81,6 +82,7 @@ KNOWN: tuple[tuple[type[Exception], Explain], ...] = (
     (JournalError, lambda trouble: Trouble(str(trouble), code="journal")),
     (AuditError, lambda trouble: Trouble(str(trouble), code="audit")),
     (StoreError, lambda trouble: Trouble(str(trouble), code="store")),
+    (BackupError, lambda trouble: Trouble(str(trouble), code="backup")),
     (TokenError, lambda trouble: Trouble(str(trouble), code="token")),
     (OSError, _os_error),
 )

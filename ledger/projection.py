@@ -40,6 +40,12 @@ from domain.streams import (
 from ledger.order_index import OrderIndex
 
 TAIL_UPDATES_MAX = 10_000
+CHANGES_MAX = 100_000
+"""Cancels and amends remembered per owner; beyond, the oldest whose orders have all ended go."""
+
+SESSIONS_MAX = 10_000
+"""Sessions per owner whose last command is remembered; beyond, the one silent for longest goes."""
+
 FORMAT = 2
 
 GuardKey = tuple[str, str, GuardKind, str | None, str | None, str | None]
@@ -172,13 +178,26 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
 
     def _count(self, owner: str, session: str, cseq: int) -> None:
         sessions = self.cseqs.setdefault(owner, {})
-        sessions[session] = max(cseq, sessions.get(session, 0))
+        # Taken out and put back, so that the one silent for longest comes first.
+        sessions[session] = max(cseq, sessions.pop(session, 0))
+        if len(sessions) > SESSIONS_MAX:
+            del sessions[next(iter(sessions))]
 
     def _change(self, cause: Changed, number: int) -> None:
         self._count(cause.owner, cause.session, cause.cseq)
         digest = change_digest(cause.command)
         change = Change(number=number, orders=cause.orders, digest=digest)
-        self.changes.setdefault(cause.owner, {}).setdefault(cause.request_id, change)
+        changes = self.changes.setdefault(cause.owner, {})
+        changes.setdefault(cause.request_id, change)
+        if len(changes) > CHANGES_MAX:
+            self._forget_oldest(changes)
+
+    def _forget_oldest(self, changes: dict[str, Change]) -> None:
+        """One whose orders have ended can do nothing any more; one that still could goes behind."""
+        request_id, oldest = next(iter(changes.items()))
+        del changes[request_id]
+        if any(order_id in self.orders.open for order_id in oldest.orders):
+            changes[request_id] = oldest
 
     def _advance(self, connection: str, incarnation: str, last: int, cursor: str | None) -> None:
         before = self.feeds.get(connection)
@@ -253,7 +272,7 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
         self.heads[stream] = update.seq
         tail = self.tails.setdefault(stream, [])
         if len(tail) >= 2 * self.tail_max:
-            del tail[: -self.tail_max]
+            del tail[: len(tail) - self.tail_max]
         tail.append(update)
         if update.seq == head + 1:
             return None

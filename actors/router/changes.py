@@ -105,7 +105,7 @@ class Changes:
         self, asked: Asked, submit: Submit, order: Order | None, amend: AmendOrder
     ) -> ErrorInfo | None:
         """Has the new terms screened; why not, where they cannot be."""
-        refusal = self._amend_refusal(order, amend.if_version)
+        refusal = self._amend_refusal(order, amend)
         if refusal is not None or order is None:
             return refusal or refusals.UNKNOWN_ORDER
         terms = amended_terms(order.terms or described(order), amend)
@@ -121,14 +121,18 @@ class Changes:
         self.orders.screen(screening, (candidate,))
         return None
 
-    def _amend_refusal(self, order: Order | None, if_version: int | None) -> ErrorInfo | None:
+    def _amend_refusal(
+        self, order: Order | None, amend: AmendOrder, is_screened: bool = False
+    ) -> ErrorInfo | None:
         if order is None:
             return refusals.UNKNOWN_ORDER
+        if self.desk.closed is not None and not only_lowers(order, amend):
+            return self.desk.closed
         if order.status not in (Status.LIVE, Status.PARTIALLY_FILLED):
             return refusals.not_working(order.status.value)
         if order.pending is not None:
             return refusals.PENDING
-        if if_version is not None and if_version != order.version:
+        if not is_screened and amend.if_version not in (None, order.version):
             return refusals.stale_version(order.version)
         venue = self.desk.venues.get(order.connection or "")
         if venue is None or not venue.is_up:
@@ -152,14 +156,14 @@ class Changes:
         """Compliance let the amend pass: write it down and pass it on."""
         desk, submit = self.desk, screening.submit
         order = desk.books.orders.get(screening.order_id)
-        refusal = self._amend_refusal(order, None)
+        assert isinstance(submit.command, Amend)
+        refusal = self._amend_refusal(order, submit.command.amend, is_screened=True)
         if refusal is not None or order is None:
             if order is None or order.pending is not Pending.AMEND:
                 # An amend that overtook this one keeps the reservation; it ends with its outcome.
                 desk.to_compliance.append(m.Release(order_id=screening.order_id))
             self.orders.refuse(screening, refusal or refusals.UNKNOWN_ORDER)
             return
-        assert isinstance(submit.command, Amend)
         draft = self._changed(submit, submit.command.amend, (order,))
         after = draft.event(
             order, ev.AmendRequested(at_ns=desk.now_ns, request_id=submit.request_id)
@@ -342,6 +346,14 @@ def _close_again(known: Order, terms: NewOrder, close: ClosePosition) -> Decided
     before = (terms.reduce_only, terms.account, terms.instrument)
     is_same = before == (True, close.account, close.instrument)
     return describe(known, dup=True) if is_same else refusals.id_conflict(close.client_order_id)
+
+
+def only_lowers(order: Order, amend: AmendOrder) -> bool:
+    """True where nothing changes but the quantity, and that downward: no risk is added."""
+    others = (amend.limit_price, amend.stop_price, amend.trailing, amend.expire_at_ns)
+    if amend.quantity is None or any(other is not None for other in others):
+        return False
+    return amend.quantity <= order.filled + order.leaves
 
 
 def described(order: Order) -> NewOrder:

@@ -2,7 +2,8 @@
 
 Everything the router decides becomes a `Draft`: a cause and the updates it has. A closed draft
 is folded into the books at once and committed with its batch; the messages it gave rise to
-leave only after that commit. If the commit fails the actor dies, and replay knows nothing of it.
+leave only after that commit. One that fails is settled and written until it is done (writer.py);
+if the actor dies first, replay knows nothing of it and nobody was told.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from domain import events as ev
 from domain.accounts import AccountBalances, SessionState
 from domain.audit import Retention
 from domain.commands import FromRouter, Published
+from domain.errors import ErrorInfo
 from domain.events import OrderEvent
 from domain.instruments import Instrument, conversion_pairs
 from domain.lifecycle import Break, Order, Status, apply
@@ -82,6 +84,8 @@ class Desk:
         self.to_connections: list[tuple[str, Any]] = []
         self.to_compliance: list[Any] = []
         self.freed: dict[str, Freed] = {}
+        self.closed: ErrorInfo | None = None
+        """Why no new risk can be written down at the moment: no room, or a disk in trouble."""
         self.unknown: dict[str, tuple[str | None, str]] = {}
         """Where new risk waits for evidence: (account, instrument) by order id."""
         self._intents: dict[str, int] = {}
@@ -168,8 +172,8 @@ class Durable:
         self.to_connections: list[tuple[str, Any]] = []
         self.to_compliance: list[Any] = []
 
-    def take(self, desk: Desk) -> None:
-        """Takes all that waited at the desk."""
+    def take(self, desk: Desk | Durable) -> None:
+        """Takes all that waited at the desk, or for a batch of its own."""
         for name in ("to_edges", "to_all_edges", "to_connections", "to_compliance"):
             getattr(self, name).extend(getattr(desk, name))
             getattr(desk, name).clear()

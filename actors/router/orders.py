@@ -152,6 +152,8 @@ class Orders:
     def _find_refusal(self, submit: Submit, order: NewOrder) -> ErrorInfo | None:
         """What stands in the way before compliance is asked."""
         desk = self.desk
+        if desk.closed is not None:
+            return desk.closed
         if self.compliance is None and not order.only_reduces:
             return refusals.COMPLIANCE_UNAVAILABLE
         if len(self._screens) >= SCREENS_MAX:
@@ -297,6 +299,8 @@ class Orders:
 
     def _late_refusal(self, screening: Screening, venue: Venue) -> ErrorInfo | None:
         """What may have changed while compliance looked."""
+        if self.desk.closed is not None:
+            return self.desk.closed
         deadline = screening.submit.deadline_ns
         if deadline is not None and self.desk.boot_ns > deadline:
             return refusals.STALE
@@ -353,6 +357,8 @@ class Orders:
     def spend_credits(self, venue: Venue) -> None:
         """Sends READY orders while the connection grants credits; drops the stale and halted."""
         desk = self.desk
+        if desk.closed is not None:
+            return
         while venue.ready and venue.is_up and len(venue.in_flight) < venue.credits:
             order_id = venue.ready.popleft()
             deadline_ns = self._deadlines.get(order_id)

@@ -39,6 +39,28 @@ VENUE_UNAVAILABLE = _error(
     Retry.SAME_ID,
     retry_after_ms=1000,
 )
+JOURNAL_FULL = _error(
+    "journal_full",
+    Category.SYSTEM,
+    "the journal has no room for new orders; cancels still pass",
+    Retry.SAME_ID,
+    retry_after_ms=1000,
+)
+JOURNAL_UNAVAILABLE = _error(
+    "journal_unavailable",
+    Category.SYSTEM,
+    "the journal's disk or server is in trouble: no new orders; cancels still pass",
+    Retry.SAME_ID,
+    retry_after_ms=1000,
+)
+JOURNAL_SILENT = ErrorInfo(
+    code="journal_unavailable",
+    category=Category.SYSTEM,
+    outcome=Outcome.UNKNOWN,
+    retry=Retry.SAME_ID,
+    retry_after_ms=1000,
+    message="the journal writes nothing, and too much waits for it; ask again with the same id",
+)
 BUSY = _error(
     "busy", Category.SYSTEM, "too many orders are waiting", Retry.SAME_ID, retry_after_ms=200
 )

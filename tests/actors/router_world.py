@@ -183,13 +183,20 @@ class MemoryJournal:
     def __init__(self, effects: list[tuple[str, Any]] | None = None) -> None:
         self.effects = effects if effects is not None else []
         self.last = self.durable = 0
+        self.is_remote = False
         self.kept: list[bytes] = []
         self.saved: list[Any] = []
         self.crash: str | None = None
         self.commits = 0
         self._waiting: list[bytes] = []
 
-    def append(self, record: Record, *, from_reserve: bool = False) -> None:
+    def has_room(self) -> bool:
+        return True
+
+    def settle(self) -> int:
+        return self.durable
+
+    def append(self, record: Record) -> None:
         assert record.number == self.last + 1
         self._waiting.append(encode(record))
         self.last = record.number

@@ -124,6 +124,10 @@ FAULTS = {
     "a schema that is no name": (
         PLAIN + '[journal]\nschema = "a; drop"\n', "schema",
     ),
+    "a reserve that leaves no journal": (
+        PLAIN + "[journal]\nsegment_bytes = 1048576\nreserve_bytes = 1048576\n",
+        "reserve_bytes 1048576 is more than half of segment_bytes 1048576; set 524288 or less",
+    ),
     "no TOML": ("[deployment\n", "not valid TOML"),
 }  # fmt: skip
 
