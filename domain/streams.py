@@ -74,6 +74,8 @@ class NoticeKind(Enum):
     UNKNOWN_ORDER = "unknown_order"
     GUARD_FIRED = "guard_fired"
     FINDING = "finding"
+    RESOLVED = "resolved"
+    BREAKER = "breaker"
 
 
 class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="notice"):

@@ -19,7 +19,7 @@ from actors.beacon import Declared
 from actors.link import Link, LinkOwner, dial, listen
 from actors.paths import Paths, connection_role
 from actors.router.changes import Changes
-from actors.router.desk import Desk, Durable, Venue, rate_of
+from actors.router.desk import Desk, Durable, rate_of
 from actors.router.findings import write_findings
 from actors.router.guards import Guards
 from actors.router.orders import Orders
@@ -29,6 +29,7 @@ from actors.router.reads import Reads
 from actors.router.reports import Reports
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
 from actors.router.signals import Signals
+from actors.router.venue import Venue
 from actors.router.watching import Watching
 from domain.accounts import AccountSnapshot
 from domain.audit import Retention
@@ -207,7 +208,7 @@ class Router:
     def _stand(self) -> None:
         """Tells the edges when it changes whether orders get through."""
         venues = self.desk.venues.values()
-        is_trading = self.orders.compliance is not None and any(v.is_up for v in venues)
+        is_trading = self.orders.compliance is not None and any(v.takes_orders for v in venues)
         if is_trading != self._is_trading:
             self._is_trading = is_trading
             for edge in self._edges:
@@ -325,6 +326,8 @@ class Router:
                 self._quoted(name, message)
             case m.HaltsSet():
                 self.changes.halts.confirmed(name, message.number)
+            case m.Credits():
+                self.reports.granted(message)
 
     def _quoted(self, name: str, message: m.Quotes) -> None:
         for quote in message.quotes:

@@ -7,20 +7,17 @@ leave only after that commit. If the commit fails the actor dies, and replay kno
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from actors.messages import Freed, Observe, TooOld
 from actors.router.lot_guards import find_shrink
-from actors.settings import ConnectionSettings
-from brokers.adapter import Adapter
+from actors.router.venue import Venue
 from domain import events as ev
-from domain.accounts import AccountBalances, SessionState
+from domain.accounts import AccountBalances
 from domain.audit import Retention
 from domain.commands import FromRouter, Published
 from domain.events import OrderEvent
@@ -41,25 +38,6 @@ from domain.streams import (
     order_update,
 )
 from ledger.projection import Books
-
-
-class Venue(Struct, kw_only=True):
-    """What the router knows of one connection while it runs: nothing here is durable."""
-
-    settings: ConnectionSettings
-    adapter: Adapter
-    state: SessionState = SessionState.DISCONNECTED
-    is_attached: bool = False
-    credits: int = 0
-    instruments: dict[str, Instrument] = {}
-    in_flight: set[int] = set()
-    # msgspec shares an empty deque given as a default: each venue must make its own.
-    ready: deque[str] = field(default_factory=deque)
-
-    @property
-    def is_up(self) -> bool:
-        """True where an order could leave now."""
-        return self.is_attached and self.state is SessionState.CONNECTED
 
 
 class Desk:

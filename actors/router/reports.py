@@ -8,16 +8,18 @@ evidence of every UNKNOWN; orders that wait to be canceled are canceled again.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
 
 from actors import messages as m
 from actors.router.changes import Changes
-from actors.router.desk import Desk, Draft, Venue
+from actors.router.desk import Desk, Draft
+from actors.router.facts import changes_nothing, what_is_held
+from actors.router.holds import Holds
+from actors.router.venue import Venue
 from domain import events as ev
 from domain import ids
-from domain.accounts import SessionState
+from domain.accounts import BreakerState, ConnectionState, SessionState
 from domain.events import VenueEvent
-from domain.lifecycle import TERMINAL, Order, Origin, Pending, Status
+from domain.lifecycle import Order, Origin, Status
 from domain.orders import OrderType, TimeInForce
 from domain.portfolio import Position
 from domain.records import Reported, Settled, Synced
@@ -26,6 +28,7 @@ from ledger.projection import Feed
 
 UNKNOWN_ALARM_NS = 30_000_000_000
 SILENT_SENDING_NS = 5_000_000_000
+NS_PER_MS = 1_000_000
 WORKING = (Status.LIVE, Status.PARTIALLY_FILLED)
 DOUBTFUL = (Status.SENDING, Status.UNKNOWN)
 
@@ -36,6 +39,7 @@ class Reports:
     def __init__(self, desk: Desk, changes: Changes) -> None:
         self.desk = desk
         self.changes = changes
+        self._holds = Holds(desk)
         self._alarmed: set[str] = set()
         self._last: dict[str, tuple[str, int]] = {}
 
@@ -55,6 +59,7 @@ class Reports:
                     last_intent=self.desk.last_intent(connection),
                     cursor=feed.cursor,
                     halts=self.desk.halts(),
+                    halts_number=books.number,
                 ),
             )
         )
@@ -65,12 +70,23 @@ class Reports:
         is_new = not venue.is_attached
         venue.is_attached = True
         venue.credits = message.credits
-        venue.state = message.state
+        venue.state, venue.breaker = message.state, message.breaker
+        venue.granted, venue.per_order_us = message.granted, message.per_order_us
         venue.instruments = {i.symbol: i for i in message.instruments}
         if is_new:
+            venue.spent = 0
             self._probe(message.connection)
         if venue.is_up:
             self._resume(message.connection)
+
+    def granted(self, credits: m.Credits) -> None:
+        """Leave to send more, or what was given is taken back."""
+        venue = self.desk.venues[credits.connection]
+        if venue.granted is None or credits.epoch != self.desk.epoch:
+            return
+        venue.granted = credits.granted
+        venue.next_grant_ns = self.desk.boot_ns + credits.wait_ms * NS_PER_MS
+        self.changes.orders.spend_credits(venue)
 
     def _under_way(self, connection: str) -> list[Order]:
         return self.desk.books.orders.open_at(connection)
@@ -157,11 +173,17 @@ class Reports:
             case m.SyncedAccount():
                 return self._synced(draft, venue, item, message)
             case m.StateChanged():
-                venue.state = item.state.state
-                if venue.is_up:
-                    self._resume(venue.settings.id)
-                draft.add("connections", ConnectionUpdate(connection=item.state))
+                self._changed(draft, venue, item.state)
         return draft
+
+    def _changed(self, draft: Draft, venue: Venue, state: ConnectionState) -> None:
+        was = venue.breaker
+        venue.state, venue.breaker = state.state, state.breaker
+        if venue.is_up:
+            self._resume(venue.settings.id)
+        draft.add("connections", ConnectionUpdate(connection=state))
+        if state.breaker is BreakerState.OPEN and was is not BreakerState.OPEN:
+            draft.notice(NoticeKind.BREAKER, f"connection/{venue.settings.id}", state.reason, None)
 
     def _told(self, draft: Draft, venue: Venue, told: m.Told) -> None:
         if told.intent is not None:
@@ -316,12 +338,13 @@ class Reports:
         is_first = account not in books.accounts
         for instrument in sorted(theirs.keys() | ours.keys()):
             their, our = theirs.get(instrument), ours.get(instrument)
-            if _held(their, has_lots) == _held(our, has_lots):
+            if what_is_held(their, has_lots) == what_is_held(our, has_lots):
                 continue
             if not is_first:
-                what = (
-                    f"{instrument}: broker {_held(their, has_lots)}, books {_held(our, has_lots)}"
+                both = (
+                    f"broker {what_is_held(their, has_lots)}, books {what_is_held(our, has_lots)}"
                 )
+                what = f"{instrument}: {both}"
                 draft.notice(NoticeKind.BREAK, f"account/{account}", what, None)
             empty = Position(account=account, instrument=instrument, quantity=Decimal(0))
             draft.add(f"account/{account}", PositionUpdate(position=their or empty))
@@ -340,16 +363,21 @@ class Reports:
     def tick(self) -> None:
         """What time alone brings: silent sends become UNKNOWN, old UNKNOWNs raise an alarm."""
         desk = self.desk
+        self._holds.tick()
         for order in tuple(desk.books.orders.open.values()):
             age = desk.now_ns - order.updated_ns
             if order.status is Status.SENDING and age > SILENT_SENDING_NS:
-                if not desk.venues[order.connection or ""].is_attached:
-                    draft = desk.draft(Settled(why="the connection is gone"), order.owner)
-                    event = ev.OutcomeUnknown(at_ns=desk.now_ns, reason="connection lost")
-                    draft.event(order, event)
-                    draft.close()
+                venue = desk.venues.get(order.connection or "")
+                if venue is None or not venue.is_attached:
+                    self._give_up(order, "connection lost")
             elif order.status is Status.UNKNOWN and age > UNKNOWN_ALARM_NS:
                 self._alarm(order)
+
+    def _give_up(self, order: Order, reason: str) -> None:
+        """Nobody will tell what became of it, unless its connection comes back."""
+        draft = self.desk.draft(Settled(why="the connection is gone"), order.owner)
+        draft.event(order, ev.OutcomeUnknown(at_ns=self.desk.now_ns, reason=reason))
+        draft.close()
 
     def _alarm(self, order: Order) -> None:
         if order.order_id in self._alarmed:
@@ -361,38 +389,25 @@ class Reports:
         draft.close()
 
     def recover(self) -> None:
-        """After replay: what waited for a credit was never sent, and its screening is gone."""
+        """After replay: what waited for a credit was never sent, and its screening is gone.
+
+        What a connection was sending that is no longer in the settings is unknown.
+        """
         for order in tuple(self.desk.books.orders.open.values()):
+            if order.status is Status.SENDING and order.connection not in self.desk.venues:
+                self._give_up(order, f"connection {order.connection} is not in the settings")
+                self._orphaned(order)
             if order.status is Status.READY:
                 draft = self.desk.draft(Settled(why="the router restarted"), order.owner)
                 reason = "not sent before a restart of the router"
                 draft.event(order, ev.Canceled(at_ns=self.desk.now_ns, reason=reason))
                 draft.close()
 
-
-def changes_nothing(order: Order, event: VenueEvent) -> bool:
-    """True for a fact already in the order: seen by another road, or told again."""
-    match event:
-        case ev.Fill():
-            return event.execution_id in order.executions
-        case ev.External():
-            return True
-        case ev.Accepted() | ev.Triggered():
-            waits = order.status in (Status.SENDING, Status.UNKNOWN)
-            return not waits and event.broker_order_id in order.legs
-        case ev.Canceled() | ev.Rejected() | ev.Expired():
-            return order.status in TERMINAL
-        case ev.Replaced():
-            return event.broker_order_id in order.legs and order.pending is not Pending.AMEND
-        case ev.CancelRefused():
-            return order.pending is not Pending.CANCEL
-        case ev.AmendRefused():
-            return order.pending is not Pending.AMEND
-
-
-def _held(position: Position | None, has_lots: bool) -> tuple[Any, ...]:
-    """What two views of a position must agree on: the quantity, and the lots if they are told."""
-    if position is None:
-        return (Decimal(0), ())
-    lots = position.lots if has_lots else ()
-    return (position.quantity, tuple((lot.lot_id, lot.quantity) for lot in lots))
+    def _orphaned(self, order: Order) -> None:
+        draft = self.desk.draft(Settled(why="its connection is not in the settings"), order.owner)
+        what = (
+            f"it was being sent by {order.connection}, which the settings no longer have: put the "
+            f"connection back, or say what became of it with order.resolve"
+        )
+        draft.notice(NoticeKind.UNKNOWN_ORDER, f"orders/{order.owner}", what, order.order_id)
+        draft.close()

@@ -18,9 +18,9 @@ from actors.clocks import Clocks
 from actors.compliance import ComplianceActor
 from actors.link import Hello
 from actors.router.actor import Router
-from actors.router.desk import Venue
 from actors.router.place import Place as Placement
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
+from actors.router.venue import Venue
 from actors.settings import ConnectionSettings
 from compliance.settings import ComplianceSettings
 from domain import commands as c

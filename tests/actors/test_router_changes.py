@@ -439,6 +439,8 @@ def held(world: World, quantity: int = 1000) -> None:
     position = Held(account=ACCOUNT, instrument="EUR/USD", quantity=Decimal(quantity))
     position = with_lots(position, (lot,))
     told = snapshot(world.settings[PAPER], (position,))
+    # A position that comes from nowhere holds the account until it is seen again.
+    world.tell(m.SyncedAccount(snapshot=told))
     world.tell(m.SyncedAccount(snapshot=told))
 
 
