@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import signal
 import socket
 import struct
 from collections.abc import Callable
@@ -19,9 +20,11 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
+import structlog
 from msgspec import Struct
 
-LINK_SCHEMA = 1
+LINK_SCHEMA = 2
+"""A neighbor's is understood, one release either way."""
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 UNSENT_BYTES_MAX = 64 * 1024 * 1024
 REDIAL_S = 0.02
@@ -31,6 +34,8 @@ _LENGTH = struct.Struct("<I")
 _PEERCRED = struct.Struct("3i")
 
 M = TypeVar("M")
+
+log = structlog.get_logger()
 
 
 class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
@@ -85,7 +90,7 @@ class Link(asyncio.Protocol, Generic[M]):
         buffer = self._buffer
         buffer += data
         start, end = 0, len(buffer)
-        while end - start >= 4:
+        while end - start >= 4 and not self._is_closing:
             (size,) = _LENGTH.unpack_from(buffer, start)
             if size > FRAME_BYTES_MAX:
                 self.close()
@@ -100,9 +105,19 @@ class Link(asyncio.Protocol, Generic[M]):
         self._owner.batch_ended()
 
     def _take(self, frame: bytes) -> None:
-        message = self._decode(frame)
+        try:
+            message = self._decode(frame)
+        except msgspec.MsgspecError as trouble:
+            # Words of another build: its end, not ours.
+            log.error("a frame that cannot be read", why=str(trouble))
+            self.close()
+            return
         if isinstance(message, Hello):
             if message.deployment != self._me.deployment:
+                self.close()
+                return
+            if not LINK_SCHEMA - 1 <= message.schema <= LINK_SCHEMA + 1:
+                log.error("a build too far from ours", role=message.role, schema=message.schema)
                 self.close()
                 return
             self.peer = message
@@ -133,6 +148,10 @@ class Link(asyncio.Protocol, Generic[M]):
         return self._transport is not None and self.peer is not None
 
     @property
+    def _is_closing(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
+    @property
     def unsent_bytes(self) -> int:
         """What waits for a peer that reads more slowly than we send."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
@@ -159,6 +178,13 @@ class Link(asyncio.Protocol, Generic[M]):
         """Closes at once, dropping what is unsent."""
         if self._transport is not None:
             self._transport.abort()
+
+    def end_peer(self) -> None:
+        """Kills the process at the other end, which is of this host and of our own user."""
+        if self.is_up and self.peer is not None and self.peer.pid not in (0, 1, os.getpid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.peer.pid, signal.SIGKILL)
+        self.close()
 
 
 class LinkOwner(Generic[M]):

@@ -60,11 +60,16 @@ class SetGuard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
 
 class Halt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="halt"):
-    """Stops new orders in scope; cancels still pass. `subject` names the scope's member."""
+    """Stops new orders in scope; cancels still pass. `subject` names the scope's member.
+
+    `cancel_open` also cancels clients' orders in scope that are open, whoever placed them; what
+    guards a position stays.
+    """
 
     scope: HaltScope
     subject: str = "*"
     reason: Annotated[str, Meta(min_length=1, max_length=200)]
+    cancel_open: bool = False
 
 
 class Resume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="resume"):
@@ -105,7 +110,7 @@ class ResolveOrder(
 
     order_id: Annotated[str, Meta(min_length=1, max_length=64)]
     resolution: Resolution
-    evidence: Annotated[str, Meta(min_length=10, max_length=500)]
+    evidence: Annotated[str, Meta(min_length=1, max_length=500)]
     execution: Execution | None = None
 
 

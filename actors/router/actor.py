@@ -31,7 +31,6 @@ from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
 from actors.router.signals import Signals
 from actors.router.venue import Venue
 from actors.router.watching import Watching
-from domain.accounts import AccountSnapshot
 from domain.audit import Retention
 from domain.commands import LoggedIn, Login, Logout, Query, ReadStream, StreamPage, Submit
 from domain.records import EpochStarted
@@ -180,10 +179,19 @@ class Router:
             for venue in self.desk.venues.values():
                 self.orders.spend_credits(venue)
             self.flush()
+            self.end_silent()
             self.say_the_news()
             self._watch()
             self._stand()
             self._snapshot()
+
+    def end_silent(self) -> None:
+        """A connection that does not confirm a halt is killed: then it sends nothing."""
+        for name in self.changes.halts.find_silent():
+            link = self._connections.get(name)
+            if link is not None:
+                log.error("killed: it does not confirm a halt", connection=name)
+                link.end_peer()
 
     def _watch(self) -> None:
         """Asks the connections for the prices that orders and positions need."""
@@ -352,7 +360,7 @@ class Router:
         self._compliance.send(
             m.LoadBook(
                 epoch=self.desk.epoch,
-                accounts=tuple(self._snapshots()),
+                accounts=self.desk.snapshots(),
                 orders=self.desk.open_orders(),
                 halts=self.desk.halts(),
                 instruments=tuple(
@@ -365,22 +373,6 @@ class Router:
         )
         quotes = (q for by_connection in self.desk.quotes.values() for q in by_connection.values())
         self._compliance.send(m.SeeRates(rates=tuple(rate_of(quote) for quote in quotes)))
-
-    def _snapshots(self) -> list[AccountSnapshot]:
-        books = self.desk.books
-        found = []
-        for name, account in books.accounts.items():
-            positions = tuple(p for (owner, _), p in books.positions.items() if owner == name)
-            balances = books.balances.get((name, account.base_currency))
-            feed = books.feeds.get(account.connection)
-            if balances is not None:
-                cursor = (feed.cursor if feed else None) or ""
-                found.append(
-                    AccountSnapshot(
-                        account=account, balances=balances, positions=positions, cursor=cursor
-                    )
-                )
-        return found
 
     def compliance_down(self, link: Link[Any]) -> None:
         """Nothing can be screened until it is back."""

@@ -65,7 +65,7 @@ class Changes:
     def __init__(self, desk: Desk, orders: Orders, signals: Signals) -> None:
         self.desk = desk
         self.orders = orders
-        self.halts = Halts(desk)
+        self.halts = Halts(desk, self)
         self.operators = Operators(desk)
         self.signals = signals
         self.protect: Callable[[Any, Submit, AmendPosition], None] = _no_protection
@@ -236,7 +236,7 @@ class Changes:
         if one and not working:
             return refusals.not_working(targets[0].status.value)
         draft = self._changed(submit, cancel, tuple(working))
-        after = tuple(self._cancel_one(draft, order, submit.request_id) for order in working)
+        after = tuple(self.cancel_one(draft, order, submit.request_id) for order in working)
         draft.close()
         for order in after:
             self.send_cancel(order)
@@ -260,7 +260,8 @@ class Changes:
             and cancel.account in (None, order.account)
         ]
 
-    def _cancel_one(self, draft: Draft, order: Order, request_id: str) -> Order:
+    def cancel_one(self, draft: Draft, order: Order, request_id: str) -> Order:
+        """The order as the cancel leaves it: ended, or pending at its broker."""
         now = self.desk.now_ns
         if order.status in (Status.READY, Status.HELD, Status.ARMED):
             return draft.event(order, ev.Canceled(at_ns=now, reason="canceled by the client"))

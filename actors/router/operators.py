@@ -37,6 +37,9 @@ ENDS = {
 assert ENDS.keys() == set(Resolution)
 
 
+EVIDENCE_CHARS_MIN = 10
+
+
 class Operators:
     """Takes what operators ask."""
 
@@ -65,6 +68,8 @@ class Operators:
             return refusals.UNKNOWN_ORDER
         if order.status is not Status.UNKNOWN and order.status not in ENDS[command.resolution]:
             return refusals.not_unknown(order.status.value)
+        if len(command.evidence) < EVIDENCE_CHARS_MIN:
+            return refusals.invalid("evidence", "say how it is known: who looked where")
         execution = command.execution
         if (execution is not None) is not (command.resolution is Resolution.FILLED):
             return refusals.invalid("execution", "goes with the resolution filled, and only there")

@@ -14,6 +14,7 @@ from actors.router.changes import Changes
 from actors.router.desk import Desk, Draft
 from actors.router.facts import changes_nothing, what_is_held
 from actors.router.holds import Holds
+from actors.router.overdue import Overdue
 from actors.router.venue import Venue
 from domain import events as ev
 from domain import ids
@@ -22,12 +23,10 @@ from domain.events import VenueEvent
 from domain.lifecycle import Order, Origin, Status
 from domain.orders import OrderType, TimeInForce
 from domain.portfolio import Position
-from domain.records import Reported, Settled, Synced
+from domain.records import Reported, Synced
 from domain.streams import BalancesUpdate, ConnectionUpdate, NoticeKind, PositionUpdate
 from ledger.projection import Feed
 
-UNKNOWN_ALARM_NS = 30_000_000_000
-SILENT_SENDING_NS = 5_000_000_000
 NS_PER_MS = 1_000_000
 WORKING = (Status.LIVE, Status.PARTIALLY_FILLED)
 DOUBTFUL = (Status.SENDING, Status.UNKNOWN)
@@ -40,7 +39,7 @@ class Reports:
         self.desk = desk
         self.changes = changes
         self._holds = Holds(desk)
-        self._alarmed: set[str] = set()
+        self._overdue = Overdue(desk)
         self._last: dict[str, tuple[str, int]] = {}
 
     # -- a connection comes and goes
@@ -361,53 +360,10 @@ class Reports:
     # -- the clock
 
     def tick(self) -> None:
-        """What time alone brings: silent sends become UNKNOWN, old UNKNOWNs raise an alarm."""
-        desk = self.desk
+        """What time alone brings."""
+        self._overdue.tick()
         self._holds.tick()
-        for order in tuple(desk.books.orders.open.values()):
-            age = desk.now_ns - order.updated_ns
-            if order.status is Status.SENDING and age > SILENT_SENDING_NS:
-                venue = desk.venues.get(order.connection or "")
-                if venue is None or not venue.is_attached:
-                    self._give_up(order, "connection lost")
-            elif order.status is Status.UNKNOWN and age > UNKNOWN_ALARM_NS:
-                self._alarm(order)
-
-    def _give_up(self, order: Order, reason: str) -> None:
-        """Nobody will tell what became of it, unless its connection comes back."""
-        draft = self.desk.draft(Settled(why="the connection is gone"), order.owner)
-        draft.event(order, ev.OutcomeUnknown(at_ns=self.desk.now_ns, reason=reason))
-        draft.close()
-
-    def _alarm(self, order: Order) -> None:
-        if order.order_id in self._alarmed:
-            return
-        self._alarmed.add(order.order_id)
-        draft = self.desk.draft(Settled(why="unknown for too long"), order.owner)
-        what = "its outcome is unknown for over 30 s; new risk on its instrument is blocked"
-        draft.notice(NoticeKind.UNKNOWN_ORDER, f"orders/{order.owner}", what, order.order_id)
-        draft.close()
 
     def recover(self) -> None:
-        """After replay: what waited for a credit was never sent, and its screening is gone.
-
-        What a connection was sending that is no longer in the settings is unknown.
-        """
-        for order in tuple(self.desk.books.orders.open.values()):
-            if order.status is Status.SENDING and order.connection not in self.desk.venues:
-                self._give_up(order, f"connection {order.connection} is not in the settings")
-                self._orphaned(order)
-            if order.status is Status.READY:
-                draft = self.desk.draft(Settled(why="the router restarted"), order.owner)
-                reason = "not sent before a restart of the router"
-                draft.event(order, ev.Canceled(at_ns=self.desk.now_ns, reason=reason))
-                draft.close()
-
-    def _orphaned(self, order: Order) -> None:
-        draft = self.desk.draft(Settled(why="its connection is not in the settings"), order.owner)
-        what = (
-            f"it was being sent by {order.connection}, which the settings no longer have: put the "
-            f"connection back, or say what became of it with order.resolve"
-        )
-        draft.notice(NoticeKind.UNKNOWN_ORDER, f"orders/{order.owner}", what, order.order_id)
-        draft.close()
+        """After replay: what was waiting or under way when the last router ended."""
+        self._overdue.recover()

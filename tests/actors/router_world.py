@@ -253,6 +253,10 @@ class FakeLink:
     def close(self) -> None:
         self.is_closed = True
 
+    def end_peer(self) -> None:
+        self._effects.append((self.name, "killed"))
+        self.close()
+
 
 class World:
     """One router and all it talks to."""
@@ -505,6 +509,7 @@ class World:
         router.look_at_clocks()
         router.reports.tick()
         router.guards.tick()
+        router.end_silent()
         for venue in router.desk.venues.values():
             router.orders.spend_credits(venue)
         self.settle()
