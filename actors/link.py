@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import signal
 import socket
 import struct
 from collections.abc import Callable
@@ -25,7 +26,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-LINK_SCHEMA = 1
+LINK_SCHEMA = 2
 SCHEMA_DISTANCE_MAX = 1
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 UNSENT_BYTES_MAX = 64 * 1024 * 1024
@@ -92,7 +93,7 @@ class Link(asyncio.Protocol, Generic[M]):
         buffer = self._buffer
         buffer += data
         start, end = 0, len(buffer)
-        while end - start >= 4:
+        while end - start >= 4 and not self._is_closing:
             (size,) = _LENGTH.unpack_from(buffer, start)
             if size > FRAME_BYTES_MAX:
                 self.close()
@@ -151,6 +152,10 @@ class Link(asyncio.Protocol, Generic[M]):
         return self._transport is not None and self.peer is not None
 
     @property
+    def _is_closing(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
+    @property
     def unsent_bytes(self) -> int:
         """What waits for a peer that reads more slowly than we send."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
@@ -177,6 +182,13 @@ class Link(asyncio.Protocol, Generic[M]):
         """Closes at once, dropping what is unsent."""
         if self._transport is not None:
             self._transport.abort()
+
+    def end_peer(self) -> None:
+        """Kills the process at the other end, which is of this host and of our own user."""
+        if self.is_up and self.peer is not None and self.peer.pid not in (0, 1, os.getpid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.peer.pid, signal.SIGKILL)
+        self.close()
 
 
 class LinkOwner(Generic[M]):

@@ -22,13 +22,14 @@ from actors.host import Stage
 from actors.link import Link, listen
 from actors.logs import conceal
 from actors.marks import Marks
+from actors.pacing import pace_of
 from actors.paths import LEDGER_ROLE, Paths, connection_role
 from actors.prices import Prices
 from actors.router.actor import Router
-from actors.router.desk import Venue
 from actors.router.figures import figures_of as router_figures
 from actors.router.place import Place
 from actors.router.tally import TracedTally
+from actors.router.venue import Venue
 from actors.settings import (
     ConnectionSettings,
     Settings,
@@ -84,7 +85,11 @@ async def start_router(stage: Stage) -> None:
     journal = await _open_journal(stage)
     books = restore(journal).books
     venues = {
-        connection.id: Venue(settings=connection, adapter=_adapter(connection, token=""))
+        connection.id: Venue(
+            settings=connection,
+            adapter=_adapter(connection, token=""),
+            exits_pass_halts=settings.compliance.exits_pass_halts,
+        )
         for connection in settings.connections
     }
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -173,7 +178,10 @@ async def start_connection(stage: Stage) -> None:
         _transport_settings(settings, stage.paths), BROKERS[settings.broker].auth_headers(token)
     )
     transport.open()
-    login = Login(settings, _adapter(settings, token), transport)
+    adapter = _adapter(settings, token)
+    pace = pace_of(settings, adapter.capabilities.pace, _has_limits(stage.settings, settings))
+    exits_pass = stage.settings.compliance.exits_pass_halts
+    login = Login(settings, adapter, transport, stage.luck, pace, exits_pass)
     marks = Marks(stage.paths.marks(name))
     connection = BrokerConnection(login, marks, stage.incarnation, stage.clocks)
     connection.tally.tracer = make_tracer(stage.settings.traces, stage.role)
@@ -190,6 +198,12 @@ async def start_connection(stage: Stage) -> None:
 
 def _page(stage: Stage) -> FigurePage:
     return FigurePage(stage.paths.figures(stage.role))
+
+
+def _has_limits(settings: Settings, connection: ConnectionSettings) -> bool:
+    """Whether the broker counts requests; a paper broker does where it is told to."""
+    simulators = {one.id: one.limits for one in settings.simulators}
+    return simulators.get(connection.simulator or "", True)
 
 
 def _adapter(settings: ConnectionSettings, token: str) -> Adapter:

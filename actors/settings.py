@@ -36,6 +36,12 @@ from ledger.store_settings import find_faults as find_store_faults
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$")]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
+SESSIONS_LEFT_PART = 8
+"""One session in so many is left to cancels and reads, one at least."""
+
+REQUESTS_PER_MINUTE_MIN = 10
+"""Below this the lanes of orders, cancels and reads could not each have their part."""
+
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -76,7 +82,9 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     The token is a secret: it is read from the environment variable `token_env` or the file
     `token_file`, never from here (Alpaca: KEY_ID:SECRET). `api_url` and `stream_url` default to
-    the broker's own, `feed` to the first of its data feeds (Alpaca: iex, or sip).
+    the broker's own, `feed` to the first of its data feeds (Alpaca: iex, or sip). After
+    `breaker_failures` troubles in a row it takes no new orders for `breaker_open_ms`.
+    `requests_per_minute` replaces the broker's published rate limit; 0 keeps none.
     """
 
     id: Name
@@ -101,6 +109,15 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     sessions: Annotated[int, Meta(ge=1, le=64)] = 64
     answer_timeout_ms: Annotated[int, Meta(ge=50, le=60_000)] = 2_000
     visibility_horizon_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2_000
+    breaker_failures: Annotated[int, Meta(ge=1, le=1_000_000)] = 5
+    breaker_open_ms: Annotated[int, Meta(ge=100, le=3_600_000)] = 60_000
+    requests_per_minute: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+
+    @property
+    def order_credits(self) -> int:
+        """Orders in flight at most: some sessions are left to cancels."""
+        left = max(1, self.sessions // SESSIONS_LEFT_PART)
+        return max(1, min(self.credits, self.sessions - left))
 
 
 class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,6 +125,7 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     `accounts` are opened beside those of the connections: for others to trade. `hours`
     `market` keeps the broker's own: the forex week, or those of the New York Stock Exchange.
+    `limits` refuses requests as the broker does, and has our connections keep below.
     """
 
     id: Name
@@ -119,6 +137,7 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     balance: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 100_000
     accounts: tuple[str, ...] = ()
     hours: Literal["always", "market"] = "always"
+    limits: bool = False
 
 
 class AlarmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -323,6 +342,9 @@ def _connection_faults(
             f"{where}: simulator {connection.simulator} speaks "
             f"{simulators[connection.simulator]}, not {connection.broker}"
         )
+    if 0 < (connection.requests_per_minute or 0) < REQUESTS_PER_MINUTE_MIN:
+        least = REQUESTS_PER_MINUTE_MIN
+        faults.append(f"{where}: requests_per_minute must be 0 (no limit) or at least {least}")
     if connection.environment is Environment.LIVE and connection.simulator is not None:
         faults.append(f"{where}: a live connection cannot use a simulator")
     return faults

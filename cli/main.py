@@ -18,6 +18,7 @@ try:
         order,
         orders,
         quotes,
+        resolve,
         store,
         token,
         top,
@@ -29,8 +30,8 @@ except ModuleNotFoundError as missing:
     sys.exit(f"error: the package {missing.name} is not installed\nfix:   run `make install`")
 
 COMMANDS = (
-    init, up, demo, doctor, top, alarms, token, orders, order, explain, quotes, journal, store, audit,
-    backup, api,
+    init, up, demo, doctor, top, alarms, token, orders, order, explain, resolve, quotes, journal, store,
+    audit, backup, api,
 )  # fmt: skip
 
 if __name__ == "__main__":

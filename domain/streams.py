@@ -75,6 +75,8 @@ class NoticeKind(Enum):
     GUARD_FIRED = "guard_fired"
     FINDING = "finding"
     JOURNAL = "journal"
+    RESOLVED = "resolved"
+    BREAKER = "breaker"
 
 
 class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="notice"):

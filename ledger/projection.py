@@ -33,6 +33,7 @@ from domain.streams import (
     BalancesUpdate,
     ConnectionUpdate,
     Notice,
+    NoticeKind,
     OrderUpdate,
     PositionUpdate,
     StreamUpdate,
@@ -47,6 +48,8 @@ SESSIONS_MAX = 10_000
 """Sessions per owner whose last command is remembered; beyond, the one silent for longest goes."""
 
 FORMAT = 2
+
+HOLDING = frozenset({NoticeKind.BREAK, NoticeKind.RESOLVED})
 
 GuardKey = tuple[str, str, GuardKind, str | None, str | None, str | None]
 """(owner, session, kind, tag, instrument, account): a session may hold several."""
@@ -83,7 +86,8 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
     `positions` go by (account, instrument), `balances` by (account, currency), `changes` by
     owner and request id, `cseqs` by owner and session. `tails` keep each stream's newest
     entries: `tail_max` of them at least, twice that at most. `histories` remember how accounts that
-    can trade stocks have traded, for compliance.
+    can trade stocks have traded, for compliance. `held` says why an account takes no new risk:
+    something was not as it can be, and the account was not found in order since.
     """
 
     number: int = 0
@@ -103,6 +107,7 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
     halts: dict[tuple[HaltScope, str], Halted] = {}
     guards: dict[GuardKey, Guard] = {}
     histories: dict[str, AccountHistory] = {}
+    held: dict[str, str] = {}
 
     def change(self, owner: str, request_id: str) -> Change | None:
         """What became of a cancel or amend, by its request id."""
@@ -150,7 +155,15 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
         breaks: tuple[Break, ...] = (found,) if found else ()
         for update in record.updates:
             breaks += self._apply_update(update, record)
+        if isinstance(record.cause, Synced):
+            self._release(record, record.cause.snapshot.account.account)
         return breaks
+
+    def _release(self, record: Record, account: str) -> None:
+        """A look at the whole account that finds nothing amiss ends its hold."""
+        notices = (u.body for u in record.updates if isinstance(u.body, Notice))
+        if not any(notice.kind is NoticeKind.BREAK for notice in notices):
+            self.held.pop(account, None)
 
     def _apply_cause(self, record: Record) -> Break | None:
         match record.cause:
@@ -253,11 +266,19 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
                 self.balances[body.balances.account, body.balances.currency] = body.balances
             case ConnectionUpdate() as body:
                 self.connections[body.connection.connection] = body.connection
+            case Notice() as body:
+                self._note(body)
             case _:
-                pass  # transactions and notices are for those who read the stream
+                pass  # transactions are for those who read the stream
         if gap is None and found is None:
             return ()
         return tuple(each for each in (gap, found) if each is not None)
+
+    def _note(self, notice: Notice) -> None:
+        """After a break, or what a person said of an order, an account is held."""
+        kind, _, account = notice.scope.partition("/")
+        if notice.kind in HOLDING and kind == "account" and account:
+            self.held[account] = notice.message
 
     def _remember(self, update: StreamUpdate) -> None:
         account = self.accounts.get(account_of(update) or "")

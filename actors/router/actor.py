@@ -21,7 +21,7 @@ from actors.link import Link, LinkOwner, dial, listen
 from actors.paths import Paths, connection_role
 from actors.router import refusals
 from actors.router.changes import Changes
-from actors.router.desk import Desk, Venue, rate_of
+from actors.router.desk import Desk, rate_of
 from actors.router.findings import write_findings
 from actors.router.guards import Guards
 from actors.router.orders import Orders
@@ -32,9 +32,9 @@ from actors.router.reports import Reports
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
 from actors.router.signals import Signals
 from actors.router.teller import Teller
+from actors.router.venue import Venue
 from actors.router.watching import Watching
 from actors.router.writer import BATCH_MAX, Writer
-from domain.accounts import AccountSnapshot
 from domain.audit import Retention
 from domain.commands import (
     Answer,
@@ -143,10 +143,19 @@ class Router:
             for venue in self.desk.venues.values():
                 self.orders.spend_credits(venue)
             self.flush()
+            self.end_silent()
             self.say_the_news()
             self._watch()
             self._stand()
             self._snapshot()
+
+    def end_silent(self) -> None:
+        """A connection that does not confirm a halt is killed: then it sends nothing."""
+        for name in self.changes.halts.find_silent():
+            link = self._connections.get(name)
+            if link is not None:
+                log.error("killed: it does not confirm a halt", connection=name)
+                link.end_peer()
 
     def _watch(self) -> None:
         """Asks the connections for the prices that orders and positions need."""
@@ -173,7 +182,7 @@ class Router:
         """Tells the edges when it changes whether orders get through."""
         venues = self.desk.venues.values()
         is_ready = self.orders.compliance is not None and self.desk.closed is None
-        is_trading = is_ready and any(v.is_up for v in venues)
+        is_trading = is_ready and any(v.takes_orders for v in venues)
         if is_trading != self._is_trading:
             self._is_trading = is_trading
             for edge in self.teller.edges:
@@ -296,6 +305,8 @@ class Router:
                 self._quoted(name, message)
             case m.HaltsSet():
                 self.changes.halts.confirmed(name, message.number)
+            case m.Credits():
+                self.reports.granted(message)
 
     def _quoted(self, name: str, message: m.Quotes) -> None:
         for quote in message.quotes:
@@ -320,7 +331,7 @@ class Router:
         self.teller.compliance.send(
             m.LoadBook(
                 epoch=self.desk.epoch,
-                accounts=tuple(self._snapshots()),
+                accounts=self.desk.snapshots(),
                 orders=self.desk.open_orders(),
                 halts=self.desk.halts(),
                 instruments=tuple(
@@ -333,22 +344,6 @@ class Router:
         )
         quotes = (q for by_connection in self.desk.quotes.values() for q in by_connection.values())
         self.teller.compliance.send(m.SeeRates(rates=tuple(rate_of(quote) for quote in quotes)))
-
-    def _snapshots(self) -> list[AccountSnapshot]:
-        books = self.desk.books
-        found = []
-        for name, account in books.accounts.items():
-            positions = tuple(p for (owner, _), p in books.positions.items() if owner == name)
-            balances = books.balances.get((name, account.base_currency))
-            feed = books.feeds.get(account.connection)
-            if balances is not None:
-                cursor = (feed.cursor if feed else None) or ""
-                found.append(
-                    AccountSnapshot(
-                        account=account, balances=balances, positions=positions, cursor=cursor
-                    )
-                )
-        return found
 
     def compliance_down(self, link: Link[Any]) -> None:
         """Nothing can be screened until it is back."""

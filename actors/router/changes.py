@@ -13,13 +13,16 @@ from typing import Any
 import msgspec
 
 from actors import messages as m
+from actors.gate import sealed
 from actors.router import refusals
 from actors.router.choice import soonest
-from actors.router.desk import Desk, Draft, Venue
+from actors.router.desk import Desk, Draft
 from actors.router.halts import Halts
+from actors.router.operators import Operators
 from actors.router.orders import Orders
 from actors.router.screening import Asked, Screening, describe
 from actors.router.signals import Signals
+from actors.router.venue import Venue
 from domain import events as ev
 from domain.commands import (
     Amend,
@@ -30,6 +33,8 @@ from domain.commands import (
     Decided,
     Halt,
     Place,
+    ResetBreaker,
+    ResolveOrder,
     Resume,
     SetGuard,
     Submit,
@@ -60,7 +65,8 @@ class Changes:
     def __init__(self, desk: Desk, orders: Orders, signals: Signals) -> None:
         self.desk = desk
         self.orders = orders
-        self.halts = Halts(desk)
+        self.halts = Halts(desk, self)
+        self.operators = Operators(desk)
         self.signals = signals
         self.protect: Callable[[Any, Submit, AmendPosition], None] = _no_protection
         orders.send_amend = self.send_amend
@@ -87,6 +93,10 @@ class Changes:
                 self.set_guard(edge, submit, command)
             case Halt() | Resume():
                 self.halts.change(edge, submit, command)
+            case ResolveOrder():
+                self.operators.resolve(edge, submit, command)
+            case ResetBreaker():
+                self.operators.reset_breaker(edge, submit, command)
 
     def amend(self, edge: Any, submit: Submit, command: Amend) -> None:
         """Screens the new total, then asks the broker; the overlay is durable before that."""
@@ -113,6 +123,9 @@ class Changes:
         fault = find_grid_fault(terms, venue.instruments[terms.instrument])
         if fault is not None:
             return refusals.invalid(fault.field, fault.message)
+        held = self.desk.books.held.get(venue.settings.account)
+        if held is not None and terms.quantity > order.quantity:
+            return refusals.account_held(venue.settings.account, held)
         screening = Screening(
             submit=submit, order=terms, order_id=order.order_id, digest="", rates=(),
             asked=[asked], amends=order,
@@ -135,7 +148,7 @@ class Changes:
         if not is_screened and amend.if_version not in (None, order.version):
             return refusals.stale_version(order.version)
         venue = self.desk.venues.get(order.connection or "")
-        if venue is None or not venue.is_up:
+        if venue is None or not venue.takes_orders:
             return refusals.VENUE_UNAVAILABLE
         return refusals.COMPLIANCE_UNAVAILABLE if self.orders.compliance is None else None
 
@@ -169,20 +182,17 @@ class Changes:
             order, ev.AmendRequested(at_ns=desk.now_ns, request_id=submit.request_id)
         )
         draft.close()
-        desk.to_connections.append(
-            (
-                verdict.candidate.connection,
-                m.SendAmend(
-                    epoch=desk.epoch,
-                    order_id=order.order_id,
-                    order=order.terms or described(order),
-                    terms=screening.order,
-                    venue_client_id=order.venue_client_id or "",
-                    broker_order_id=order.legs[-1] if order.legs else None,
-                    send_by_ns=desk.boot_ns + SEND_BY_NS_MAX,
-                ),
-            )
+        amend = m.SendAmend(
+            epoch=desk.epoch,
+            order_id=order.order_id,
+            order=order.terms or described(order),
+            terms=screening.order,
+            venue_client_id=order.venue_client_id or "",
+            broker_order_id=order.legs[-1] if order.legs else None,
+            send_by_ns=desk.boot_ns + SEND_BY_NS_MAX,
+            request_id=submit.request_id,
         )
+        desk.to_connections.append((verdict.candidate.connection, sealed(amend)))
         self.orders.decide(screening.asked[0], describe(after))
 
     def give_up_amends(self, connection: str) -> None:
@@ -230,7 +240,7 @@ class Changes:
         if one and not working:
             return refusals.not_working(targets[0].status.value)
         draft = self._changed(submit, cancel, tuple(working))
-        after = tuple(self._cancel_one(draft, order, submit.request_id) for order in working)
+        after = tuple(self.cancel_one(draft, order, submit.request_id) for order in working)
         draft.close()
         for order in after:
             self.send_cancel(order)
@@ -254,7 +264,8 @@ class Changes:
             and cancel.account in (None, order.account)
         ]
 
-    def _cancel_one(self, draft: Draft, order: Order, request_id: str) -> Order:
+    def cancel_one(self, draft: Draft, order: Order, request_id: str) -> Order:
+        """The order as the cancel leaves it: ended, or pending at its broker."""
         now = self.desk.now_ns
         if order.status in (Status.READY, Status.HELD, Status.ARMED):
             return draft.event(order, ev.Canceled(at_ns=now, reason="canceled by the client"))

@@ -8,21 +8,18 @@ if the actor dies first, replay knows nothing of it and nobody was told.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from actors.messages import Freed, Observe, TooOld
 from actors.router.lot_guards import find_shrink
 from actors.router.tally import Tally
-from actors.settings import ConnectionSettings
-from brokers.adapter import Adapter
+from actors.router.venue import Venue
 from domain import events as ev
-from domain.accounts import AccountBalances, SessionState
+from domain.accounts import AccountBalances, AccountSnapshot
 from domain.audit import Retention
 from domain.commands import FromRouter, Published
 from domain.errors import ErrorInfo
@@ -44,25 +41,6 @@ from domain.streams import (
     order_update,
 )
 from ledger.projection import Books
-
-
-class Venue(Struct, kw_only=True):
-    """What the router knows of one connection while it runs: nothing here is durable."""
-
-    settings: ConnectionSettings
-    adapter: Adapter
-    state: SessionState = SessionState.DISCONNECTED
-    is_attached: bool = False
-    credits: int = 0
-    instruments: dict[str, Instrument] = {}
-    in_flight: set[int] = set()
-    # msgspec shares an empty deque given as a default: each venue must make its own.
-    ready: deque[str] = field(default_factory=deque)
-
-    @property
-    def is_up(self) -> bool:
-        """True where an order could leave now."""
-        return self.is_attached and self.state is SessionState.CONNECTED
 
 
 class Desk:
@@ -126,6 +104,23 @@ class Desk:
             replace(order, account=waits.get(order.order_id)) if order.account is None else order
             for order in self.books.orders.open.values()
         )
+
+    def snapshots(self) -> tuple[AccountSnapshot, ...]:
+        """The accounts as the books have them."""
+        books = self.books
+        found = []
+        for name, account in books.accounts.items():
+            positions = tuple(p for (owner, _), p in books.positions.items() if owner == name)
+            balances = books.balances.get((name, account.base_currency))
+            feed = books.feeds.get(account.connection)
+            if balances is not None:
+                cursor = (feed.cursor if feed else None) or ""
+                found.append(
+                    AccountSnapshot(
+                        account=account, balances=balances, positions=positions, cursor=cursor
+                    )
+                )
+        return tuple(found)
 
     def halts(self) -> tuple[Halted, ...]:
         """Those in force."""

@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 
 from actors import messages as m
-from actors.gate import is_halted
+from actors.gate import sealed
 from actors.router import choice, refusals
-from actors.router.desk import Desk, Draft, Venue
+from actors.router.desk import Desk, Draft
 from actors.router.exits import find_exit
 from actors.router.screening import Asked, Screening, describe, preview
+from actors.router.venue import Venue
 from domain import events as ev
 from domain import ids
 from domain.commands import Answer, Decided, Submit
@@ -31,6 +32,8 @@ from domain.screening import Candidate, ScreenAnswer, ScreenRequest, Verdict
 SEND_BY_NS_MAX = 500_000_000
 SCREENS_MAX = 10_000
 READY_MAX = 10_000
+PACED_MS_MAX = 1_000
+"""An order that would wait longer for the broker's rate limit is refused instead."""
 
 
 class Orders:
@@ -288,7 +291,7 @@ class Orders:
         order = self._received(screening)
         if submit.deadline_ns is not None:
             self._deadlines[order.order_id] = submit.deadline_ns
-        if len(venue.in_flight) < venue.credits and venue.is_up:
+        if venue.has_credit and not venue.ready:
             order = self._send(draft, order, venue, verdict.id)
         else:
             order = draft.event(order, ev.Readied(at_ns=desk.now_ns))
@@ -304,11 +307,14 @@ class Orders:
         deadline = screening.submit.deadline_ns
         if deadline is not None and self.desk.boot_ns > deadline:
             return refusals.STALE
-        place = (venue.settings.id, venue.settings.account, venue.settings.broker)
-        if is_halted(screening.order, self.desk.halts(), screening.submit.owner, place):
+        if venue.is_halted(screening.order, self.desk.halts()):
             return refusals.HALTED
-        if not venue.is_up and not screening.order.queue_if_down:
-            return refusals.VENUE_UNAVAILABLE
+        if not venue.takes_orders and not screening.order.queue_if_down:
+            is_up, name = venue.is_up, venue.settings.id
+            return refusals.breaker_open(name) if is_up else refusals.VENUE_UNAVAILABLE
+        wait_ms = venue.wait_ms(self.desk.boot_ns)
+        if wait_ms > PACED_MS_MAX:
+            return refusals.rate_limited(venue.settings.id, wait_ms)
         return refusals.BUSY if len(venue.ready) >= READY_MAX else None
 
     def _send(self, draft: Draft, order: Order, venue: Venue, verdict: str) -> Order:
@@ -335,23 +341,20 @@ class Orders:
             ),
         )
         venue.in_flight.add(intent)
+        venue.spent += 1
         desk.tally.leaves(order.order_id, desk.boot_ns)
-        desk.to_connections.append(
-            (
-                connection,
-                m.Dispatch(
-                    epoch=desk.epoch,
-                    intent=intent,
-                    attempt=attempt,
-                    order_id=order.order_id,
-                    order=order.terms,
-                    venue_client_id=name,
-                    verdict=verdict,
-                    send_by_ns=min(self._deadlines.pop(order.order_id, latest_ns), latest_ns),
-                    trace=desk.tally.trace_of(order.order_id),
-                ),
-            )
+        dispatch = m.Dispatch(
+            epoch=desk.epoch,
+            intent=intent,
+            attempt=attempt,
+            order_id=order.order_id,
+            order=order.terms,
+            venue_client_id=name,
+            verdict=verdict,
+            send_by_ns=min(self._deadlines.pop(order.order_id, latest_ns), latest_ns),
+            trace=desk.tally.trace_of(order.order_id),
         )
+        desk.to_connections.append((connection, sealed(dispatch)))
         return sent
 
     def spend_credits(self, venue: Venue) -> None:
@@ -359,7 +362,7 @@ class Orders:
         desk = self.desk
         if desk.closed is not None:
             return
-        while venue.ready and venue.is_up and len(venue.in_flight) < venue.credits:
+        while venue.ready and venue.has_credit:
             order_id = venue.ready.popleft()
             deadline_ns = self._deadlines.get(order_id)
             order = desk.books.orders.open.get(order_id)
@@ -367,8 +370,7 @@ class Orders:
                 self._deadlines.pop(order_id, None)
                 continue
             draft = desk.draft(Settled(why="a credit came free"), order.owner)
-            place = (venue.settings.id, venue.settings.account, venue.settings.broker)
-            if is_halted(order.terms, desk.halts(), order.owner, place):
+            if venue.is_halted(order.terms, desk.halts()):
                 draft.event(order, ev.Canceled(at_ns=desk.now_ns, reason="halted"))
             elif deadline_ns is not None and desk.boot_ns > deadline_ns:
                 del self._deadlines[order_id]

@@ -31,8 +31,8 @@ from actors.marks import Marks
 from actors.prices import Prices
 from actors.router.actor import Place as Placement
 from actors.router.actor import Router
-from actors.router.desk import Venue
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
+from actors.router.venue import Venue
 from compliance.screen import Screener
 from compliance.settings import ComplianceSettings
 from domain import commands as c
@@ -318,7 +318,7 @@ class Gateway:
         if connection is not None:
             for task in connection._tasks:
                 task.cancel()
-            connection.tell = lambda _item: None  # type: ignore[method-assign]
+            connection.telling.tell = lambda _item: None  # type: ignore[method-assign]
 
     def kill_compliance(self) -> None:
         self._kill("compliance")

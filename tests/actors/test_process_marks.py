@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from router_world import ACCOUNT, OWNER, PAPER, new_order
+from router_world import ACCOUNT, OWNER, PAPER, connection_settings, new_order
 
 from actors import messages as m
 from actors import outbox as outbox_module
@@ -159,7 +159,6 @@ def test_a_runtime_folder_of_another_user_is_refused(
 
 # -- halts
 
-PLACE = (PAPER, ACCOUNT, "oanda")
 HALTS = {
     "all": (HaltScope.ALL, "*", True),
     "all, whatever it names": (HaltScope.ALL, "x", True),
@@ -182,11 +181,11 @@ def test_a_halt_covers_what_it_names(case: str) -> None:
     scope, subject, covered = HALTS[case]
     halt = Halted(scope=scope, subject=subject, by="ops", reason="stop")
     order = new_order(tag="grid")
-    assert is_halted(order, (halt,), OWNER, PLACE) is covered
+    assert is_halted(order, (halt,), connection_settings()) is covered
 
 
 def test_without_a_halt_nothing_is_halted() -> None:
-    assert not is_halted(new_order(), (), OWNER, PLACE)
+    assert not is_halted(new_order(), (), connection_settings())
 
 
 # -- facts told and held
