@@ -125,6 +125,7 @@ class BrokerConnection(LinkOwner[Any]):
         if self.router is not None and self.router is not link:
             self.router.close()
         self.router, self.epoch, self.halts = link, attach.epoch, attach.halts
+        self.marks.vouch_after(attach.last_intent)
         # An intent of an older epoch is never sent under this one.
         self.last_intent = max(self.last_intent, attach.last_intent)
         self.outbox.free(attach.incarnation, attach.last)

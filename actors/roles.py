@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
@@ -18,7 +17,7 @@ from actors.compliance import ComplianceActor
 from actors.connection import BrokerConnection, Login
 from actors.host import Stage
 from actors.link import Link, listen
-from actors.marks import Marks
+from actors.marks import Marks, read_boot_id
 from actors.paths import LEDGER_ROLE, Paths, connection_role
 from actors.prices import Prices
 from actors.router.actor import Router
@@ -80,8 +79,7 @@ async def start_router(stage: Stage) -> None:
         connection.id: Venue(settings=connection, adapter=_adapter(connection, token=""))
         for connection in settings.connections
     }
-    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    place = Place(stage.clocks, stage.hello, boot_id, stage.beacon)
+    place = Place(stage.clocks, stage.hello, read_boot_id(), stage.beacon)
     router = Router(journal, books, venues, place, settings.signals)
     await router.run(stage.paths)
 

@@ -245,8 +245,8 @@ class Router:
             for venue in self.desk.venues.values()
             if venue.settings.owner == login.owner
         )
-        own = {f"orders/{login.owner}", "connections", "admin"}
-        own |= {f"{kind}/{account}" for account in accounts for kind in ("account", "transactions")}
+        own = [f"orders/{login.owner}", "connections", "admin"]
+        own += [f"{kind}/{account}" for account in accounts for kind in ("account", "transactions")]
         answer = LoggedIn(
             ref=login.ref,
             last_cseq=books.last_cseq(login.owner, login.session),

@@ -260,7 +260,7 @@ class Deployment:
     async def _start_connection(self, incarnation: str) -> None:
         role = connection_role(CONNECTION)
         login = Login(LOGIN, OandaAdapter(BROKER_LOGIN), Line(self.venue))  # type: ignore[arg-type]
-        marks: Any = SimMarks(self.disk)
+        marks = SimMarks(self.disk, self.host.boots)
         connection = BrokerConnection(login, marks, incarnation, self.host.clocks)
         self.parts["connection"] = connection
         prices = Prices(connection)

@@ -18,7 +18,6 @@ from bench.dst.venue import Badness
 from brokers.simulators.hostility import Hostility
 
 HOUR_NS = 3_600_000_000_000
-CALLED_OFF_S = 0.0
 
 
 class Faults:
@@ -33,7 +32,7 @@ class Faults:
             (6, self.swizzle), (4, self.cut), (6, self.kill), (5, self.crash_in_a_commit),
             (6, self.bad_answers), (3, self.bad_reads), (3, self.bad_lines), (2, self.cut_streams),
             (2, self.take_the_venue_away), (1, self.cut_power), (2, self.kill_the_client),
-            (1, self.step_the_clock), (1, self.snapshot),
+            (1, self.step_the_clock), (1, self.snapshot), (2, self.loop_the_router),
         )  # fmt: skip
         self._weights = [weight for weight, _ in self._kinds]
         self._calls = [call for _, call in self._kinds]
@@ -87,6 +86,12 @@ class Faults:
         """The router ends in its next commit."""
         self.deployment.disk.crash = self.luck.choice(CRASHES)
         self._later(self._pause_s() + 0.05, lambda: self.deployment.start("router"))
+
+    def loop_the_router(self) -> None:
+        """A router gone mad says everything twice to the connection."""
+        network = self.deployment.network
+        network.looped = ("router", "connection")
+        self._later(self._pause_s(), lambda: setattr(network, "looped", None))
 
     def cut_power(self) -> None:
         """The machine goes down, and up again."""
@@ -152,6 +157,7 @@ class Faults:
         deployment = self.deployment
         deployment.venue.badness = Badness()
         deployment.disk.crash = None
+        deployment.network.looped = None
         for way in sorted(deployment.network.clogged):
             deployment.network.unclog(way)
         deployment.start_all()

@@ -6,17 +6,19 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from bench.dst.deployment import ACCOUNT, CONNECTION, ORDERS, RULES, Deployment
 from bench.dst.trader import Trader
+from bench.dst.venue import Sent
 from bench.dst.workload import SYMBOLS
 from compliance.screen import Screener
 from domain import events as ev
 from domain.accounts import SessionState
-from domain.errors import Outcome
 from domain.ids import order_id
 from domain.lifecycle import Order, Status
 from domain.portfolio import ZERO
-from domain.records import Record
+from domain.records import HaltScope, Record
 from domain.streams import NoticeKind, OrderUpdate, StreamUpdate
 from ledger.agreement import compare_client, compare_venue, stream_of
 from ledger.recovery import restore
@@ -79,6 +81,8 @@ def judge(deployment: Deployment, trader: Trader) -> list[str]:
     found += _answers(trader, orders)
     found += _evidence(orders, updates, deployment)
     found += _children(orders)
+    found += _sends(deployment, updates)
+    found += _halts(deployment, trader)
     found += _positions(deployment, restored.books)
     found += _reservations(deployment, router)
     return found
@@ -143,6 +147,41 @@ def _evidence(
             yield f"{order.client_order_id}: proved never placed, and the venue has it"
 
 
+def _sends(deployment: Deployment, updates: list[StreamUpdate]) -> Iterator[str]:
+    """Nothing leaves that was not written down before, and nothing twice."""
+    written = {
+        update.body.event.venue_client_id
+        for update in updates
+        if isinstance(update.body, OrderUpdate) and isinstance(update.body.event, ev.Sending)
+    }
+    sent = Counter(_words(one)["clientExtensions"]["id"] for one in deployment.venue.sent)
+    for name, count in sent.items():
+        if name not in written:
+            yield f"{name} was sent and never written down"
+        if count > 1:
+            yield f"{name} was sent {count} times"
+
+
+def _words(sent: Sent) -> dict[str, Any]:
+    words: dict[str, Any] = msgspec.json.decode(sent.body)["order"]
+    return words
+
+
+def _halts(deployment: Deployment, trader: Trader) -> Iterator[str]:
+    """After a gate confirmed a halt no order in its scope leaves, until someone asks for its end."""
+    ends = [asked.at_ns for asked in trader.asked if asked.what == "resume"]
+    for asked in trader.asked:
+        if asked.what != "halt" or CONNECTION not in (asked.body or {}).get("confirmed", ()):
+            continue
+        halt = asked.fields["halt"]
+        until = min((at_ns for at_ns in ends if at_ns > asked.at_ns), default=deployment.loop.now_ns)
+        for sent in deployment.venue.sent:
+            instrument = _words(sent).get("instrument", "").replace("_", "/")
+            is_covered = halt.scope is not HaltScope.INSTRUMENT or instrument == halt.subject
+            if is_covered and asked.answered_ns < sent.at_ns < until:
+                yield f"an order left {sent.at_ns - asked.answered_ns} ns after the halt's ack"
+
+
 def _children(orders: list[Order]) -> Iterator[str]:
     """The children of an order never do more than it did."""
     filled = {order.order_id: order.filled for order in orders}
@@ -193,5 +232,3 @@ def _reserved(screener: Screener) -> dict[str, Any]:
             found[f"{account} {symbol}"] = (held.quantity, held.opening, held.reducing)
     return found
 
-
-__all__ = ["Outcome", "find_unrest", "judge"]

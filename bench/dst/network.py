@@ -75,6 +75,8 @@ class Transport:
         """Sends, unless the link is over."""
         if not self.is_over:
             self.peer.put(data)
+            if self.network.looped == self.network.way_to(self.peer):
+                self.peer.put(data)
 
     def is_closing(self) -> bool:
         """True once it is over."""
@@ -181,6 +183,7 @@ class Network:
         self.on_bytes: Callable[[str, str, list[bytes]], None] | None = None
         self.transports: dict[Transport, None] = {}
         self.clogged: set[tuple[str, str]] = set()
+        self.looped: tuple[str, str] | None = None
         self._servers: dict[str, Server] = {}
         loop.network = self
 
@@ -212,14 +215,14 @@ class Network:
         near.name = far.name = str(address)
         for end in (near, far):
             self.transports[end] = None
-            end.is_clogged = self._way_to(end) in self.clogged
+            end.is_clogged = self.way_to(end) in self.clogged
         self.loop.call_soon(
             far.protocol.connection_made, far, context=server.process.context
         )
         protocol.connection_made(near)
         return near, protocol
 
-    def _way_to(self, end: Transport) -> tuple[str, str]:
+    def way_to(self, end: Transport) -> tuple[str, str]:
         return end.peer.process.name, end.process.name
 
     def tell(self, end: Transport, parts: list[bytes]) -> None:
@@ -235,26 +238,26 @@ class Network:
 
     def ways(self) -> list[tuple[str, str]]:
         """Each direction between two processes that are linked now."""
-        return sorted({self._way_to(end) for end in self.transports})
+        return sorted({self.way_to(end) for end in self.transports})
 
     def clog(self, way: tuple[str, str]) -> None:
         """Nothing more arrives that way."""
         self.clogged.add(way)
         for end in self.transports:
-            if self._way_to(end) == way:
+            if self.way_to(end) == way:
                 end.clog()
 
     def unclog(self, way: tuple[str, str]) -> None:
         """What waited arrives."""
         self.clogged.discard(way)
         for end in tuple(self.transports):
-            if self._way_to(end) == way:
+            if self.way_to(end) == way:
                 end.unclog()
 
     def cut(self, way: tuple[str, str]) -> None:
         """Breaks the links between two processes: parts of what is under way are lost."""
         for end in tuple(self.transports):
-            if self._way_to(end) == way and not end.is_over and not end.peer.is_over:
+            if self.way_to(end) == way and not end.is_over and not end.peer.is_over:
                 self._break(end)
                 self._break(end.peer)
 

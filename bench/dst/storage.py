@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
 
+from actors.marks import Marks
 from domain.records import Record
 from ledger.codec import decode, encode
 from ledger.snapshot import Snapshot
 
+MARKS_BYTES = 16 * 512 + 32
 CRASHES = ("before", "torn", "after")
 
 
@@ -27,7 +30,8 @@ class Disk:
     def __init__(self, luck: Random, on_crash: Callable[[], None]) -> None:
         self.records: list[bytes] = []
         self.snapshots: list[Snapshot] = []
-        self.marks: dict[int, int] = {}
+        self.marks = bytearray(MARKS_BYTES)
+        self._older_marks = bytearray(MARKS_BYTES)
         self.crash: str | None = None
         self.commits = 0
         self._luck = luck
@@ -47,8 +51,8 @@ class Disk:
 
     def lose_power(self) -> None:
         """Marks are never synced: the file keeps some old state of itself, or none."""
-        kept = self._luck.choice((0, len(self.marks) // 2, len(self.marks)))
-        self.marks = dict(list(self.marks.items())[:kept])
+        self.marks = self._luck.choice((self.marks, self._older_marks, bytearray(MARKS_BYTES)))
+        self._older_marks = bytearray(self.marks)
 
 
 class SimJournal:
@@ -91,21 +95,12 @@ class SimJournal:
         self._waiting.clear()
 
 
-class SimMarks:
-    """The send marks of the one login: they survive a process, and not the machine."""
+class SimMarks(Marks):
+    """The send marks of the one login, in memory: they survive a process, and not the machine."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, boot: int) -> None:
         self._disk = disk
-        self.last = max(disk.marks, default=0)
+        super().__init__(Path("none"), f"boot-{boot}")
 
-    def write(self, intent: int, attempt: int) -> None:
-        """Marks the intent as about to be sent."""
-        self._disk.marks[intent] = attempt
-        self.last = max(self.last, intent)
-
-    def has(self, intent: int) -> bool:
-        """False says that it was never sent."""
-        return intent in self._disk.marks
-
-    def close(self) -> None:
-        """The marks stay."""
+    def _open(self, path: Path) -> bytearray:
+        return self._disk.marks

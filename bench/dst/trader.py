@@ -26,6 +26,8 @@ class Asked(Struct):
     decided: tuple[Decided, ...] = ()
     error: ErrorInfo | None = None
     is_answered: bool = False
+    fields: dict[str, Any] = {}
+    body: Any = None
     at_ns: int = 0
     answered_ns: int = 0
 
@@ -68,7 +70,7 @@ class Trader:
 
     async def _live(self) -> None:
         cursors = {ORDERS: self.log[-1].seq if self.log else 0}
-        client = self.deployment.client(self._session, self.lives, cursors)
+        client = self.deployment.client(self._session, self.lives * 1_000, cursors)
         client.on_event = self._apply
         async with client:
             self.client = client
@@ -107,6 +109,7 @@ class Trader:
     def say(self, what: str, kind: type[wire.NumberedRequest], **fields: Any) -> Asked:
         """Any other command."""
         asked = self._new(what)
+        asked.fields = fields
         self._do(asked, self._command(asked, kind, **fields))
         return asked
 
@@ -114,7 +117,8 @@ class Trader:
         self, asked: Asked, kind: type[wire.NumberedRequest], **fields: Any
     ) -> None:
         assert self.client is not None
-        asked.decided = (await self.client.command(kind, **fields)).decided
+        res = await self.client.command(kind, **fields)
+        asked.decided, asked.body = res.decided, res.body
 
     def _new(self, what: str, orders: tuple[NewOrder, ...] = ()) -> Asked:
         asked = Asked(what, orders, at_ns=self.deployment.loop.now_ns)

@@ -51,6 +51,13 @@ class Badness(Struct, kw_only=True):
     is_down: bool = False
 
 
+class Sent(Struct, frozen=True):
+    """An order whose first byte left: when, and its words."""
+
+    at_ns: int
+    body: bytes
+
+
 class Lines:
     """One open stream: lines in order, its end, or silence."""
 
@@ -101,7 +108,7 @@ class Venue:
         self.process = Process("venue")
         self.badness = Badness()
         self.on_request: Callable[[str, bytes | None, str], None] | None = None
-        self.originals: dict[str, int] = {}
+        self.sent: list[Sent] = []
         settings = EngineSettings(
             accounts=(AccountSettings(id=BROKER_ACCOUNT, balance=Decimal(1_000_000)),),
             listings=tuple(x for x in LISTINGS if x.symbol in MIDDLES),
@@ -251,6 +258,8 @@ class Line:
         if badness.is_down or fate == "not_sent":
             await asyncio.sleep(0.001)
             raise NotSent("no connection")
+        if request.method == "POST":
+            venue.sent.append(Sent(venue.loop.now_ns, request.body or b""))
         if venue.on_request is not None:
             venue.on_request(f"{request.method} {request.path}", request.body, fate)
         future: asyncio.Future[Response] = venue.loop.create_future()
