@@ -135,11 +135,15 @@ class Faults:
         self._later(self._pause_s(), lambda: self._set(read_fault=0.0))
 
     def bad_lines(self) -> None:
-        """The stream repeats and swaps lines, or loses all of them, for a while."""
-        kind = self.luck.choice(("repeated_event", "reordered_event", "silent"))
-        value: object = True if kind == "silent" else self.luck.choice((0.3, 0.8))
-        self._set(lines=replace(self._badness.lines, **{kind: value}))
-        self._later(self._pause_s(), lambda: self._set(lines=Hostility()))
+        """The stream repeats, swaps or loses lines, or falls silent, for a while."""
+        kind = self.luck.choice(("repeated_event", "reordered_event", "silent", "lost_line"))
+        chance = self.luck.choice((0.3, 0.8))
+        if kind == "lost_line":
+            self._set(lost_line=chance)
+        else:
+            value: object = True if kind == "silent" else chance
+            self._set(lines=replace(self._badness.lines, **{kind: value}))
+        self._later(self._pause_s(), lambda: self._set(lines=Hostility(), lost_line=0.0))
 
     def cut_streams(self) -> None:
         """Every stream ends."""

@@ -169,12 +169,14 @@ def _words(sent: Sent) -> dict[str, Any]:
 
 def _halts(deployment: Deployment, trader: Trader) -> Iterator[str]:
     """After a gate confirmed a halt no order in its scope leaves, until someone asks for its end."""
-    ends = [asked.at_ns for asked in trader.asked if asked.what == "resume"]
+    ends = [asked for asked in trader.asked if asked.what == "resume"]
     for asked in trader.asked:
         if asked.what != "halt" or CONNECTION not in (asked.body or {}).get("confirmed", ()):
             continue
         halt = asked.fields["halt"]
-        until = min((at_ns for at_ns in ends if at_ns > asked.at_ns), default=deployment.loop.now_ns)
+        # One asked for before may take effect after: it is asked again until it is answered.
+        later = (end.at_ns for end in ends if not 0 < end.answered_ns < asked.at_ns)
+        until = min(later, default=deployment.loop.now_ns)
         for sent in deployment.venue.sent:
             instrument = _words(sent).get("instrument", "").replace("_", "/")
             is_covered = halt.scope is not HaltScope.INSTRUMENT or instrument == halt.subject

@@ -48,6 +48,7 @@ class Badness(Struct, kw_only=True):
     write_fault: float = 0.0
     read_fault: float = 0.0
     lines: Hostility = Hostility()
+    lost_line: float = 0.0
     is_down: bool = False
 
 
@@ -156,6 +157,8 @@ class Venue:
         if badness.silent:
             return
         for line in disturb(badness, self.luck, lines):
+            if self.badness.lost_line and self.luck.random() < self.badness.lost_line:
+                continue
             for stream in tuple(self._streams):
                 if stream.symbols is None:
                     stream.tell(line)
