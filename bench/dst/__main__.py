@@ -13,13 +13,13 @@ import time
 from bench.dst.story import run_story
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """0 where no story ended wrong."""
     parser = argparse.ArgumentParser(prog="python -m bench.dst")
     parser.add_argument("seed", type=int)
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--trace", action="store_true")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     began = time.perf_counter()
     bad = 0
     for seed in range(asked.seed, asked.seed + asked.count):
