@@ -153,6 +153,7 @@ class BrokerConnection(LinkOwner[Any]):
         if self.router is not None and self.router is not link:
             self.router.close()
         telling.router = link
+        self.marks.vouch_after(attach.last_intent)
         telling.outbox.free(attach.incarnation, attach.last)
         if not self._attached.is_set():
             telling.cursor = attach.cursor

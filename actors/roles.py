@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
@@ -21,7 +20,7 @@ from actors.figures import FigurePage, publish
 from actors.host import Stage
 from actors.link import Link, listen
 from actors.logs import conceal
-from actors.marks import Marks
+from actors.marks import Marks, read_boot_id
 from actors.pacing import pace_of
 from actors.paths import LEDGER_ROLE, Paths, connection_role
 from actors.prices import Prices
@@ -92,9 +91,8 @@ async def start_router(stage: Stage) -> None:
         )
         for connection in settings.connections
     }
-    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     maker = SnapshotMaker(stage.paths.home)
-    place = Place(stage.clocks, stage.hello, boot_id, stage.beacon, maker.begin)
+    place = Place(stage.clocks, stage.hello, read_boot_id(), stage.beacon, maker.begin)
     router = Router(journal, books, venues, place, settings.signals)
     tracer = make_tracer(settings.traces, stage.role)
     if tracer is not None:

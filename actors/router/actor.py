@@ -224,8 +224,8 @@ class Router:
             for venue in self.desk.venues.values()
             if venue.settings.owner == login.owner
         )
-        own = {f"orders/{login.owner}", "connections", "admin"}
-        own |= {f"{kind}/{account}" for account in accounts for kind in ("account", "transactions")}
+        own = [f"orders/{login.owner}", "connections", "admin"]
+        own += [f"{kind}/{account}" for account in accounts for kind in ("account", "transactions")]
         answer = LoggedIn(
             ref=login.ref,
             last_cseq=books.last_cseq(login.owner, login.session),
@@ -252,18 +252,16 @@ class Router:
         self.desk.to_edges.append((link, page))
 
     def _read_old(self, link: Link[Any], read: ReadStream, limit: int) -> None:
-        loop = self._loop
         updates = []
         for record in self.journal.replay():
-            found = [u for u in record.updates if u.stream == read.stream and u.seq > read.after]
-            updates += found
+            updates += [u for u in record.updates if u.stream == read.stream and u.seq > read.after]
             if len(updates) >= limit:
                 break
         head = self.desk.books.heads.get(read.stream, 0)
         page = StreamPage(
             ref=read.ref, stream=read.stream, head=head, updates=tuple(updates[:limit])
         )
-        loop.call_soon_threadsafe(link.send, page)
+        self._loop.call_soon_threadsafe(link.send, page)
 
     async def run(self, paths: Paths) -> None:
         """Starts and serves."""
@@ -354,7 +352,9 @@ class Router:
 
     def from_compliance(self, message: Any) -> None:
         """It is ready, or a verdict."""
-        if isinstance(message, m.Loaded):
+        if isinstance(message, m.Loaded) and self.orders.has_exited:
+            self._load_compliance()  # what went out meanwhile is not in its book
+        elif isinstance(message, m.Loaded):
             self.orders.compliance = message.incarnation
         elif isinstance(message, ScreenAnswer):
             self.orders.screened(message)

@@ -42,6 +42,8 @@ class Orders:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.compliance: str | None = None
+        self.has_exited = False
+        """Whether an order went out unscreened since compliance was last given the book."""
         self.send_amend: Callable[[Screening, Verdict], None] = _no_amends
         self._screens: dict[int, Screening] = {}
         self._by_order: dict[str, int] = {}
@@ -132,6 +134,7 @@ class Orders:
         if verdict is None or screening.is_dry_run:
             self.refuse(screening, refusals.COMPLIANCE_UNAVAILABLE)
         else:
+            self.has_exited = True
             self._pass(screening, verdict)
 
     def find_known(
@@ -381,7 +384,7 @@ class Orders:
 
     def compliance_lost(self) -> None:
         """Refuses what was being screened; nothing of it is journaled."""
-        self.compliance = None
+        self.compliance, self.has_exited = None, False
         screens, self._screens = self._screens, {}
         self._by_order.clear()
         for screening in screens.values():
