@@ -71,7 +71,9 @@ def check_python() -> list[Check]:
     if sys.platform != "linux":
         return [fail("python", f"{version} on {sys.platform}", "Fillgate runs on Linux")]
     if "--enable-optimizations" not in (sysconfig.get_config_var("CONFIG_ARGS") or ""):
-        fix = "a Python built with --enable-optimizations, as Linux distributions and images ship it"
+        fix = (
+            "a Python built with --enable-optimizations, as Linux distributions and images ship it"
+        )
         return [warn("python", f"{version}, a third slower than it could be", f"use {fix}")]
     return [ok("python", version)]
 
