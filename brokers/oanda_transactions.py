@@ -8,6 +8,7 @@ an order exists. A guard whose trade was never told is of a closed trade, and sa
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from decimal import Decimal
 from typing import TypedDict
@@ -70,8 +71,8 @@ class TransactionReader:
     def __init__(self, broker_account_id: str, currency: str) -> None:
         self.currency = currency
         self._account = broker_account_id
-        self._trades: dict[str, _Trade] = {}
-        self._orders: dict[str, _Made] = {}
+        self._trades: OrderedDict[str, _Trade] = OrderedDict()
+        self._orders: OrderedDict[str, _Made] = OrderedDict()
 
     def read(self, transaction: wire.Transaction) -> tuple[VenueEvent, ...]:
         """The order events in it. Raises UnknownWord."""
