@@ -9,7 +9,6 @@ import os
 import resource
 import shutil
 import sys
-import sysconfig
 import tempfile
 import time
 import tomllib
@@ -70,11 +69,6 @@ def check_python() -> list[Check]:
         return [fail("python", version, "install Python 3.11 or newer")]
     if sys.platform != "linux":
         return [fail("python", f"{version} on {sys.platform}", "Fillgate runs on Linux")]
-    if "--enable-optimizations" not in (sysconfig.get_config_var("CONFIG_ARGS") or ""):
-        fix = (
-            "a Python built with --enable-optimizations, as Linux distributions and images ship it"
-        )
-        return [warn("python", f"{version}, a third slower than it could be", f"use {fix}")]
     return [ok("python", version)]
 
 

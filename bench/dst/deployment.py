@@ -266,9 +266,7 @@ class Deployment:
         prices = Prices(connection)
         me = self._hello(role, incarnation)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(
-                self._serve(role, lambda: Link(me, m.connection_inbox, prices))
-            )
+            tasks.create_task(self._serve(role, lambda: Link(me, m.connection_inbox, prices)))
             tasks.create_task(connection.run())
             tasks.create_task(prices.run())
 

@@ -169,9 +169,7 @@ class Transport:
         self.is_clogged = False
         loop = self.network.loop
         for due_ns, _ in self._coming:
-            loop.call_at_ns(
-                max(due_ns, loop.now_ns), self.deliver, context=self.process.context
-            )
+            loop.call_at_ns(max(due_ns, loop.now_ns), self.deliver, context=self.process.context)
 
 
 class Network:
@@ -216,9 +214,7 @@ class Network:
         for end in (near, far):
             self.transports[end] = None
             end.is_clogged = self.way_to(end) in self.clogged
-        self.loop.call_soon(
-            far.protocol.connection_made, far, context=server.process.context
-        )
+        self.loop.call_soon(far.protocol.connection_made, far, context=server.process.context)
         protocol.connection_made(near)
         return near, protocol
 
