@@ -57,7 +57,7 @@ def figures_of(connection: BrokerConnection, prices: Prices) -> Figures:
     """The connection as it stands."""
     told = Figures()
     told.put("fillgate_connection_up", int(connection.state is SessionState.CONNECTED))
-    told.put("fillgate_outbox_items", len(connection.outbox.held))
+    told.put("fillgate_outbox_items", len(connection.telling.outbox.held))
     told.put("fillgate_broker_requests_in_flight", len(connection.in_flight))
     told.put("fillgate_instruments_listed", len(connection.instruments))
     told.put("fillgate_instruments_followed", prices.followed)

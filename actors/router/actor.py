@@ -152,7 +152,7 @@ class Router:
     def end_silent(self) -> None:
         """A connection that does not confirm a halt is killed: then it sends nothing."""
         for name in self.changes.halts.find_silent():
-            link = self._connections.get(name)
+            link = self.teller.connections.get(name)
             if link is not None:
                 log.error("killed: it does not confirm a halt", connection=name)
                 link.end_peer()

@@ -24,8 +24,8 @@ from actors.link import Hello, Link, dial, listen
 from actors.paths import connection_role
 from actors.prices import Prices
 from actors.router.actor import Router
-from actors.router.desk import Venue as RouterVenue
 from actors.router.place import Place
+from actors.router.venue import Venue as RouterVenue
 from actors.settings import (
     ConnectionSettings,
     DeploymentSettings,

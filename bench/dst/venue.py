@@ -252,7 +252,9 @@ class Line:
         if self.venue.badness.is_down:
             raise BrokerError("nobody there")
 
-    async def send(self, request: Request, timeout_ms: int) -> Response:
+    async def send(
+        self, request: Request, timeout_ms: int, check: Callable[[], None] | None = None
+    ) -> Response:
         """At most once, whatever happens to it. Raises NotSent or OutcomeUnknown."""
         venue = self.venue
         luck, badness = venue.luck, venue.badness
@@ -261,6 +263,8 @@ class Line:
         if badness.is_down or fate == "not_sent":
             await asyncio.sleep(0.001)
             raise NotSent("no connection")
+        if check is not None:
+            check()
         if request.method == "POST":
             venue.sent.append(Sent(venue.loop.now_ns, request.body or b""))
         if venue.on_request is not None:
