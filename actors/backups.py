@@ -21,7 +21,6 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from actors.marks import SLOTS, Marks
 from actors.paths import Paths
 from actors.settings import Settings, journal_place, load
 from domain import events as ev
@@ -143,7 +142,6 @@ def bring_back(
         books = restore(reader_of(journal_place(paths, settings))).books
         records = list(_first_records(books, manifest, now_ns))
         last = backup.append_to(paths.journal, deployment_id, settings.journal, records)
-        _mark_all(paths, settings, books)
     return Restored(
         home=str(paths.home),
         deployment=deployment_id,
@@ -237,13 +235,3 @@ def _first_records(books: Books, manifest: Manifest, now_ns: int) -> Iterator[Re
     halted = Halted(scope=HaltScope.ALL, subject="*", by=RESTORED_BY, reason=words)
     notice = Notice(kind=NoticeKind.HALTED, scope="all/*", message=words)
     yield record(halted, "admin", notice, None)
-
-
-def _mark_all(paths: Paths, settings: Settings, books: Books) -> None:
-    """No missing mark may prove that an order was never sent: the first deployment had its own."""
-    for connection in settings.connections:
-        last = books.orders.last_intent(connection.id)
-        marks = Marks(paths.marks(connection.id))
-        for intent in range(max(1, last - SLOTS + 1), last + 1):
-            marks.write(intent, 0)
-        marks.close()

@@ -36,8 +36,8 @@ from actors.settings import (
     read_store_url,
     read_token,
 )
-from actors.tracing import make_tracer
 from actors.snapshot_maker import SnapshotMaker
+from actors.tracing import make_tracer
 from brokers.adapter import Adapter, AdapterSettings
 from brokers.registry import BROKERS
 from brokers.transport import Transport, TransportSettings

@@ -25,8 +25,8 @@ from domain.accounts import AccountType, Environment, Region
 from domain.signals import SignalRule
 from domain.signals import find_faults as find_signal_faults
 from gateway.settings import GatewaySettings
-from ledger.audit_heads import AuditSettings
 from gateway.tls import TlsSettings
+from ledger.audit_heads import AuditSettings
 from ledger.journal import JournalSettings
 from ledger.places import Place
 from ledger.places import find_url_fault as find_database_url_fault

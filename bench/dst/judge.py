@@ -37,11 +37,11 @@ def find_unrest(deployment: Deployment, trader: Trader) -> list[str]:
     found = trader.waits()
     if connection.state is not SessionState.CONNECTED:
         found.append("not connected")
-    if connection.cursor != str(deployment.venue.account.last_id):
-        found.append(f"read up to {connection.cursor}")
+    if connection.telling.cursor != str(deployment.venue.account.last_id):
+        found.append(f"read up to {connection.telling.cursor}")
     if connection._sought:
         found.append("evidence is looked for")
-    if connection.outbox.held:
+    if connection.telling.outbox.held:
         found.append("items not durable")
     books = router.desk.books
     found += [

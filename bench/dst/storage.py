@@ -61,9 +61,18 @@ class SimJournal:
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self.last = self.durable = len(disk.records)
+        self.is_remote = False
         self._waiting: list[bytes] = []
 
-    def append(self, record: Record, *, from_reserve: bool = False) -> None:
+    def has_room(self) -> bool:
+        """There is always room."""
+        return True
+
+    def settle(self) -> int:
+        """Nothing is ever in doubt: a commit is whole, or the process ends in it."""
+        return self.durable
+
+    def append(self, record: Record) -> None:
         """Adds to the batch."""
         assert record.number == self.last + 1
         self._waiting.append(encode(record))
