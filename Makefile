@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell deploy/fastest-python.sh)
 BIN    := .venv/bin
 PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 RUN    := .venv/.run-installed

@@ -12,6 +12,7 @@ import os
 import struct
 import threading
 import time
+from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
 
@@ -63,16 +64,21 @@ class Beacon:
             self._map = mmap.mmap(descriptor, mmap.PAGESIZE)
         finally:
             os.close(descriptor)
+        self.on_end: Callable[[Declared, int, int], None] | None = None
+        """Told when a state ends: which, since when, and now."""
         self._state = Declared.STARTING
-        now = boot_ns()
+        self._since_ns = now = boot_ns()
         _PAGE.pack_into(self._map, 0, os.getpid(), self._state, now, now)
         self._stop = threading.Event()
         threading.Thread(target=self._beat, name="beacon", daemon=True).start()
 
     def declare(self, state: Declared) -> None:
         """Says what the process does from now on."""
-        self._state = state
-        struct.pack_into("<QQ", self._map, 8, state, boot_ns())
+        before, since_ns, now = self._state, self._since_ns, boot_ns()
+        self._state, self._since_ns = state, now
+        struct.pack_into("<QQ", self._map, 8, state, now)
+        if self.on_end is not None:
+            self.on_end(before, since_ns, now)
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_S):

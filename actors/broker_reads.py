@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from msgspec import Struct
 
 from actors.clocks import Clocks
+from actors.line import Line
 from brokers.adapter import Adapter, BrokerError, Report, Request, Response
-from brokers.transport import Transport
 from domain.accounts import AccountSnapshot
 from domain.instruments import Instrument
 
@@ -19,13 +19,13 @@ class BrokerReads(Struct, frozen=True):
     """Whom to ask, and how long to wait for each answer."""
 
     adapter: Adapter
-    transport: Transport
+    line: Line
     clocks: Clocks
     timeout_ms: int
 
     async def answers(self, requests: tuple[Request, ...]) -> tuple[Response, ...]:
         """The answers, asked one after another. Raises BrokerError."""
-        return tuple([await self.transport.read(one, self.timeout_ms) for one in requests])
+        return tuple([await self.line.read(one, self.timeout_ms) for one in requests])
 
     async def instruments(self) -> dict[str, Instrument]:
         """What can be traded, by symbol. Raises BrokerError."""
@@ -46,13 +46,13 @@ class BrokerReads(Struct, frozen=True):
 
     async def look_up(self, venue_client_id: str) -> Report:
         """What the broker knows under an id of ours. Raises BrokerError."""
-        answer = await self.transport.read(self.adapter.look_up(venue_client_id), self.timeout_ms)
+        answer = await self.line.read(self.adapter.look_up(venue_client_id), self.timeout_ms)
         return self.adapter.parse_looked_up(venue_client_id, answer, self.clocks.utc_ns())
 
     async def pages(self, cursor: str) -> AsyncIterator[Report]:
         """What happened after the cursor, page by page, to its end. Raises BrokerError."""
         for _ in range(PAGES_MAX):
-            answer = await self.transport.read(self.adapter.since(cursor), self.timeout_ms)
+            answer = await self.line.read(self.adapter.since(cursor), self.timeout_ms)
             page = self.adapter.parse_since(cursor, answer, self.clocks.utc_ns())
             yield page
             if not page.has_more or page.cursor is None:

@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from actors import messages as m
+from actors.beacon import boot_ns
+from actors.figures import Figures
 from actors.link import Link, LinkOwner
+from actors.tracing import Tracer, utc_less_boot_ns
 from compliance.calendar import BusinessCalendar
 from compliance.screen import Screener
 from compliance.settings import ComplianceSettings
-from domain.screening import ScreenRequest
+from domain.screening import ScreenAnswer, ScreenRequest
 
 
 class ComplianceActor(LinkOwner[Any]):
@@ -32,6 +35,8 @@ class ComplianceActor(LinkOwner[Any]):
         self.screener: Screener | None = None
         self._epoch = 0
         self._router: Link[Any] | None = None
+        self._screens = 0
+        self.tracer: Tracer | None = None
 
     def received(self, link: Link[Any], message: Any) -> None:
         """A router's word; an older router is cut off."""
@@ -40,7 +45,8 @@ class ComplianceActor(LinkOwner[Any]):
         elif link is not self._router or self.screener is None:
             link.close()
         elif isinstance(message, ScreenRequest):
-            link.send(self.screener.screen(message))
+            self._screens += 1
+            link.send(self._screen(self.screener, message))
             self.screener.settle()
         elif isinstance(message, m.Observe):
             for update in message.updates:
@@ -54,6 +60,17 @@ class ComplianceActor(LinkOwner[Any]):
         elif isinstance(message, m.SetHalts):
             self.screener.set_halts(message.halts)
         self._tell_findings(link)
+
+    def _screen(self, screener: Screener, asked: ScreenRequest) -> ScreenAnswer:
+        if self.tracer is None or asked.trace is None:
+            return screener.screen(asked)
+        began_ns = boot_ns()
+        answer = screener.screen(asked)
+        shift_ns, ended_ns = utc_less_boot_ns(), boot_ns()
+        words: dict[str, str | int] = {"fillgate.order": asked.order_id}
+        words["fillgate.passed"] = answer.passed is not None
+        self.tracer.span("rules", asked.trace, began_ns + shift_ns, ended_ns + shift_ns, **words)
+        return answer
 
     def _tell_findings(self, link: Link[Any]) -> None:
         if link is self._router and self.screener is not None:
@@ -89,3 +106,10 @@ class ComplianceActor(LinkOwner[Any]):
     def is_ready(self) -> bool:
         """What a Pong says: a book is loaded."""
         return self.screener is not None
+
+    def figures(self) -> Figures:
+        """What it tells of itself once a second."""
+        told = Figures()
+        told.put("fillgate_compliance_loaded", int(self.screener is not None))
+        told.put("fillgate_screens_total", self._screens)
+        return told

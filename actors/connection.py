@@ -1,62 +1,68 @@
 """A broker connection: one login, its gate, its streams, and everything it has yet to tell.
 
 The router dials in and attaches with its epoch; frames of an older epoch are dropped. An
-order passes the gate (epoch, intent number, halts, send-by), leaves its mark, and is sent
-once. Whatever is learned is an item, numbered per incarnation and kept until the router says
-it is durable: so events outlive a router. On (re)connect the stream is opened first, then
-everything since the durable cursor is read, then the account, so nothing falls between. Where
-a line of the stream shows that one before it was lost, what happened since is read first.
+order passes the gate (epoch, numbers, names, halts, send-by), leaves its mark, and is sent once.
+Whatever is learned is an item, numbered per incarnation and kept until the router says it is
+durable: so events outlive a router. After repeated trouble the breaker lets only cancels pass.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable
+from functools import partial
 from typing import Any
 
 import structlog
 from msgspec import Struct
 
 from actors import messages as m
+from actors.breaker import Breaker
 from actors.broker_reads import BrokerReads
 from actors.clocks import Clocks
+from actors.connection_tally import ConnectionTally
+from actors.event_stream import EventStream, StreamOwner
 from actors.evidence import Evidence
-from actors.gate import is_halted
+from actors.gate import Gate, Shut
+from actors.granting import Granting
+from actors.line import Line
 from actors.link import Link, LinkOwner
 from actors.marks import Marks
 from actors.order_changes import OrderChanges
-from actors.outbox import Outbox, SeenEvents, Waiting
+from actors.pacing import Budget, Lane
+from actors.retries import Luck, even, pauses_s
 from actors.settings import ConnectionSettings
+from actors.telling import Telling
 from brokers.adapter import (
     Adapter,
     BrokerError,
     NotSent,
     OutcomeUnknown,
-    Report,
+    Pace,
+    Response,
     Restless,
     VenueOrder,
 )
 from brokers.transport import Transport
-from domain import events as ev
-from domain.accounts import AccountSnapshot, ConnectionState, SessionState
+from domain.accounts import BreakerState, ConnectionState, SessionState
 from domain.instruments import Instrument
 from domain.orders import NewOrder
-from domain.records import Halted
-
-BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-SYNC_PAUSES_S = (0.0, 0.05, 0.1, 0.2, 0.5)
-"""After each try to read the account at rest; after the last it is a trouble like any other."""
 
 log = structlog.get_logger()
 
 
 class Login(Struct, frozen=True):
-    """One login at one broker: its settings, its language, and the way there."""
+    """One login at one broker: its settings, its language, the way there, and what holds here.
+
+    `pace` is the rate limit to keep; None where nobody counts.
+    """
 
     settings: ConnectionSettings
     adapter: Adapter
     transport: Transport
+    luck: Luck = even
+    pace: Pace | None = None
+    exits_pass_halts: bool = False
 
 
 class BrokerConnection(LinkOwner[Any]):
@@ -65,129 +71,148 @@ class BrokerConnection(LinkOwner[Any]):
     def __init__(self, login: Login, marks: Marks, incarnation: str, clocks: Clocks) -> None:
         self.settings = settings = login.settings
         self.adapter = login.adapter
-        self.transport = login.transport
-        self.marks = marks
         self.clocks = clocks
-        self.epoch = 0
-        self.last_intent = marks.last
-        self.outbox = Outbox(settings.id, incarnation)
-        self.seen = SeenEvents()
+        self.luck = login.luck
+        self.marks = marks
+        self.gate = Gate(settings, marks, clocks, login.exits_pass_halts)
+        budget = Budget(login.pace, clocks.boot_ns) if login.pace is not None else None
+        self.breaker = Breaker(settings.breaker_failures, self._breaker_changed)
+        self.line = Line(login.transport, self.breaker, budget, clocks)
+        self.granting = Granting(settings.id, self.line, self._send_to_router)
+        self.telling = Telling(settings.id, incarnation)
         self.instruments: dict[str, Instrument] = {}
-        self.halts: tuple[Halted, ...] = ()
         self.in_flight: dict[int, str] = {}
-        self._waiting = Waiting()
+        self.tally = ConnectionTally(clocks.boot_ns)
         self.state = SessionState.DISCONNECTED
-        self.cursor: str | None = None
-        self._missed: tuple[str, str | None] | None = None
-        self.router: Link[Any] | None = None
-        self._reads = BrokerReads(self.adapter, self.transport, clocks, settings.answer_timeout_ms)
+        self._reason = ""
+        timeout_ms = settings.answer_timeout_ms
+        self.reads = BrokerReads(self.adapter, self.line, clocks, timeout_ms)
         self._changes = OrderChanges(
-            self.adapter, self.transport, clocks, settings.answer_timeout_ms
+            self.adapter, self.line, self.gate, clocks, timeout_ms, self.luck
         )
-        self._evidence = Evidence(self._reads, settings.visibility_horizon_ms)
+        owner = StreamOwner(self._change, self.is_ready, self._load_instruments, self._spawn)
+        self._stream = EventStream(self.line, self.reads, self.telling, owner)
+        self._evidence = Evidence(self.reads, settings.visibility_horizon_ms)
         self._sought: set[str] = set()
         self._attached = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- links
 
+    @property
+    def router(self) -> Link[Any] | None:
+        """The router's link, while it is there."""
+        return self.telling.router
+
+    def _send_to_router(self, message: Any) -> None:
+        if self.router is not None:
+            self.router.send(message)
+
     def link_down(self, link: Link[Any]) -> None:
         """The router is gone; what we learn waits in the outbox."""
         if link is self.router:
-            self.router = None
+            self.telling.router = None
 
     def received(self, link: Link[Any], message: Any) -> None:
         """A router's word. Frames of an older epoch are dropped."""
         if isinstance(message, m.Attach):
             self._attach(link, message)
         elif isinstance(message, m.Freed):
-            self.outbox.free(message.incarnation, message.last)
-        elif link is not self.router or message.epoch != self.epoch:
+            self.telling.outbox.free(message.incarnation, message.last)
+        elif link is not self.router or message.epoch != self.gate.epoch:
             log.warning("frame of another epoch dropped", kind=type(message).__name__)
         elif isinstance(message, m.Dispatch):
             self._dispatch(message)
-        elif isinstance(message, m.SendCancel):
-            self._spawn(self._cancel(message))
-        elif isinstance(message, m.SendAmend):
-            self._spawn(self._amend(message))
-        elif isinstance(message, m.Probe):
-            self._probe(message)
-        elif isinstance(message, m.LookUp):
-            self._spawn(self._find_evidence(message))
         elif isinstance(message, m.SetHalts):
-            self.halts = message.halts
+            self.gate.set_halts(message.number, message.halts)
             link.send(m.HaltsSet(connection=self.settings.id, number=message.number))
+        else:
+            self._asked(message)
+
+    def _asked(self, message: Any) -> None:
+        """What is no order and no halt."""
+        match message:
+            case m.SendCancel():
+                self._spawn(self._cancel(message))
+            case m.SendAmend():
+                self._spawn(self._amend(message))
+            case m.Probe():
+                self._probe(message)
+            case m.LookUp():
+                self._spawn(self._find_evidence(message))
+            case m.ResetBreaker():
+                self.breaker.reset()
+            case m.Resync():
+                self._spawn(self._resync())
 
     def _attach(self, link: Link[Any], attach: m.Attach) -> None:
-        if attach.epoch < self.epoch:
+        if not self.gate.take_epoch(attach):
             link.close()
             return
+        telling = self.telling
         if self.router is not None and self.router is not link:
             self.router.close()
-        self.router, self.epoch, self.halts = link, attach.epoch, attach.halts
-        # An intent of an older epoch is never sent under this one.
-        self.last_intent = max(self.last_intent, attach.last_intent)
-        self.outbox.free(attach.incarnation, attach.last)
+        telling.router = link
+        self.marks.vouch_after(attach.last_intent)
+        telling.outbox.free(attach.incarnation, attach.last)
         if not self._attached.is_set():
-            self.cursor = attach.cursor
+            telling.cursor = attach.cursor
             self._attached.set()
+        self.granting.begin(attach.epoch)
         self._introduce()
-        for items in self.outbox.again():
-            link.send(items)
+        telling.tell_again()
 
     def _introduce(self) -> None:
-        if self.router is not None:
-            self.router.send(
-                m.Attached(
-                    connection=self.settings.id,
-                    epoch=self.epoch,
-                    credits=self.settings.credits,
-                    state=self.state,
-                    instruments=tuple(self.instruments.values()),
-                )
+        self._send_to_router(
+            m.Attached(
+                connection=self.settings.id,
+                epoch=self.gate.epoch,
+                credits=self.settings.order_credits,
+                state=self.state,
+                instruments=tuple(self.instruments.values()),
+                breaker=self.breaker.state,
+                granted=self.granting.granted,
+                per_order_us=self.granting.per_order_us,
             )
+        )
 
-    def tell(self, item: m.Item) -> None:
-        """Numbers a fact and tells it; it is held until durable."""
-        items = self.outbox.add(item, self._waiting.cursor(self.cursor))
-        if self.router is not None:
-            self.router.send(items)
-
-    def _tell_events(self, events: tuple[ev.VenueEvent, ...], intent: int | None = None) -> None:
-        fresh = self.seen.new_of(events)
-        if fresh or intent is not None:
-            self.tell(m.Told(events=fresh, intent=intent))
-
-    # -- the gate
+    # -- orders
 
     def _dispatch(self, dispatch: m.Dispatch) -> None:
-        if dispatch.intent <= self.last_intent:
-            log.error("intent not above the last refused", intent=dispatch.intent)
+        if (fault := self.gate.find_number_fault(dispatch)) is not None:
+            # Nothing is told of it: whoever has decided it has told.
+            log.error("an order was not let through", intent=dispatch.intent, why=fault)
             return
-        self.last_intent = dispatch.intent
-        refusal = self._gate(dispatch)
-        if refusal:
-            self.tell(m.GateRefused(intent=dispatch.intent, reason=refusal))
+        if not self._let_through(dispatch):
             return
         order = self._venue_order(dispatch.order, dispatch.venue_client_id)
         request = self.adapter.place(order)
-        self.marks.write(dispatch.intent, dispatch.attempt)
+        self.tally.taken(dispatch)
+        self.gate.mark(dispatch)
         self.in_flight[dispatch.intent] = dispatch.venue_client_id
-        self._waiting.expect(dispatch.venue_client_id)
+        self.telling.waiting.expect(dispatch.venue_client_id)
         self._spawn(self._place(dispatch, order, request))
+        self.granting.go_on()
 
-    def _gate(self, dispatch: m.Dispatch) -> str | None:
-        """Why the order must not leave, or None; checked right before the write."""
-        if self.state is not SessionState.CONNECTED:
+    def _let_through(self, dispatch: m.Dispatch) -> bool:
+        """True where it may leave; else the reason is told."""
+        refusal = self.gate.find_refusal(dispatch)
+        if refusal is not None and not refusal.is_proof:
+            log.error("an order was not let through", intent=dispatch.intent, why=refusal.reason)
+            self.telling.tell(m.InDoubt(intent=dispatch.intent, reason=refusal.reason))
+            return False
+        reason = refusal.reason if refusal is not None else self._find_obstacle(dispatch)
+        if reason is not None:
+            self.telling.tell(m.GateRefused(intent=dispatch.intent, reason=reason))
+        return reason is None
+
+    def _find_obstacle(self, dispatch: m.Dispatch) -> str | None:
+        """Why the connection cannot send it, whatever the gate says."""
+        if self.state is not SessionState.CONNECTED or not self.breaker.takes_orders:
             return "venue_unavailable"
         if dispatch.order.instrument not in self.instruments:
             return "unknown_instrument"
-        place = (self.settings.id, self.settings.account, self.settings.broker)
-        if is_halted(dispatch.order, self.halts, self.settings.owner, place):
-            return "halted"
-        if self.clocks.boot_ns() > dispatch.send_by_ns:
-            return "stale"
-        return None
+        return None if self.granting.spend() else "rate_limited"
 
     def _venue_order(
         self, order: NewOrder, venue_client_id: str, broker_order_id: str | None = None
@@ -200,36 +225,63 @@ class BrokerConnection(LinkOwner[Any]):
         )
 
     async def _place(self, dispatch: m.Dispatch, order: VenueOrder, request: Any) -> None:
-        intent = dispatch.intent
+        intent, telling = dispatch.intent, self.telling
         try:
-            response = await self.transport.send(request, self.settings.answer_timeout_ms)
+            left_ns = self.tally.leaves(dispatch)
+            response = await self._send_order(dispatch, request)
+            self.tally.answered(dispatch, left_ns)
             report = self.adapter.parse_placed(order, response, self.clocks.utc_ns())
-            held = self._waiting.answered(dispatch.venue_client_id)
-            self._tell_events((*held, *report.events), intent)
+            held = telling.waiting.answered(dispatch.venue_client_id)
+            telling.tell_events((*held, *report.events), intent)
         except NotSent as trouble:
-            self.tell(m.GateRefused(intent=intent, reason=f"not_sent: {trouble}"))
+            self.gate.unmark(dispatch)
+            reason = str(trouble) if isinstance(trouble, Shut) else f"not_sent: {trouble}"
+            telling.tell(m.GateRefused(intent=intent, reason=reason))
         except OutcomeUnknown as trouble:
-            self.tell(m.InDoubt(intent=intent, reason=str(trouble)))
+            telling.tell(m.InDoubt(intent=intent, reason=str(trouble)))
         finally:
             self.in_flight.pop(intent, None)
-            self._tell_events(self._waiting.answered(dispatch.venue_client_id))
+            telling.tell_events(telling.waiting.answered(dispatch.venue_client_id))
+
+    async def _send_order(self, dispatch: m.Dispatch, request: Any) -> Response:
+        """The broker's answer; where nothing can have been sent, tried again until send-by."""
+        check = partial(self.gate.check, dispatch)
+        timeout_ms = self.settings.answer_timeout_ms
+        for pause_s in pauses_s(self.luck):
+            try:
+                return await self.line.send(request, timeout_ms, Lane.ORDER, check)
+            except NotSent as trouble:
+                if isinstance(trouble, Shut) or not self.breaker.takes_orders:
+                    raise
+                await asyncio.sleep(pause_s)
+                check()
+        return await self.line.send(request, timeout_ms, Lane.ORDER, check)
 
     def _probe(self, probe: m.Probe) -> None:
         for intent in probe.intents:
-            if intent in self.in_flight or self.outbox.speaks_of(intent):
+            if intent in self.in_flight or self.telling.outbox.speaks_of(intent):
                 continue
             if self.marks.has(intent):
-                self.tell(m.InDoubt(intent=intent, reason="marked as sent before a crash"))
+                self.telling.tell(m.InDoubt(intent=intent, reason="marked as sent before a crash"))
             else:
-                self.tell(m.GateRefused(intent=intent, reason="never sent: no send mark"))
+                self.telling.tell(m.GateRefused(intent=intent, reason="never sent: no send mark"))
 
     # -- cancels and amends
 
     async def _cancel(self, message: m.SendCancel) -> None:
-        self._tell_events(await self._changes.cancel(self._working(message), message))
+        self.telling.tell_events(await self._changes.cancel(self._working(message), message))
 
     async def _amend(self, message: m.SendAmend) -> None:
-        self._tell_events(await self._changes.amend(self._working(message), message))
+        fault = self.gate.find_amend_fault(message)
+        if fault is None and not self.breaker.takes_orders:
+            fault = "venue_unavailable"
+        if fault is not None:
+            log.error("an amend was not let through", order=message.order_id, why=fault)
+            if fault == "already sent":
+                return
+            self.telling.tell_events(self._changes.refuse_amend(message, fault))
+            return
+        self.telling.tell_events(await self._changes.amend(self._working(message), message))
 
     def _working(self, message: m.SendCancel | m.SendAmend) -> VenueOrder | None:
         if message.order.instrument not in self.instruments:
@@ -241,133 +293,61 @@ class BrokerConnection(LinkOwner[Any]):
             return
         self._sought.add(wanted.order_id)
         try:
-            self.tell(await self._evidence.find(wanted))
+            self.telling.tell(await self._evidence.find(wanted))
         finally:
             self._sought.discard(wanted.order_id)
 
-    # -- streams
+    # -- how it stands
 
     async def run(self) -> None:
         """Keeps the event stream and the account in step with the broker, for ever."""
         await self._attached.wait()
-        failures = 0
-        while True:
-            try:
-                await self.transport.warm_up()
-                await self._load_instruments()
-                await self._follow()
-            except BrokerError as trouble:
-                failures = 0 if self.is_ready() else failures + 1
-                self._change(SessionState.RECONNECTING, str(trouble))
-            await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
-            while self.outbox.is_full:
-                await asyncio.sleep(BACKOFF_S[0])
+        await self._stream.run()
 
     async def _load_instruments(self) -> None:
         if self.instruments:
             return
-        self.instruments = await self._reads.instruments()
+        self.instruments = await self.reads.instruments()
         self._introduce()
 
-    async def _follow(self) -> None:
-        silence_ms = self.adapter.capabilities.heartbeat_ms * 2 + 500
-        async with self.transport.open_lines(self.adapter.event_stream(), silence_ms) as lines:
-            # Whatever happens from here on is on the stream; what was before is read now.
-            await self._synchronize()
-            self._change(SessionState.CONNECTED, "in step with the broker")
-            rereads = self._spawn(self._reread_for_ever())
-            try:
-                await self._listen(lines)
-            finally:
-                rereads.cancel()
-
-    async def _listen(self, lines: AsyncIterable[bytes]) -> None:
-        async for line in lines:
-            report = self.adapter.parse_event_line(line, self.clocks.utc_ns())
-            if report.gap is not None:
-                log.warning("the stream lost a line: the past is read", gap=report.gap)
-                await self._read_past()
-            self._take(report)
-            if report.unread or self.outbox.is_full:
-                raise BrokerError("words unknown, or too much to tell: it is read again")
-
-    async def _reread_for_ever(self) -> None:
-        """Reads the account again and again, where the stream does not tell all of it."""
-        while (period_ms := self.adapter.capabilities.resync_ms) is not None:
-            await asyncio.sleep(period_ms / 1_000)
-            try:
-                await self._synchronize()
-            except BrokerError as trouble:
-                # The stream alone says whether we are connected; the next turn comes.
-                log.warning("the account was not read again", why=str(trouble))
-
-    async def _read_past(self) -> None:
-        if self.cursor is not None:
-            async for page in self._reads.pages(self.cursor):
-                self._take(page)
-
-    def _take(self, report: Report) -> None:
-        if report.is_heartbeat:
-            self._compare_head(report.head)
-            return
-        # An order's events wait for the answer under way: both are one fact, and one commit.
-        now = self._waiting.hold(report.events, self.cursor)
-        if report.cursor is not None:
-            self.cursor = report.cursor
-        self._tell_events(now)
-        self._tell_unread(report.unread)
-
-    def _tell_unread(self, unread: tuple[str, ...]) -> None:
-        for what in unread:
-            if self.seen.is_new_word(what):
-                self.tell(m.Unread(what=what))
-
-    def _compare_head(self, head: str | None) -> None:
-        """A broker that stays ahead of us over a whole period told us something we missed."""
-        if head is None or head == self.cursor:
-            self._missed = None
-        elif self._missed == (head, self.cursor):
-            raise BrokerError(f"the stream skipped something between {self.cursor} and {head}")
-        else:
-            self._missed = (head, self.cursor)
-
-    async def _synchronize(self) -> None:
-        for pause_s in SYNC_PAUSES_S:
-            await self._read_past()
-            told = self.outbox.next
-            try:
-                snapshot, working = await self._reads.account()
-            except Restless:
-                await asyncio.sleep(pause_s)
-                continue
-            # An order's answer that came meanwhile may tell of more than the account does.
-            if told == self.outbox.next and self.cursor in (None, snapshot.cursor):
-                self._tell_account(snapshot, working)
-                return
-            await asyncio.sleep(pause_s)
-        raise BrokerError("the account moved during every try to read it at rest")
-
-    def _tell_account(self, snapshot: AccountSnapshot, working: Report) -> None:
-        self.cursor = snapshot.cursor
-        orders = tuple(e for e in working.events if isinstance(e, ev.External))
-        # What the account counts already must be told before it, awaited or not.
-        self._tell_events(self._waiting.release())
-        self._tell_events(tuple(e for e in working.events if not isinstance(e, ev.External)))
-        self._tell_unread(working.unread)
-        self.tell(m.SyncedAccount(snapshot=snapshot, open_orders=orders))
+    async def _resync(self) -> None:
+        if self.is_ready():
+            await self._stream.try_synchronize()
 
     def _change(self, state: SessionState, reason: str) -> None:
-        if state is self.state:
+        if state is not self.state:
+            self.state, self._reason = state, reason
+            self._tell_state(reason)
+
+    def _breaker_changed(self, state: BreakerState, why: str) -> None:
+        if state is BreakerState.OPEN:
+            self._spawn(self._try_again())
+        self._tell_state(f"breaker {state.value}: {why}")
+
+    async def _try_again(self) -> None:
+        """Reads the account, which does no harm, once the broker has had its time."""
+        await asyncio.sleep(self.settings.breaker_open_ms / 1_000)
+        if not self.breaker.begin_trial():
             return
-        self.state = state
-        log.info("connection", id=self.settings.id, state=state.value, reason=reason)
+        trouble = None
+        try:
+            await self.reads.account()
+        except Restless:
+            pass  # It moves: so it answers.
+        except BrokerError as error:
+            trouble = str(error)
+        self.breaker.end_trial(trouble)
+
+    def _tell_state(self, reason: str) -> None:
+        log.info("connection", id=self.settings.id, state=self.state.value, reason=reason)
         changed = ConnectionState(
             connection=self.settings.id,
-            state=state,
+            state=self.state,
             reason=reason,
             since_ns=self.clocks.utc_ns(),
+            breaker=self.breaker.state,
         )
-        self.tell(m.StateChanged(state=changed))
+        self.telling.tell(m.StateChanged(state=changed))
 
     def is_ready(self) -> bool:
         """What a Pong says: the broker is connected."""
@@ -389,7 +369,8 @@ class BrokerConnection(LinkOwner[Any]):
 
     async def close(self) -> None:
         """Ends what is under way."""
+        self.granting.stop()
         for task in tuple(self._tasks):
             task.cancel()
         with contextlib.suppress(BrokerError):
-            await self.transport.close()
+            await self.line.close()

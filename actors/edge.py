@@ -24,12 +24,15 @@ from prometheus_client import CollectorRegistry
 
 from actors import messages as m
 from actors.beacon import Declared
+from actors.edge_figures import figures_of, node_metrics
+from actors.figures import FigurePage, publish
 from actors.host import Stage
 from actors.ledger_side import LedgerSide
 from actors.link import Link, LinkOwner, dial, listen
 from actors.logs import configure_logs
 from actors.paths import LEDGER_ROLE, connection_role
-from domain.commands import Login, Logout, Published, Query, ReadStream, Submit
+from actors.tracing import make_tracer
+from domain.commands import Answer, Login, Logout, Published, Query, ReadStream, Submit
 from domain.errors import ErrorInfo
 from gateway.backend import Status
 from gateway.errors import refusal
@@ -38,10 +41,15 @@ from gateway.metrics import GatewayCollector
 from gateway.rest_server import RestServer
 from gateway.server import GatewayServer
 from gateway.tickets import TicketBox
+from gateway.tls import Certificate
 from gateway.tokens import TokenBook
+from gateway.way import Way
 
 JOURNAL_LINEAGE = 1
 """Stream numbers go on across router epochs; only another journal would start them anew."""
+
+LAST_WORDS_S = 0.05
+CERTIFICATE_LOOK_S = 1.0
 
 log = structlog.get_logger()
 
@@ -78,6 +86,10 @@ class RouterSide(LinkOwner[Any]):
             if isinstance(message, Published):
                 self._edge.saw(message.position)
             self._edge.deliver(message)
+
+    def unread(self, link: Link[Any], frame: bytes, trouble: msgspec.MsgspecError) -> None:
+        """What the router said in newer words is dropped: a stream's cursor shows the gap."""
+        log.error("unread message of the router", why=str(trouble))
 
 
 class QuoteSide(LinkOwner[Any]):
@@ -116,6 +128,7 @@ class Edge:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self.tracer = make_tracer(stage.settings.traces, stage.role)
         self._router: Link[Any] | None = None
         self._position = 0
         self._watched: dict[str, None] = {}
@@ -129,6 +142,10 @@ class Edge:
             )
             for owner in stage.settings.owners
         }
+        wanted = stage.settings.deployment
+        self._certificate = Certificate(wanted.tls) if wanted.tls is not None else None
+        context = self._certificate.context if self._certificate is not None else None
+        self.way = Way(context, wanted.plaintext)
         self.server = GatewayServer(
             self,
             TokenBook(stage.paths.tokens),
@@ -141,8 +158,16 @@ class Edge:
         self.registry = CollectorRegistry()
         self.registry.register(GatewayCollector(self.server.counts, lambda: self._is_trading))
 
+    async def _watch_certificate(self) -> None:
+        """A renewed one is served from the next handshake on."""
+        while self._certificate is not None:
+            await asyncio.sleep(CERTIFICATE_LOOK_S)
+            self._certificate.refresh()
+
     def deliver(self, message: Any) -> None:
         """An answer, or what was published: each server knows its own."""
+        if self.tracer is not None and isinstance(message, Answer):
+            self.tracer.end(message.ref, self._stage.clocks.utc_ns())
         self.server.deliver(message)
         self.rest.deliver(message)
 
@@ -150,6 +175,9 @@ class Edge:
 
     def submit(self, submit: Submit) -> None:
         """Sends a command on."""
+        if self.tracer is not None:
+            trace = self.tracer.begin(submit.ref, submit.received_ns)
+            submit = msgspec.structs.replace(submit, trace=trace)
         self._send(submit)
 
     def login(self, login: Login) -> None:
@@ -274,16 +302,20 @@ class Edge:
         control, _lock = await listen(
             paths.socket(stage.role), lambda: Link(me, m.watchdog_inbox, LinkOwner())
         )
-        runner = web.AppRunner(health_app(self.health, self.registry), access_log=None)
+        metrics = node_metrics(paths.metrics, self.registry)
+        runner = web.AppRunner(health_app(self.health, metrics), access_log=None)
         await runner.setup()
         await web.SockSite(runner, sockets.health).start()
-        await self.server.start([sockets.clients])
-        await self.rest.start([sockets.rest])
-        links = [
+        links = [loop.create_task(self._watch_certificate())]
+        await self.server.start([sockets.clients], self.way)
+        await self.rest.start([sockets.rest], self.way)
+        links += [
             loop.create_task(
                 dial(paths.socket("router"), lambda: Link(me, m.edge_inbox, RouterSide(self)))
             )
         ]
+        page = FigurePage(paths.figures(stage.role))
+        links.append(loop.create_task(publish(page, lambda: figures_of(self.server.counts))))
         path = paths.socket(LEDGER_ROLE)
         work = dial(path, lambda: Link(me, m.edge_from_ledger, self.ledger))
         links.append(loop.create_task(work))
@@ -292,8 +324,9 @@ class Edge:
             work = dial(path, lambda: Link(me, m.edge_inbox, QuoteSide(self)))
             links.append(loop.create_task(work))
         await stopping.wait()
-        await self.rest.stop()
-        await self.server.stop()
+        await asyncio.gather(self.rest.stop(), self.server.stop())
+        # Who left is still to be told: a link that closes drops what its socket has not taken.
+        await asyncio.sleep(LAST_WORDS_S)
         for task in links:
             task.cancel()
         control.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import random
 import threading
 import uuid
 from collections.abc import Awaitable, Callable
@@ -41,6 +42,7 @@ class Stage:
         self.settings: Settings = load(self.paths.settings)
         self.incarnation = uuid.uuid4().hex[:12]
         self.clocks = SYSTEM_CLOCKS
+        self.luck = random.random
         self.beacon = Beacon(self.paths.beacon(role))
         self.hello = Hello(
             role=role,

@@ -21,6 +21,7 @@ import structlog
 
 from actors import messages as m
 from actors.beacon import boot_ns
+from actors.figures import Figures
 from actors.ledger_reads import LedgerReads
 from actors.link import Hello, Link, LinkOwner, listen
 from domain.commands import Query, QueryAnswer, ReadStream, StreamPage
@@ -205,3 +206,12 @@ class Ledger(LinkOwner[Any]):
     def is_ready(self) -> bool:
         """What a Pong says: reads are answered here."""
         return self._store is not None and self._is_current()
+
+    def figures(self) -> Figures:
+        """What it tells of itself once a second."""
+        told = Figures()
+        position = self._store.cursor.position if self._store is not None else 0
+        told.put("fillgate_ledger_current", int(self.is_ready()))
+        told.put("fillgate_ledger_records_total", position)
+        told.put("fillgate_ledger_reads_waiting", len(self._waiting) + self._under_way)
+        return told

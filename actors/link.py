@@ -3,7 +3,10 @@
 A frame is a four-byte little-endian length and one msgpack message. Each side first says
 `Hello`; the reply, not the connect, proves that the peer lives, for a stopped process still
 accepts. Listeners take their file lock before they unlink and bind (a second bind would
-steal a live path silently); dialers come back every 20 ms. Peers must be of our own user.
+steal a live path silently); dialers come back every 20 ms. Peers must be of our own user, and of
+our release or one beside it: a release only adds (fields with a default, kinds of messages), so
+each reads the other. A message that cannot be read is the owner's to judge; it ends the link
+where the owner does not say otherwise.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import signal
 import socket
 import struct
 from collections.abc import Callable
@@ -19,9 +23,11 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
+import structlog
 from msgspec import Struct
 
-LINK_SCHEMA = 1
+LINK_SCHEMA = 2
+SCHEMA_DISTANCE_MAX = 1
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 UNSENT_BYTES_MAX = 64 * 1024 * 1024
 REDIAL_S = 0.02
@@ -31,6 +37,8 @@ _LENGTH = struct.Struct("<I")
 _PEERCRED = struct.Struct("3i")
 
 M = TypeVar("M")
+
+log = structlog.get_logger()
 
 
 class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
@@ -85,7 +93,7 @@ class Link(asyncio.Protocol, Generic[M]):
         buffer = self._buffer
         buffer += data
         start, end = 0, len(buffer)
-        while end - start >= 4:
+        while end - start >= 4 and not self._is_closing:
             (size,) = _LENGTH.unpack_from(buffer, start)
             if size > FRAME_BYTES_MAX:
                 self.close()
@@ -96,25 +104,36 @@ class Link(asyncio.Protocol, Generic[M]):
             frame = bytes(memoryview(buffer)[start + 4 : stop])
             start = stop
             self._take(frame)
+            if self._transport is None or self._transport.is_closing():
+                return
         del buffer[:start]
         self._owner.batch_ended()
 
     def _take(self, frame: bytes) -> None:
-        message = self._decode(frame)
+        try:
+            message = self._decode(frame)
+        except msgspec.MsgspecError as trouble:
+            self._owner.unread(self, frame, trouble)
+            return
         if isinstance(message, Hello):
-            if message.deployment != self._me.deployment:
-                self.close()
-                return
-            self.peer = message
-            if not self.greeted.done():
-                self.greeted.set_result(None)
-            self._owner.link_up(self)
+            self._greet(message)
         elif isinstance(message, Ping):
             self._write(Pong(number=message.number, is_ready=self._owner.is_ready()))
         elif isinstance(message, Pong):
             self.pong(message)
         elif self.peer is not None:
             self._owner.received(self, message)
+
+    def _greet(self, hello: Hello) -> None:
+        fault = find_hello_fault(self._me, hello)
+        if fault is not None:
+            _tell_once(hello.role, fault)
+            self.close()
+            return
+        self.peer = hello
+        if not self.greeted.done():
+            self.greeted.set_result(None)
+        self._owner.link_up(self)
 
     def pong(self, _message: Pong) -> None:
         """An answer to our ping."""
@@ -131,6 +150,10 @@ class Link(asyncio.Protocol, Generic[M]):
     def is_up(self) -> bool:
         """True once the peer has said hello and until the socket closes."""
         return self._transport is not None and self.peer is not None
+
+    @property
+    def _is_closing(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
 
     @property
     def unsent_bytes(self) -> int:
@@ -160,6 +183,13 @@ class Link(asyncio.Protocol, Generic[M]):
         if self._transport is not None:
             self._transport.abort()
 
+    def end_peer(self) -> None:
+        """Kills the process at the other end, which is of this host and of our own user."""
+        if self.is_up and self.peer is not None and self.peer.pid not in (0, 1, os.getpid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.peer.pid, signal.SIGKILL)
+        self.close()
+
 
 class LinkOwner(Generic[M]):
     """What a link tells: subclass and override what matters."""
@@ -173,12 +203,40 @@ class LinkOwner(Generic[M]):
     def received(self, link: Link[M], message: Any) -> None:
         """A message arrived."""
 
+    def unread(self, link: Link[M], frame: bytes, trouble: msgspec.MsgspecError) -> None:
+        """A message that cannot be read: without it all that follows would be a guess."""
+        role = link.peer.role if link.peer is not None else "a peer"
+        log.error("unread message, the link is closed", peer=role, why=str(trouble))
+        link.close()
+
     def batch_ended(self) -> None:
         """All messages of one read were handed over."""
 
     def is_ready(self) -> bool:
         """What a Pong says."""
         return True
+
+
+def find_hello_fault(me: Hello, peer: Hello) -> str | None:
+    """Why the two may not talk, or None."""
+    if peer.deployment != me.deployment:
+        return f"it belongs to deployment {peer.deployment}, we to {me.deployment}"
+    if abs(peer.schema - me.schema) > SCHEMA_DISTANCE_MAX:
+        return (
+            f"its links have schema {peer.schema}, ours {me.schema}: "
+            "start both from releases that follow one another"
+        )
+    return None
+
+
+_told: set[tuple[str, str]] = set()
+
+
+def _tell_once(role: str, fault: str) -> None:
+    """A peer comes back every 20 ms; the log needs to know it once."""
+    if (role, fault) not in _told:
+        _told.add((role, fault))
+        log.error("link refused", peer=role, why=fault)
 
 
 class PathLock:

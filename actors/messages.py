@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from actors.link import Hello, Ping, Pong
 from compliance.limits import Security
-from domain.accounts import AccountSnapshot, ConnectionState, SessionState
+from domain.accounts import AccountSnapshot, BreakerState, ConnectionState, SessionState
 from domain.commands import FromRouter, Query, QueryAnswer, ReadStream, StreamPage, ToRouter
 from domain.events import External, VenueEvent
 from domain.findings import Finding
@@ -30,7 +30,8 @@ class Attach(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="attach"
     """A router takes a connection: its epoch, and what of this connection is durable.
 
     `last` is the last durable item of `incarnation`; `cursor` the broker's as journaled;
-    `last_intent` fences lower intents; `halts` are in force at the gate from now on.
+    `last_intent` fences lower intents; `halts`, as of record `halts_number`, are in force at the
+    gate from now on.
     """
 
     epoch: int
@@ -39,20 +40,32 @@ class Attach(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="attach"
     last_intent: int
     cursor: str | None
     halts: tuple[Halted, ...] = ()
+    halts_number: int = 0
 
 
 class Attached(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="attached"):
-    """The connection is the router's: how it stands, its credits and instruments."""
+    """The connection is the router's: how it stands, its credits and instruments.
+
+    `credits` bound what is in flight. Where the broker limits requests, `granted` is how many
+    orders may be sent since the attach (`Credits` raises it), and `per_order_us` how long each
+    takes where they come as fast as they may.
+    """
 
     connection: str
     epoch: int
     credits: int
     state: SessionState
     instruments: tuple[Instrument, ...] = ()
+    breaker: BreakerState = BreakerState.CLOSED
+    granted: int | None = None
+    per_order_us: int = 0
 
 
 class Dispatch(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="dispatch"):
-    """Send this order now: it is durable. Never sent after `send_by_ns` (boot clock)."""
+    """Send this order now: it is durable. Never sent after `send_by_ns` (boot clock).
+
+    `digest` is of the order and its names as they were written down (gate.sealed).
+    """
 
     epoch: int
     intent: int
@@ -62,6 +75,8 @@ class Dispatch(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="dispa
     venue_client_id: str
     verdict: str
     send_by_ns: int
+    trace: str | None = None
+    digest: str = ""
 
 
 class SendCancel(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="send_cancel"):
@@ -84,6 +99,8 @@ class SendAmend(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="send
     venue_client_id: str
     broker_order_id: str | None
     send_by_ns: int
+    request_id: str = ""
+    digest: str = ""
 
 
 class Probe(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="probe"):
@@ -104,6 +121,30 @@ class LookUp(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="look_up
     order_id: str
     venue_client_id: str
     cursor: str | None
+
+
+class ResetBreaker(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="reset_breaker"):
+    """An operator says that the broker can be trusted again."""
+
+    epoch: int
+
+
+class Resync(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="resync"):
+    """Read the account again: something in the books was not as it can be."""
+
+    epoch: int
+
+
+class Credits(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="credits"):
+    """Orders `granted` since the attach, in all; the next one comes after `wait_ms`.
+
+    Fewer than before take back what was not used: the broker wants a pause.
+    """
+
+    connection: str
+    epoch: int
+    granted: int
+    wait_ms: int = 0
 
 
 class SetHalts(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="set_halts"):
@@ -128,7 +169,18 @@ class Freed(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="freed"):
     last: int
 
 
-ToConnection = Attach | Dispatch | SendCancel | SendAmend | Probe | LookUp | SetHalts | Freed
+ToConnection = (
+    Attach
+    | Dispatch
+    | SendCancel
+    | SendAmend
+    | Probe
+    | LookUp
+    | SetHalts
+    | Freed
+    | ResetBreaker
+    | Resync
+)
 
 
 class Told(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="told"):
@@ -208,7 +260,7 @@ class PriceOffer(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="pri
     is_full: bool = False
 
 
-FromConnection = Attached | Items | HaltsSet | Quotes
+FromConnection = Attached | Items | HaltsSet | Quotes | Credits
 
 
 class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="standing"):

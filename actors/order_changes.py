@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import structlog
 from msgspec import Struct
 
 from actors import messages as m
 from actors.clocks import Clocks
-from actors.router.refusals import unanswered
+from actors.gate import Gate
+from actors.line import Line
+from actors.pacing import Lane
+from actors.retries import Luck, pauses_s
+from actors.router import refusals
 from brokers.adapter import Adapter, NotSent, OutcomeUnknown, VenueOrder, whole_terms
-from brokers.transport import Transport
 from domain import events as ev
+from domain.errors import ErrorInfo
 from domain.events import VenueEvent
 
 Events = tuple[VenueEvent, ...]
-
-CANCEL_PAUSES_S = (0.05, 0.1, 0.2)
-"""A cancel is safe to say again: after each of these, when nobody answered."""
 
 log = structlog.get_logger()
 
@@ -30,17 +32,20 @@ class OrderChanges(Struct, frozen=True):
     """
 
     adapter: Adapter
-    transport: Transport
+    line: Line
+    gate: Gate
     clocks: Clocks
     timeout_ms: int
+    luck: Luck
 
     async def cancel(self, order: VenueOrder | None, message: m.SendCancel) -> Events:
         """What the broker said, or that nobody answered. `order` None cannot be said at all."""
         if order is None:
             return self._unanswered(ev.CancelRefused, message)
-        for pause_s in CANCEL_PAUSES_S:
+        # It does no harm to be heard twice, so it is said again whatever became of the first.
+        for pause_s in pauses_s(self.luck):
             try:
-                answer = await self.transport.send(self.adapter.cancel(order), self.timeout_ms)
+                answer = await self.line.send(self.adapter.cancel(order), self.timeout_ms)
                 return self.adapter.parse_canceled(order, answer, self.clocks.utc_ns()).events
             except (NotSent, OutcomeUnknown) as trouble:
                 log.warning("cancel without an answer", order=message.order_id, why=str(trouble))
@@ -49,25 +54,41 @@ class OrderChanges(Struct, frozen=True):
 
     async def amend(self, order: VenueOrder | None, message: m.SendAmend) -> Events:
         """What the broker said, or that nobody answered. `order` None cannot be said at all."""
-        if order is None or self.clocks.boot_ns() > message.send_by_ns:
+        if order is None:
             return self._unanswered(ev.AmendRefused, message)
+        check = partial(self.gate.check, message)
         try:
             request = self.adapter.amend(order, whole_terms(message.terms))
-            answer = await self.transport.send(request, self.timeout_ms)
+            await self.line.wait(Lane.ORDER)
+            answer = await self.line.send(request, self.timeout_ms, Lane.ORDER, check)
             return self.adapter.parse_amended(order, answer, self.clocks.utc_ns()).events
-        except (NotSent, OutcomeUnknown):
+        except NotSent as trouble:
+            return self.refuse_amend(message, str(trouble))
+        except OutcomeUnknown:
             # Whether it took effect shows on the stream as Replaced; the overlay must not stay.
             return self._unanswered(ev.AmendRefused, message)
+
+    def refuse_amend(self, message: m.SendAmend, why: str) -> Events:
+        """Nothing was sent: why."""
+        return (self._refusal(ev.AmendRefused, message, refusals.not_amended(why)),)
 
     def _unanswered(
         self,
         kind: type[ev.CancelRefused] | type[ev.AmendRefused],
         message: m.SendCancel | m.SendAmend,
     ) -> Events:
-        refused = kind(
+        what = "cancel" if kind is ev.CancelRefused else "amend"
+        return (self._refusal(kind, message, refusals.unanswered(what)),)
+
+    def _refusal(
+        self,
+        kind: type[ev.CancelRefused] | type[ev.AmendRefused],
+        message: m.SendCancel | m.SendAmend,
+        error: ErrorInfo,
+    ) -> VenueEvent:
+        return kind(
             at_ns=self.clocks.utc_ns(),
             venue_client_id=message.venue_client_id,
             broker_order_id=message.broker_order_id,
-            error=unanswered("cancel" if kind is ev.CancelRefused else "amend"),
+            error=error,
         )
-        return (refused,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 
 from actors import messages as m
@@ -109,7 +109,8 @@ class SeenEvents:
     """Which broker events were told before: stream, query and answer overlap."""
 
     def __init__(self) -> None:
-        self._keys: dict[tuple[str, ...], None] = {}
+        # Not a dict: taking its first key costs a walk over all those taken before.
+        self._keys: OrderedDict[tuple[str, ...], None] = OrderedDict()
 
     def new_of(self, events: Iterable[ev.VenueEvent]) -> tuple[ev.VenueEvent, ...]:
         """Those not seen before, now seen."""
@@ -120,7 +121,7 @@ class SeenEvents:
                 continue
             self._keys[key] = None
             if len(self._keys) > SEEN_MAX:
-                del self._keys[next(iter(self._keys))]
+                self._keys.popitem(last=False)
             fresh.append(event)
         return tuple(fresh)
 

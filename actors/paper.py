@@ -54,6 +54,8 @@ def paper_settings(simulator: SimulatorSettings, settings: Settings, paths: Path
         for name, currency in currencies.items()
     )
     is_market = simulator.hours == "market"
+    if simulator.limits:
+        shared |= LIMITS[simulator.broker]
     return msgspec.json.encode(DIALECTS[simulator.broker](accounts, is_market, shared))
 
 
@@ -78,6 +80,8 @@ def _alpaca(accounts: Accounts, is_market: bool, shared: dict[str, Any]) -> Serv
 
 
 DIALECTS = {"oanda": _oanda, "alpaca": _alpaca}
+LIMITS = {"oanda": {"requests_per_s": 120}, "alpaca": {"requests_per_min": 200}}
+"""Above these the brokers answer 429 (BROKERS.md)."""
 NETTING = frozenset({"alpaca"})
 
 

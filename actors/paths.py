@@ -36,6 +36,16 @@ class Paths(Struct, frozen=True):
         return self.home / "store" / "ledger.sqlite"
 
     @property
+    def audit(self) -> Path:
+        """The audit log's directory."""
+        return self.home / "audit"
+
+    @property
+    def audit_heads(self) -> Path:
+        """The audit log's heads, apart from it."""
+        return self.home / "audit-heads.jsonl"
+
+    @property
     def tokens(self) -> Path:
         """Bearer tokens, by hash."""
         return self.home / "tokens.json"
@@ -76,6 +86,20 @@ class Paths(Struct, frozen=True):
     def beacon(self, role: str) -> Path:
         """The sign of life of a role."""
         return self.runtime / f"{role}.beacon"
+
+    def figures(self, role: str) -> Path:
+        """What a role last told of itself."""
+        return self.runtime / f"{role}.figures"
+
+    @property
+    def metrics(self) -> Path:
+        """The observer's page for Prometheus: all processes of this node."""
+        return self.runtime / "metrics.prom"
+
+    @property
+    def observed(self) -> Path:
+        """What the observer saw and judged last: everyone's figures, and the alarms."""
+        return self.runtime / "observed.msgpack"
 
     @property
     def tickets(self) -> Path:

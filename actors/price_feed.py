@@ -13,7 +13,8 @@ from typing import Any
 
 import structlog
 
-from actors.connection import BACKOFF_S, BrokerConnection
+from actors.connection import BrokerConnection
+from actors.event_stream import BACKOFF_S
 from brokers.adapter import Answered, BrokerError
 from domain.accounts import SessionState
 from domain.quotes import Quote
@@ -81,8 +82,10 @@ class PriceFeed:
         """Waits for a change of wishes; returns the stream that goes on with them."""
         await asyncio.wait({stream.opened, stream.task}, return_when=asyncio.FIRST_COMPLETED)
         changed = asyncio.ensure_future(self._changed.wait())
-        await asyncio.wait({changed, stream.task}, return_when=asyncio.FIRST_COMPLETED)
-        changed.cancel()
+        try:
+            await asyncio.wait({changed, stream.task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
         if stream.task.done():
             stream.task.result()
             raise BrokerError("the price stream ended")
@@ -173,7 +176,7 @@ class _Stream:
         adapter = connection.adapter
         request = adapter.price_stream(tuple(sorted(self.symbols)))
         silence_ms = adapter.capabilities.heartbeat_ms * 2 + 500
-        async with connection.transport.open_lines(request, silence_ms) as lines:
+        async with connection.line.open_lines(request, silence_ms) as lines:
             self.lines = lines
             self.opened.set_result(None)
             async for line in lines:

@@ -102,6 +102,16 @@ class Prices(LinkOwner[Any]):
         """What a Pong says."""
         return self._connection.is_ready()
 
+    @property
+    def updates_taken(self) -> int:
+        """How many price updates the broker has sent."""
+        return sum(self._updates.values())
+
+    @property
+    def followed(self) -> int:
+        """How many instruments are followed."""
+        return len(self._following.instruments)
+
     # -- what is followed
 
     def _settle_soon(self) -> None:

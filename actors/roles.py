@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
@@ -16,14 +15,20 @@ from actors.beacon import Declared
 from actors.calendars import build_calendars
 from actors.compliance import ComplianceActor
 from actors.connection import BrokerConnection, Login
+from actors.connection_tally import figures_of as connection_figures
+from actors.figures import FigurePage, publish
 from actors.host import Stage
 from actors.link import Link, listen
-from actors.marks import Marks
+from actors.logs import conceal
+from actors.marks import Marks, read_boot_id
+from actors.pacing import pace_of
 from actors.paths import LEDGER_ROLE, Paths, connection_role
 from actors.prices import Prices
 from actors.router.actor import Router
-from actors.router.desk import Venue
+from actors.router.figures import figures_of as router_figures
 from actors.router.place import Place
+from actors.router.tally import TracedTally
+from actors.router.venue import Venue
 from actors.settings import (
     ConnectionSettings,
     Settings,
@@ -31,6 +36,8 @@ from actors.settings import (
     read_store_url,
     read_token,
 )
+from actors.snapshot_maker import SnapshotMaker
+from actors.tracing import make_tracer
 from brokers.adapter import Adapter, AdapterSettings
 from brokers.registry import BROKERS
 from brokers.transport import Transport, TransportSettings
@@ -77,18 +84,29 @@ async def start_router(stage: Stage) -> None:
     journal = await _open_journal(stage)
     books = restore(journal).books
     venues = {
-        connection.id: Venue(settings=connection, adapter=_adapter(connection, token=""))
+        connection.id: Venue(
+            settings=connection,
+            adapter=_adapter(connection, token=""),
+            exits_pass_halts=settings.compliance.exits_pass_halts,
+        )
         for connection in settings.connections
     }
-    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    place = Place(stage.clocks, stage.hello, boot_id, stage.beacon)
+    maker = SnapshotMaker(stage.paths.home)
+    place = Place(stage.clocks, stage.hello, read_boot_id(), stage.beacon, maker.begin)
     router = Router(journal, books, venues, place, settings.signals)
-    await router.run(stage.paths)
+    tracer = make_tracer(settings.traces, stage.role)
+    if tracer is not None:
+        router.desk.tally = TracedTally(tracer)
+    stage.beacon.on_end = router.desk.tally.state_ended
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(router.run(stage.paths))
+        tasks.create_task(publish(_page(stage), lambda: router_figures(router)))
 
 
 async def _open_journal(stage: Stage) -> Journal:
     """Waits for the lock, as an older router may take a moment to die, and for the server."""
     place = journal_place(stage.paths, stage.settings)
+    conceal(place.url)
     while True:
         try:
             return open_journal(place)
@@ -106,30 +124,46 @@ async def start_compliance(stage: Stage) -> None:
     today = datetime.fromtimestamp(stage.clocks.utc_ns() // 10**9, UTC).date()
     calendars = build_calendars(named, today)
     actor = ComplianceActor(settings.compliance, stage.incarnation, calendars)
+    actor.tracer = make_tracer(settings.traces, stage.role)
     server, _lock = await listen(
         stage.paths.socket("compliance"), lambda: Link(stage.hello, m.compliance_inbox, actor)
     )
-    await server.serve_forever()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.serve_forever())
+        tasks.create_task(publish(_page(stage), actor.figures))
 
 
 async def start_ledger(stage: Stage) -> None:
-    """Follows the journal into the store, behind everyone who trades."""
+    """Follows the journal into the store and the audit log, behind everyone who trades."""
     # Imported here: SQL's libraries take time and memory that no other role should pay for.
+    from actors.audit import AuditTrail
     from actors.ledger import Ledger
     from actors.ledger_reads import LedgerReads
+    from ledger.audit_log import AuditLog
     from ledger.store_opening import open_store
 
     # This thread, and those it starts: the rows can wait where an order cannot.
     os.nice(LEDGER_NICENESS)
     settings, paths = stage.settings, stage.paths
     deployment, url = settings.deployment.id, read_store_url(settings.store)
+    journal = reader_of(journal_place(paths, settings))
     ledger = Ledger(
         lambda: open_store(url, paths.store, deployment),
-        reader_of(journal_place(paths, settings)),
+        journal,
         LedgerReads(settings.connections),
         settings.store,
     )
-    await ledger.run(paths.socket(LEDGER_ROLE), stage.hello)
+    trail = AuditTrail(
+        lambda: AuditLog(paths.audit, deployment),
+        journal,
+        paths.audit_heads,
+        settings.audit,
+        stage.clocks,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(ledger.run(paths.socket(LEDGER_ROLE), stage.hello))
+        tasks.create_task(publish(_page(stage), ledger.figures))
+        tasks.create_task(trail.follow())
 
 
 async def start_connection(stage: Stage) -> None:
@@ -137,13 +171,18 @@ async def start_connection(stage: Stage) -> None:
     name = stage.role.removeprefix("connection-")
     settings = next(c for c in stage.settings.connections if c.id == name)
     token = read_token(settings)
+    conceal(token)
     transport = Transport(
         _transport_settings(settings, stage.paths), BROKERS[settings.broker].auth_headers(token)
     )
     transport.open()
-    login = Login(settings, _adapter(settings, token), transport)
+    adapter = _adapter(settings, token)
+    pace = pace_of(settings, adapter.capabilities.pace, _has_limits(stage.settings, settings))
+    exits_pass = stage.settings.compliance.exits_pass_halts
+    login = Login(settings, adapter, transport, stage.luck, pace, exits_pass)
     marks = Marks(stage.paths.marks(name))
     connection = BrokerConnection(login, marks, stage.incarnation, stage.clocks)
+    connection.tally.tracer = make_tracer(stage.settings.traces, stage.role)
     prices = Prices(connection)
     server, _lock = await listen(
         stage.paths.socket(stage.role), lambda: Link(stage.hello, m.connection_inbox, prices)
@@ -152,6 +191,17 @@ async def start_connection(stage: Stage) -> None:
         tasks.create_task(server.serve_forever())
         tasks.create_task(connection.run())
         tasks.create_task(prices.run())
+        tasks.create_task(publish(_page(stage), lambda: connection_figures(connection, prices)))
+
+
+def _page(stage: Stage) -> FigurePage:
+    return FigurePage(stage.paths.figures(stage.role))
+
+
+def _has_limits(settings: Settings, connection: ConnectionSettings) -> bool:
+    """Whether the broker counts requests; a paper broker does where it is told to."""
+    simulators = {one.id: one.limits for one in settings.simulators}
+    return simulators.get(connection.simulator or "", True)
 
 
 def _adapter(settings: ConnectionSettings, token: str) -> Adapter:

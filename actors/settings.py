@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from actors.paths import Paths
+from actors.tracing import TraceSettings, find_trace_fault
 from brokers.registry import BROKERS
 from brokers.transport import find_url_fault
 from compliance.settings import ComplianceSettings
@@ -24,6 +25,8 @@ from domain.accounts import AccountType, Environment, Region
 from domain.signals import SignalRule
 from domain.signals import find_faults as find_signal_faults
 from gateway.settings import GatewaySettings
+from gateway.tls import TlsSettings
+from ledger.audit_heads import AuditSettings
 from ledger.journal import JournalSettings
 from ledger.places import Place
 from ledger.places import find_url_fault as find_database_url_fault
@@ -32,6 +35,12 @@ from ledger.store_settings import find_faults as find_store_faults
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$")]
 Port = Annotated[int, Meta(ge=0, le=65535)]
+
+SESSIONS_LEFT_PART = 8
+"""One session in so many is left to cancels and reads, one at least."""
+
+REQUESTS_PER_MINUTE_MIN = 10
+"""Below this the lanes of orders, cancels and reads could not each have their part."""
 
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -45,7 +54,11 @@ class SettingsError(Exception):
 
 
 class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which deployment this is. `id` ties the journal, the sockets and the processes together."""
+    """Which deployment this is. `id` ties the journal, the sockets and the processes together.
+
+    `plaintext` lets a host beyond loopback be served without TLS: tokens can then be read on the
+    way, so the network must be a private one.
+    """
 
     id: Name
     host: str = "127.0.0.1"
@@ -53,6 +66,8 @@ class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     health_port: Port = 8766
     rest_port: Port = 8767
     edges: Annotated[int, Meta(ge=1, le=16)] = 1
+    tls: TlsSettings | None = None
+    plaintext: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -67,7 +82,9 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     The token is a secret: it is read from the environment variable `token_env` or the file
     `token_file`, never from here (Alpaca: KEY_ID:SECRET). `api_url` and `stream_url` default to
-    the broker's own, `feed` to the first of its data feeds (Alpaca: iex, or sip).
+    the broker's own, `feed` to the first of its data feeds (Alpaca: iex, or sip). After
+    `breaker_failures` troubles in a row it takes no new orders for `breaker_open_ms`.
+    `requests_per_minute` replaces the broker's published rate limit; 0 keeps none.
     """
 
     id: Name
@@ -92,6 +109,15 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     sessions: Annotated[int, Meta(ge=1, le=64)] = 64
     answer_timeout_ms: Annotated[int, Meta(ge=50, le=60_000)] = 2_000
     visibility_horizon_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2_000
+    breaker_failures: Annotated[int, Meta(ge=1, le=1_000_000)] = 5
+    breaker_open_ms: Annotated[int, Meta(ge=100, le=3_600_000)] = 60_000
+    requests_per_minute: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+
+    @property
+    def order_credits(self) -> int:
+        """Orders in flight at most: some sessions are left to cancels."""
+        left = max(1, self.sessions // SESSIONS_LEFT_PART)
+        return max(1, min(self.credits, self.sessions - left))
 
 
 class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,6 +125,7 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     `accounts` are opened beside those of the connections: for others to trade. `hours`
     `market` keeps the broker's own: the forex week, or those of the New York Stock Exchange.
+    `limits` refuses requests as the broker does, and has our connections keep below.
     """
 
     id: Name
@@ -110,6 +137,21 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     balance: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 100_000
     accounts: tuple[str, ...] = ()
     hours: Literal["always", "market"] = "always"
+    limits: bool = False
+
+
+class AlarmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told of alarms, and how often again while one stands; 0 tells it once.
+
+    Addresses are secrets: one a line (`json://host/path` is a webhook, `mailto://user:pass@host`
+    an e-mail; Apprise knows a hundred more), in the environment variable `urls_env` or the file
+    `urls_file`. Without either, alarms stand in `fillgate top` and `/metrics` alone.
+    """
+
+    urls_env: str | None = None
+    urls_file: str | None = None
+    repeat_critical_s: Annotated[int, Meta(ge=0, le=604_800)] = 900
+    repeat_warning_s: Annotated[int, Meta(ge=0, le=604_800)] = 14_400
 
 
 class RaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,7 +174,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     compliance: ComplianceSettings = ComplianceSettings()
     ray: RaySettings = RaySettings()
     store: StoreSettings = StoreSettings()
+    audit: AuditSettings = AuditSettings()
     signals: tuple[SignalRule, ...] = ()
+    alarms: AlarmSettings = AlarmSettings()
+    traces: TraceSettings = TraceSettings()
 
 
 def load(path: Path) -> Settings:
@@ -190,9 +235,7 @@ def _find_faults(settings: Settings) -> list[str]:
     faults = list(find_compliance_faults(settings.compliance))
     faults += find_store_faults(settings.store, read_store_url(settings.store))
     faults += find_signal_faults(settings.signals, [c.account for c in settings.connections])
-    if settings.deployment.host not in LOOPBACK:
-        host = settings.deployment.host
-        faults.append(f"[deployment] host {host}: without TLS only {', '.join(LOOPBACK)} is served")
+    faults += _way_faults(settings.deployment)
     for kind, names in (
         ("owners", [o.id for o in settings.owners]),
         ("connections", [c.id for c in settings.connections]),
@@ -201,14 +244,24 @@ def _find_faults(settings: Settings) -> list[str]:
     ):
         twice = sorted({name for name in names if names.count(name) > 1})
         faults += [f"{kind}: {name} is used twice; each must be unique" for name in twice]
+    fault = find_trace_fault(settings.traces)
+    faults += [f"[traces]: {fault}"] if fault else []
     for connection in settings.connections:
         faults += _connection_faults(connection, owners, simulators)
-    return faults + _journal_faults(settings.journal)
+    return faults + _journal_faults(settings.journal) + _alarm_faults(settings.alarms)
+
+
+def _way_faults(deployment: DeploymentSettings) -> list[str]:
+    host = deployment.host
+    if host in LOOPBACK or deployment.tls is not None or deployment.plaintext:
+        return []
+    fix = "add [deployment.tls] with certificate and key, or say plaintext = true in [deployment]"
+    return [f"[deployment] host {host}: without TLS only {', '.join(LOOPBACK)} is served; {fix}"]
 
 
 def _journal_faults(journal: JournalSettings) -> list[str]:
     if journal.backend == "local":
-        return []
+        return _local_journal_faults(journal)
     if (journal.url_env is None) == (journal.url_file is None):
         return ["[journal]: backend postgres needs either url_env or url_file"]
     if journal.url_env is not None and not os.environ.get(journal.url_env):
@@ -218,6 +271,36 @@ def _journal_faults(journal: JournalSettings) -> list[str]:
     name = journal.url_env or journal.url_file
     fault = find_database_url_fault(_read_journal_url(journal))
     return [f"[journal]: {name} {fault}"] if fault else []
+
+
+def _alarm_faults(alarms: AlarmSettings) -> list[str]:
+    if alarms.urls_env is not None and alarms.urls_file is not None:
+        return ["[alarms]: urls_env and urls_file exclude each other; name one"]
+    if alarms.urls_env is not None and not os.environ.get(alarms.urls_env):
+        return [f"[alarms]: environment variable {alarms.urls_env} is not set"]
+    if alarms.urls_file is not None and not Path(alarms.urls_file).is_file():
+        return [f"[alarms]: urls_file {alarms.urls_file} does not exist"]
+    return []
+
+
+def read_notice_urls(alarms: AlarmSettings) -> tuple[str, ...]:
+    """Where notices to operators go; each is a secret."""
+    text = ""
+    if alarms.urls_env is not None:
+        text = os.environ[alarms.urls_env]
+    elif alarms.urls_file is not None:
+        text = Path(alarms.urls_file).read_text()
+    lines = (line.strip() for line in text.splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def _local_journal_faults(journal: JournalSettings) -> list[str]:
+    """A reserve that leaves no room for orders."""
+    most = journal.segment_bytes // 2
+    if journal.reserve_bytes <= most:
+        return []
+    words = f"is more than half of segment_bytes {journal.segment_bytes}; set {most} or less"
+    return [f"[journal] reserve_bytes {journal.reserve_bytes} {words}"]
 
 
 def _read_journal_url(journal: JournalSettings) -> str:
@@ -259,6 +342,9 @@ def _connection_faults(
             f"{where}: simulator {connection.simulator} speaks "
             f"{simulators[connection.simulator]}, not {connection.broker}"
         )
+    if 0 < (connection.requests_per_minute or 0) < REQUESTS_PER_MINUTE_MIN:
+        least = REQUESTS_PER_MINUTE_MIN
+        faults.append(f"{where}: requests_per_minute must be 0 (no limit) or at least {least}")
     if connection.environment is Environment.LIVE and connection.simulator is not None:
         faults.append(f"{where}: a live connection cannot use a simulator")
     return faults

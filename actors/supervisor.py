@@ -32,6 +32,7 @@ from actors.paper import paper_settings
 from actors.paths import Paths
 from actors.roles import edge_roles
 from actors.settings import Settings, SimulatorSettings, load
+from gateway.tls import TlsSettings, find_fault
 
 PR_SET_CHILD_SUBREAPER = 36
 BACKLOG = 1024
@@ -43,6 +44,7 @@ PARTS = frozenset(
     {
         "actors.edge",
         "actors.watchdog",
+        "actors.observer.main",
         "actors.deploy",
         "brokers.simulators.oanda",
         "brokers.simulators.alpaca",
@@ -72,6 +74,7 @@ class Running(Struct, frozen=True, kw_only=True):
     rest_url: str = ""
     ray_address: str
     simulators: dict[str, str] = {}
+    tls: TlsSettings | None = None
 
 
 class Supervisor:
@@ -127,6 +130,9 @@ class Supervisor:
 
     async def _start(self) -> None:
         paths, settings = self._paths, self._settings
+        tls = settings.deployment.tls
+        if tls is not None and (fault := find_fault(tls)) is not None:
+            raise StartFailed(fault)
         for simulator in settings.simulators:
             await self._start_simulator(simulator)
         sockets = listening, health, rest = self._bind()
@@ -141,14 +147,17 @@ class Supervisor:
                 sockets,
             )
         await deploying
-        self._keep("watchdog", [sys.executable, "-m", "actors.watchdog", str(paths.home)], ())
+        for role, module in (("watchdog", "actors.watchdog"), ("observer", "actors.observer.main")):
+            self._keep(role, [sys.executable, "-m", module, str(paths.home)], ())
         health_port = health.getsockname()[1]
         await self._wait_until_ready(f"http://127.0.0.1:{health_port}")
+        secure = "" if settings.deployment.tls is None else "s"
         running = Running(
             pid=os.getpid(),
-            url=f"ws://{settings.deployment.host}:{listening.getsockname()[1]}",
+            url=f"ws{secure}://{settings.deployment.host}:{listening.getsockname()[1]}",
             health_url=f"http://127.0.0.1:{health_port}",
-            rest_url=f"http://{settings.deployment.host}:{rest.getsockname()[1]}",
+            rest_url=f"http{secure}://{settings.deployment.host}:{rest.getsockname()[1]}",
+            tls=settings.deployment.tls,
             ray_address=address,
             simulators=self._simulators,
         )

@@ -20,6 +20,7 @@ import uvloop
 
 from actors import messages as m
 from actors.beacon import SILENCE_MS_MAX, Declared, boot_ns, read_beacon
+from actors.figures import FigurePage, Figures, publish
 from actors.link import Hello, Link, LinkOwner, Ping, Pong, dial
 from actors.logs import configure_logs
 from actors.paths import Paths
@@ -42,6 +43,7 @@ class Watched(LinkOwner[Any]):
         self._pidfd: int | None = None
         self._answered_ns = 0
         self._number = 0
+        self.kills = 0
 
     def link_up(self, link: Link[Any]) -> None:
         """The role answers: remember its process, not just its number."""
@@ -85,6 +87,7 @@ class Watched(LinkOwner[Any]):
         return SILENCE_MS_MAX[reading.declared]
 
     def _kill(self, silent_ms: int) -> None:
+        self.kills += 1
         log.error("killed for its silence", role=self.role, silent_ms=silent_ms)
         if self._pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -113,12 +116,21 @@ async def watch(paths: Paths, names: list[str], me: Hello) -> None:
         for one in watched:
             path = paths.socket(one.role)
             tasks.create_task(dial(path, lambda one=one: _WatchLink(me, one)))  # type: ignore[misc]
+        page = FigurePage(paths.figures("watchdog"))
+        tasks.create_task(publish(page, lambda: _figures_of(watched)))
         while True:
             before = boot_ns()
             await asyncio.sleep(PING_S)
             own_lag_ns = max(0, boot_ns() - before - int(PING_S * 1e9))
             for one in watched:
                 one.look(own_lag_ns)
+
+
+def _figures_of(watched: list[Watched]) -> Figures:
+    told = Figures()
+    for one in watched:
+        told.put("fillgate_watchdog_kills_total", one.kills, one.role)
+    return told
 
 
 def main(home: Path) -> None:

@@ -105,11 +105,19 @@ class ClientIdUse(Enum):
     NONE = "none"
 
 
+class Pace(Struct, frozen=True, kw_only=True):
+    """A rate limit: at most so many requests in any such time."""
+
+    requests: int
+    per_ms: int
+
+
 class Capabilities(Struct, frozen=True, kw_only=True):
     """What a broker can do, and how far its answers can be trusted after trouble.
 
     `visibility_horizon_ms` (H): an order placed shows in lookups at the latest after this.
-    `evidence_window_ms`: how far back lookups reach. `requests_per_s` is the broker's own limit.
+    `evidence_window_ms`: how far back lookups reach. `pace` is what a login may ask, a little
+    below the broker's published limit.
     `resync_ms`: how often the account is read again because the stream does not tell all that
     changes in it; None where it does.
     """
@@ -122,7 +130,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     duplicate_client_id: str
     visibility_horizon_ms: int
     evidence_window_ms: int
-    requests_per_s: int
+    pace: Pace
     heartbeat_ms: int
     amends: bool
     brackets: bool

@@ -35,6 +35,7 @@ from brokers.adapter import (
     Host,
     NotSent,
     OutcomeUnknown,
+    Pace,
     PriceReport,
     Report,
     Request,
@@ -97,7 +98,7 @@ CAPABILITIES = Capabilities(
     duplicate_client_id="refused for ever: an id is never taken twice",
     visibility_horizon_ms=2_000,
     evidence_window_ms=90 * 86_400_000,
-    requests_per_s=3,
+    pace=Pace(requests=190, per_ms=60_000),  # Refused above 200.
     heartbeat_ms=5_000,
     amends=True,
     brackets=True,

@@ -16,6 +16,7 @@ fill whose order had more filled before it than we were told shows that a line w
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import TypedDict
@@ -56,15 +57,15 @@ class Reader:
         self.pairs: dict[str, str] = {}
         self.watermark_ns = 0
         self._account = broker_account_id
-        self._filled: dict[str, Decimal] = {}
-        self._before: dict[str, Decimal] = {}
-        self._ids: dict[str, str] = {}
-        self._names: dict[str, str] = {}
-        self._parents: dict[str, str] = {}
-        self._held: dict[str, dict[str, wire.Order]] = {}
-        self._replacing: dict[str, wire.Order] = {}
-        self._gone: dict[str, None] = {}
-        self._executions: dict[str, None] = {}
+        self._filled: OrderedDict[str, Decimal] = OrderedDict()
+        self._before: OrderedDict[str, Decimal] = OrderedDict()
+        self._ids: OrderedDict[str, str] = OrderedDict()
+        self._names: OrderedDict[str, str] = OrderedDict()
+        self._parents: OrderedDict[str, str] = OrderedDict()
+        self._held: OrderedDict[str, dict[str, wire.Order]] = OrderedDict()
+        self._replacing: OrderedDict[str, wire.Order] = OrderedDict()
+        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._executions: OrderedDict[str, None] = OrderedDict()
 
     # Symbols and names
 

@@ -30,6 +30,7 @@ from brokers.adapter import (
     Capabilities,
     ClientIdUse,
     OutcomeUnknown,
+    Pace,
     PriceReport,
     Report,
     Request,
@@ -84,7 +85,7 @@ CAPABILITIES = Capabilities(
     duplicate_client_id="refused while the first is pending, taken again once it has ended",
     visibility_horizon_ms=2_000,
     evidence_window_ms=30 * 86_400_000,
-    requests_per_s=100,
+    pace=Pace(requests=100, per_ms=1_000),  # Advised; refused above 120.
     heartbeat_ms=5_000,
     amends=True,
     brackets=True,

@@ -8,6 +8,7 @@ an order exists. A guard whose trade was never told is of a closed trade, and sa
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from decimal import Decimal
 from typing import TypedDict
@@ -44,11 +45,16 @@ class _Terms(TypedDict, total=False):
 
 
 class _Trade(Struct, frozen=True):
-    """An open trade as of a transaction; `quantity` is signed."""
+    """A trade as of a transaction; `quantity` is signed, `closed` what its end took of it."""
 
     instrument: str
     quantity: Decimal
     as_of: int
+    closed: Decimal = ZERO
+
+    def held_at(self, made_id: str) -> Decimal:
+        """What a guard made then was about: an answer may tell of the end before the stream."""
+        return self.quantity or (self.closed if int(made_id) < self.as_of else ZERO)
 
 
 class _Made(Struct, frozen=True):
@@ -65,8 +71,8 @@ class TransactionReader:
     def __init__(self, broker_account_id: str, currency: str) -> None:
         self.currency = currency
         self._account = broker_account_id
-        self._trades: dict[str, _Trade] = {}
-        self._orders: dict[str, _Made] = {}
+        self._trades: OrderedDict[str, _Trade] = OrderedDict()
+        self._orders: OrderedDict[str, _Made] = OrderedDict()
 
     def read(self, transaction: wire.Transaction) -> tuple[VenueEvent, ...]:
         """The order events in it. Raises UnknownWord."""
@@ -121,9 +127,10 @@ class TransactionReader:
             symbol = symbol_of(need(made.instrument, "instrument"))
         else:
             trade = self._trades.get(made.trade_id)
-            if trade is None or not trade.quantity:
+            held = ZERO if trade is None else trade.held_at(made.id)
+            if trade is None or not held:
                 return None
-            quantity, symbol = -trade.quantity, trade.instrument
+            quantity, symbol = -held, trade.instrument
         if isinstance(made, wire.Order):
             at_ns, parent = parse_time(made.create_time), None
         else:
@@ -317,7 +324,8 @@ class TransactionReader:
             # The same fill is read twice (answer and stream); it counts once.
             if trade is not None and trade.as_of < as_of:
                 left = trade.quantity + part.quantity
-                self._trades[part.lot_id] = _Trade(trade.instrument, left, as_of)
+                closed = ZERO if left else trade.quantity
+                self._trades[part.lot_id] = _Trade(trade.instrument, left, as_of, closed)
 
 
 _Translate = Callable[[TransactionReader, wire.Transaction], tuple[VenueEvent, ...]]

@@ -6,6 +6,7 @@ Nothing here knows a broker. What a broker says outside its published words is a
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
@@ -65,11 +66,11 @@ def look(table: Mapping[str, _V], word: str, what: str) -> _V:
     return table[word]
 
 
-def remember(memory: dict[str, _V], key: str, value: _V) -> None:
+def remember(memory: OrderedDict[str, _V], key: str, value: _V) -> None:
     """Keeps the value; the oldest goes where there are too many."""
     memory[key] = value
     if len(memory) > REMEMBERED_MAX:
-        del memory[next(iter(memory))]
+        memory.popitem(last=False)
 
 
 def error_info(

@@ -10,7 +10,7 @@ the server closed included; nothing is ever sent twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
 from typing import Annotated
@@ -155,13 +155,16 @@ class Transport:
             if session is not None:
                 await session.close()
 
-    async def send(self, request: Request, timeout_ms: int) -> Response:
+    async def send(
+        self, request: Request, timeout_ms: int, check: Callable[[], None] | None = None
+    ) -> Response:
         """The answer to a request that may change something, sent at most once.
 
+        `check` is called right before the first byte; what it raises is raised, and nothing sent.
         Raises NotSent or OutcomeUnknown; an error status is an answer like any other.
         """
         assert self._rest is not None, "the transport is not open"
-        return await self._rest.send(request, timeout_ms / 1_000)
+        return await self._rest.send(request, timeout_ms / 1_000, check)
 
     async def read(self, request: Request, timeout_ms: int) -> Response:
         """The answer to a request that changes nothing. Raises BrokerError."""

@@ -52,13 +52,22 @@ class Pool:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._is_closed = False
 
-    async def send(self, request: Request, timeout_s: float) -> Response:
-        """The answer, whole; header names in lower case. Raises NotSent, OutcomeUnknown."""
+    async def send(
+        self, request: Request, timeout_s: float, check: Callable[[], None] | None = None
+    ) -> Response:
+        """The answer, whole; header names in lower case. Raises NotSent, OutcomeUnknown.
+
+        What `check` raises right before the first byte is raised, and nothing is sent.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         connection = self._take() or await self._wait_for_one(deadline)
         try:
-            return await connection.ask(self._encode(request), deadline, timeout_s)
+            data = self._encode(request)
+            if check is not None:
+                # Nothing is awaited between this and the write: a halt confirmed is a halt.
+                check()
+            return await connection.ask(data, deadline, timeout_s)
         finally:
             self._give_back(connection)
 

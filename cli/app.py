@@ -62,15 +62,23 @@ app = typer.Typer(
     help="Fillgate: a self-hosted execution gateway. Start with [bold]fillgate up[/bold].",
 )
 token_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke client tokens.")
-order_app = typer.Typer(no_args_is_help=True, help="Place, cancel, amend or explain an order.")
+order_app = typer.Typer(
+    no_args_is_help=True, help="Place, cancel, amend, explain or resolve an order."
+)
 journal_app = typer.Typer(no_args_is_help=True, help="Read and verify the journal.")
 store_app = typer.Typer(
     no_args_is_help=True, help="Look at the relational store, or make it again."
 )
+audit_app = typer.Typer(
+    no_args_is_help=True, help="Verify, export and explain the audit log of all checks and acts."
+)
+breaker_app = typer.Typer(no_args_is_help=True, help="A broker connection's circuit breaker.")
 app.add_typer(token_app, name="token")
+app.add_typer(breaker_app, name="breaker")
 app.add_typer(order_app, name="order")
 app.add_typer(journal_app, name="journal")
 app.add_typer(store_app, name="store")
+app.add_typer(audit_app, name="audit")
 
 
 @app.callback()

@@ -22,7 +22,7 @@ from cli.app import HomeOption, JsonOption, app, state_of
 from cli.demo_report import Report, make_report, store_differences, tell
 from cli.demo_trade import ClientLog, Trader
 from cli.demo_world import PaperBrokers, Ticks, load_ticks, paper_brokers, throw_away, wanted
-from cli.dial import find_running, read_first_token, run
+from cli.dial import find_running, options_for, read_first_token, run
 from cli.output import console, print_json
 from cli.strategy import Strategy
 from cli.trouble import FAILED, Trouble
@@ -144,7 +144,9 @@ async def play(plan: Plan, steps: Tell) -> Report:
         session = f"demo-{time.time_ns():x}"
         async with (
             paper_brokers(running) as brokers,
-            Client.connect(running.url, read_first_token(paths), session) as client,
+            Client.connect(
+                running.url, read_first_token(paths), session, options=options_for(running)
+            ) as client,
         ):
             assert client.welcome is not None
             log = ClientLog(f"orders/{client.welcome.owner}")

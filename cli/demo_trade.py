@@ -25,7 +25,7 @@ from domain.quotes import Quote
 from domain.streams import OrderUpdate, StreamUpdate
 from gateway import wire
 from gateway.client import Client
-from gateway.client_session import Refused
+from gateway.client_terms import Refused
 
 PACE_S = 0.02
 PRICES_S = 15.0

@@ -14,7 +14,7 @@ from cli.trouble import Trouble
 from cli.up import read_running
 from domain.errors import ErrorInfo
 from gateway.client import Client
-from gateway.client_session import ConnectionLostError, Refused
+from gateway.client_terms import ClientOptions, ConnectionLostError, Refused
 
 CONNECT_S = 10.0
 ANSWER_S = 30.0
@@ -40,12 +40,20 @@ def read_first_token(paths: Paths) -> str:
         raise Trouble(f"there is no token in {paths.first_token}", fix, "no_token") from None
 
 
+def options_for(running: Running) -> ClientOptions:
+    """How a client on this machine checks the deployment's certificate."""
+    tls = running.tls
+    return ClientOptions() if tls is None else ClientOptions(ca=tls.ca, server_name=tls.name)
+
+
 @asynccontextmanager
 async def dialed(paths: Paths) -> AsyncIterator[Client]:
     """A session with the running deployment. Raises Trouble."""
     running = find_running(paths)
     session = f"cli-{secrets.token_hex(4)}"
-    client = Client.connect(running.url, read_first_token(paths), session)
+    client = Client.connect(
+        running.url, read_first_token(paths), session, options=options_for(running)
+    )
     async with asyncio.timeout(CONNECT_S):
         await client.__aenter__()
     try:

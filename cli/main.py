@@ -6,7 +6,10 @@ import sys
 
 try:
     from cli import (
+        alarms,
         api,
+        audit,
+        backup,
         demo,
         doctor,
         explain,
@@ -15,8 +18,10 @@ try:
         order,
         orders,
         quotes,
+        resolve,
         store,
         token,
+        top,
         up,
     )
     from cli.app import app
@@ -24,7 +29,10 @@ except ModuleNotFoundError as missing:
     # Not even the doctor can run without it.
     sys.exit(f"error: the package {missing.name} is not installed\nfix:   run `make install`")
 
-COMMANDS = (init, up, demo, doctor, token, orders, order, explain, quotes, journal, store, api)
+COMMANDS = (
+    init, up, demo, doctor, top, alarms, token, orders, order, explain, resolve, quotes, journal, store,
+    audit, backup, api,
+)  # fmt: skip
 
 if __name__ == "__main__":
     app()

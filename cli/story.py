@@ -121,6 +121,8 @@ CAUSES: dict[type, Callable[[Any], str]] = {
     rec.Settled: lambda cause: f"the router concluded: {cause.why}",
     rec.Halted: lambda c: f"{c.by} halted {c.scope.value} {c.subject}: {c.reason}",
     rec.Resumed: lambda c: f"{c.by} lifted the halt of {c.scope.value} {c.subject}",
+    rec.Resolved: lambda c: f"{c.by} resolved it as {c.resolution}: {c.evidence}",
+    rec.BreakerReset: lambda c: f"{c.by} reset the breaker of {c.connection}",
     rec.Guard: lambda c: (
         f"session {c.session} {'armed' if c.armed else 'lifted'} its guard {c.kind.value}"
     ),

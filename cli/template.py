@@ -37,8 +37,10 @@ TEMPLATE = (
 [deployment]
 # Ties journal, sockets and processes together. Never change it: the journal belongs to it.
 id = "@DEPLOYMENT@"
-# Where clients connect. Without TLS only loopback (127.0.0.1 or ::1) is served.
+# Where clients connect. Without TLS only loopback (127.0.0.1 or ::1) is served, unless
+# plaintext says otherwise: everybody on the way can then read tokens and orders.
 host = "127.0.0.1"
+plaintext = false
 # The port clients connect to; 0 takes a free one.
 port = 8765
 # Where /healthz, /readyz and /metrics answer, on loopback; 0 takes a free one.
@@ -49,6 +51,15 @@ rest_port = 8767
 edges = 1
 # debug, info, warning or error; into logs/, one file a process.
 log_level = "info"
+
+# TLS 1.2 or newer for WebSocket and REST. PEM files; new ones are served as soon as they are
+# there, and sessions go on. `name` and `ca` are for the tools on this machine: whom the
+# certificate is for, and who signed it where the system does not know.
+#[deployment.tls]
+#certificate = "/etc/fillgate/tls.crt"
+#key = "/etc/fillgate/tls.key"
+#name = "gateway.example"
+#ca = "/etc/fillgate/ca.crt"
 
 # ------------------------------------------------------------------ owners
 # Whom orders and accounts belong to, by pseudonym: the journal knows no names.

@@ -148,9 +148,13 @@ open_timeout_ms = 3000
 login_timeout_ms = 10000
 answer_timeout_ms = 30000
 close_timeout_ms = 2000
-# WebSocket pings to a silent client, and when it counts as gone.
-ping_ms = 5000
-silence_ms_max = 15000
+# How long an edge that is told to end waits for the answers under way.
+drain_ms_max = 2000
+# WebSocket pings to a silent client, and when it counts as gone: it answered none, or it takes
+# none of the bytes that wait for it (it is then closed with 4008).
+ping_ms = 1000
+silence_ms_max = 3000
+stopped_ms_max = 15000
 
 # Announced to clients in `hello`. Rates are per session.
 [gateway.limits]
@@ -180,12 +184,13 @@ bad_messages_max = 100
 # The append-only log that holds the truth. Sizes in bytes.
 [journal]
 # local keeps files in this home; postgres keeps tables in a database, so that a router may move
-# to another machine. Choose before `fillgate init`: docs/operating.md, "PostgreSQL journal".
+# to another machine. Choose before `fillgate init`: docs/operating/postgres.md.
 backend = "local"
 # One file of it. 1 MiB to 1 GiB.
 segment_bytes = 67108864
-# The end of a file that only cancels may use, for a full disk.
-reserve_bytes = 1048576
+# For a full disk: the end of the last file, kept for cancels and for what brokers tell. Some 1000
+# bytes a record, two or three records a cancel. At most half of segment_bytes.
+reserve_bytes = 16777216
 # Old snapshots kept, for a quicker start.
 snapshots_kept = 2
 # Whether the next file is made ready ahead of time, by a thread.
@@ -211,6 +216,18 @@ patience_ms = 10000
 batch_records = 500
 # How long it waits for more of them; a read that needs one does not wait. 0 to 1000.
 gather_ms = 1000
+
+# ------------------------------------------------------------------ audit
+# The audit log (audit/ in the home) is made from the journal; audit-heads.jsonl proves it.
+[audit]
+# A second place for the heads, best on another disk or machine: a copy nobody here can change.
+#heads_file = "/mnt/elsewhere/audit-heads.jsonl"
+# Syslog too: a socket's path, or HOST:PORT for UDP.
+#syslog = "/dev/log"
+# A head is made after so many records at the latest. 1 to 100000.
+head_records = 1000
+# And so long after a record at the latest. 10 to 60000.
+head_ms = 1000
 
 # ------------------------------------------------------------------ ray
 # Ray places, watches and restarts the actors; no order passes through it.

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from actors.backups import BackupError
 from actors.cluster import ClusterError
 from actors.settings import SettingsError
 from actors.supervisor import AlreadyRunning, StartFailed
 from gateway.tokens import TokenError
+from ledger.audit_log import AuditError
 from ledger.faults import JournalError
 from ledger.store_faults import StoreError
 
@@ -78,7 +80,9 @@ KNOWN: tuple[tuple[type[Exception], Explain], ...] = (
     (StartFailed, _not_started),
     (ClusterError, _cluster),
     (JournalError, lambda trouble: Trouble(str(trouble), code="journal")),
+    (AuditError, lambda trouble: Trouble(str(trouble), code="audit")),
     (StoreError, lambda trouble: Trouble(str(trouble), code="store")),
+    (BackupError, lambda trouble: Trouble(str(trouble), code="backup")),
     (TokenError, lambda trouble: Trouble(str(trouble), code="token")),
     (OSError, _os_error),
 )

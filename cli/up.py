@@ -10,6 +10,7 @@ import typer
 from actors.paths import Paths
 from actors.settings import find_journal, journal_place, load
 from actors.supervisor import Running, Supervisor
+from cli.alarms import sender_of
 from cli.app import HomeOption, JsonOption, State, app, command_of, program, state_of
 from cli.init import make_deployment
 from cli.output import console, print_json, say
@@ -25,6 +26,7 @@ def up(ctx: typer.Context, home: HomeOption = None, json: JsonOption = False) ->
     paths = state.paths
     is_new = make_where_missing(paths)
     settings = load(paths.settings)
+    sender_of(settings)
     # Said now, not by a router that tries again and again.
     places.check(journal_place(paths, settings))
     paths.make()

@@ -9,6 +9,7 @@ All sums are kept by adding and taking away exact amounts, so they equal a recom
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from decimal import Decimal
 
 from msgspec.structs import replace
@@ -52,7 +53,7 @@ class Book:
         self.loss_sales: dict[tuple[str, str], int] = {}
         self.accounts: dict[str, AccountExposure] = {}
         self.orders: dict[str, OpenOrder] = {}
-        self._closed: dict[str, None] = {}
+        self._closed: OrderedDict[str, None] = OrderedDict()
         self._sides: dict[tuple[str, str], list[int]] = {}
 
     def open_account(self, snapshot: AccountSnapshot, weigher: Weigher) -> None:
@@ -210,13 +211,16 @@ class Book:
     def _close(self, order_id: str) -> None:
         self._closed[order_id] = None
         if len(self._closed) > CLOSED_ORDERS_MAX:
-            del self._closed[next(iter(self._closed))]
+            self._closed.popitem(last=False)
+
+
+_MARKET = OrderType.MARKET
+_AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
 
 
 def is_immediate(order: NewOrder) -> bool:
     """True for an order that fills or dies on arrival, so that its effect on lots is certain."""
-    at_once = order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
-    return order.type is OrderType.MARKET or at_once
+    return order.type is _MARKET or order.time_in_force in _AT_ONCE
 
 
 def rests(order: NewOrder) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -240,7 +240,7 @@ class RecentOrders:
     """When each order of the last while was let through, by what it asked for."""
 
     def __init__(self) -> None:
-        self._seen: dict[Fingerprint, tuple[int, str]] = {}
+        self._seen: OrderedDict[Fingerprint, tuple[int, str]] = OrderedDict()
 
     def find(self, key: Fingerprint) -> tuple[int, str] | None:
         """When an equal order last passed (ns UTC), and its id."""
@@ -251,7 +251,7 @@ class RecentOrders:
         held = self._seen.pop(key, None)
         self._seen[key] = held if held is not None and held[0] > at_ns else (at_ns, order_id)
         if len(self._seen) > RECENT_ORDERS_MAX:
-            del self._seen[next(iter(self._seen))]
+            self._seen.popitem(last=False)
 
     def forget(self, key: Fingerprint, order_id: str) -> None:
         """Forgets an order that was not sent."""

@@ -31,6 +31,11 @@ def ask_all(
     )
 
 
+def said(rulings: tuple[Ruling, ...], outcome: Outcome) -> tuple[Violation, ...]:
+    """The violations of the rules that said so."""
+    return tuple(r.violation for r in rulings if r.violation and r.outcome is outcome)
+
+
 def _rule_on(
     card: RuleCard, violation: Violation | None, numbers: dict[str, str], context: Context
 ) -> Ruling:

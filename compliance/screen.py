@@ -21,13 +21,14 @@ from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder
 from compliance.inputs import by_symbol, find_missing, make_quoter
 from compliance.limits import Security
 from compliance.market import MarketBook
-from compliance.preview import ask_all, make_measures
+from compliance.preview import ask_all, make_measures, said
 from compliance.rates import RateBook
 from compliance.regimes import Asked, Plan, concern_of, make_plan, make_weigher
 from compliance.reserving import open_order
-from compliance.rule import Context, credit_price, unit_worth
+from compliance.rule import Context, price_units
 from compliance.settings import ComplianceSettings
 from compliance.trading_desk import TradingDesk
+from compliance.valuing import value_credit, value_margin
 from domain.accounts import AccountSnapshot
 from domain.findings import Finding
 from domain.history import AccountHistory, account_of
@@ -52,11 +53,15 @@ _NS_PER_MS = 1_000_000
 
 
 class _Finding(Struct, frozen=True, gc=False):
-    """What the rules said of one candidate; without a context it could not even be asked."""
+    """What the rules said of one candidate; without a context it could not even be asked.
 
-    violations: tuple[Violation, ...]
+    `refusals` and `rulings` are a dry run's, which asks on after the first `violation`.
+    """
+
+    violation: Violation | None
     warnings: tuple[Violation, ...] = ()
     context: Context | None = None
+    refusals: tuple[Violation, ...] = ()
     rulings: tuple[Ruling, ...] = ()
 
 
@@ -78,6 +83,8 @@ class Screener:
             or self._market.window_notional_max is not None
         )
         self._collar = settings.collar_percent / 100
+        self._quote_age_ns = settings.quote_age_ms_max * _NS_PER_MS
+        self._valuation_age_ns = settings.valuation_age_ms_max * _NS_PER_MS
         self._measures = make_measures(settings)
         self._budget = self._market.firm_credit_max
         self.market = MarketBook(self._market.securities)
@@ -200,29 +207,37 @@ class Screener:
         known = self._book.orders.get(request.replaces_order_id or request.order_id)
         if known is not None:
             self._book.lift(known)
+        answer = (self._rehearse if request.is_dry_run else self._decide)(request, known)
+        if known is not None:
+            self._book.lay(known)
+        return answer
+
+    def _decide(self, request: ScreenRequest, known: OpenOrder | None) -> ScreenAnswer:
+        verdicts: tuple[Verdict, ...] = ()
+        for candidate in request.candidates:
+            finding = self._look(request, candidate, known)
+            verdicts = (*verdicts, self._verdict(candidate, finding))
+            if finding.violation is None:
+                assert finding.context is not None
+                self._passed = request, candidate, finding.context
+                break
+        return ScreenAnswer(number=request.number, verdicts=verdicts)
+
+    def _rehearse(self, request: ScreenRequest, known: OpenOrder | None) -> ScreenAnswer:
         verdicts: list[Verdict] = []
         refusals: list[Violation] = []
         rulings: list[Ruling] = []
-        chosen: tuple[Candidate, Context] | None = None
+        is_passed = False
         for candidate in request.candidates:
-            finding = self._look(request, candidate, known)
-            refusals += finding.violations
+            finding = self._preview(request, candidate, known)
+            refusals += finding.refusals
             rulings += finding.rulings
-            if chosen is None:
+            if not is_passed:
                 verdicts.append(self._verdict(candidate, finding))
-                if finding.context is not None and not finding.violations:
-                    chosen = candidate, finding.context
-            if chosen is not None and not request.is_dry_run:
-                break
-        if known is not None:
-            self._book.lay(known)
-        if chosen is not None and not request.is_dry_run:
-            self._passed = (request, *chosen)
+                is_passed = finding.violation is None
+        told = tuple(verdicts), tuple(refusals), tuple(rulings)
         return ScreenAnswer(
-            number=request.number,
-            verdicts=tuple(verdicts),
-            all_violations=tuple(refusals) if request.is_dry_run else (),
-            rulings=tuple(rulings),
+            number=request.number, verdicts=told[0], all_violations=told[1], rulings=told[2]
         )
 
     def _make_book(self) -> Book:
@@ -235,8 +250,8 @@ class Screener:
         return Book(self._market, credit)
 
     def _take_rates(self, request: ScreenRequest) -> None:
-        """A price from the future would stay fresh for ever: it is not taken."""
-        until_ns = request.now_ns + self._settings.quote_age_ms_max * _NS_PER_MS
+        # A price from the future would stay fresh for ever: it is not taken.
+        until_ns = request.now_ns + self._quote_age_ns
         for rate in request.rates:
             if rate.received_ns <= until_ns:
                 self._rates.put(rate)
@@ -246,82 +261,89 @@ class Screener:
     ) -> _Finding:
         missing = find_missing(request, candidate, known, self._book, self._instruments)
         if missing is not None:
-            return _Finding((missing,))
-        context = self._make_context(request, candidate, known)
-        order, plan = request.order, self._plans[candidate.account]
-        concern = concern_of(
-            context.instrument.asset_class, order.side, is_opening=context.is_opening
-        )
-        asked = plan.checks[concern]
-        if request.is_dry_run:
-            return self._preview(asked, order, context)
+            return _Finding(missing)
+        context, order = self._make_context(request, candidate, known), request.order
+        asked = self._asked(candidate, order, context)
         for check in asked.refusing:
             violation = check(order, context)
             if violation is not None:
-                return _Finding((violation,))
-        flags = [check(order, context) for check in asked.warning]
-        warnings = tuple([flag for flag in flags if flag is not None])
-        return _Finding((), warnings, context)
+                return _Finding(violation)
+        warnings: tuple[Violation, ...] = ()
+        for check in asked.warning:
+            flag = check(order, context)
+            if flag is not None:
+                warnings = (*warnings, flag)
+        return _Finding(None, warnings, context)
 
-    def _preview(self, asked: Asked, order: NewOrder, context: Context) -> _Finding:
-        rulings = ask_all(asked, order, context, self._measures)
-        said = [(ruling.outcome, ruling.violation) for ruling in rulings]
-        return _Finding(
-            tuple([why for outcome, why in said if why and outcome is Outcome.DENY]),
-            tuple([why for outcome, why in said if why and outcome is Outcome.WARN]),
-            context,
-            rulings,
-        )
+    def _asked(self, candidate: Candidate, order: NewOrder, context: Context) -> Asked:
+        kind = context.instrument.asset_class
+        concern = concern_of(kind, order.side, is_opening=context.is_opening)
+        return self._plans[candidate.account].checks[concern]
+
+    def _preview(
+        self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
+    ) -> _Finding:
+        missing = find_missing(request, candidate, known, self._book, self._instruments)
+        if missing is not None:
+            return _Finding(missing, refusals=(missing,))
+        context = self._make_context(request, candidate, known)
+        asked = self._asked(candidate, request.order, context)
+        rulings = ask_all(asked, request.order, context, self._measures)
+        refusals, warnings = said(rulings, Outcome.DENY), said(rulings, Outcome.WARN)
+        return _Finding(next(iter(refusals), None), warnings, context, refusals, rulings)
 
     def _make_context(
         self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
     ) -> Context:
-        order, now_ns = request.order, request.now_ns
-        exposure = self._book.accounts[candidate.account]
+        order, now_ns, book = request.order, request.now_ns, self._book
+        symbol, sign = order.instrument, order.side.sign
+        exposure = book.accounts[candidate.account]
         plan = self._plan(exposure, now_ns)
-        holding = exposure.holding(order.instrument)
+        holding = exposure.holdings.get(symbol) or exposure.holding(symbol)
         self._value(exposure, holding, request.rates)
-        fresh_since_ns = now_ns - self._settings.quote_age_ms_max * _NS_PER_MS
+        fresh_since_ns = now_ns - self._quote_age_ns
         leaves = order.quantity
         is_opening = not (reduces := order.only_reduces)
         is_amend = request.replaces_order_id is not None
         if known is not None:
             leaves = max(order.quantity - known.filled, ZERO)
             is_opening = is_opening and not (is_amend and leaves <= known.leaves)
-        sign, book = order.side.sign, self._book
-        instrument, home = self._instruments[order.instrument], exposure.account.base_currency
-        quote = self._rates.find(order.instrument, fresh_since_ns)
+        instrument, home = self._instruments[symbol], exposure.account.base_currency
+        quote = self._rates.find(symbol, fresh_since_ns)
         worth = self._rates.convert(instrument.quote_currency, home, fresh_since_ns)
+        cost, credit_price = price_units(order, quote, sign, self._collar)
+        # By place: thirty words would take longer than the rules they are for.
         return Context(
-            owner=request.owner,
-            order_id=request.order_id,
-            connection=candidate.connection,
-            account=exposure.account,
-            instrument=instrument,
-            exposure=exposure,
-            holding=holding,
-            rates=self._rates,
-            quote=quote,
-            halts=self._halts.in_force,
-            now_ns=now_ns,
-            business_date=plan.business_date,
-            fresh_since_ns=fresh_since_ns,
-            valued_since_ns=now_ns - self._settings.valuation_age_ms_max * _NS_PER_MS,
-            fingerprint=Fingerprint.of(order),
+            request.owner,
+            request.order_id,
+            candidate.connection,
+            exposure.account,
+            instrument,
+            exposure,
+            holding,
+            self._rates,
+            quote,
+            None if quote is None else self._rates.middle(symbol),
+            self._halts.in_force,
+            plan.business_date,
+            plan.day_from_ns,
+            now_ns,
+            fresh_since_ns,
+            now_ns - self._valuation_age_ns,
+            Fingerprint.of(order),
+            self.market.find(symbol),
+            book.resting,
+            book.credit,
+            book.loss_sales,
+            book.has_opposite_elsewhere,
+            cost * worth.rate * instrument.multiplier if cost and worth else None,
+            credit_price if book.credit else None,
             sign=sign,
             leaves=leaves,
             is_opening=is_opening and holding.would_open(sign, leaves),
             is_immediate=is_immediate(order),
             only_reduces=reduces,
             is_amend=is_amend,
-            is_offset_elsewhere=book.has_opposite_elsewhere(request.owner, holding, sign),
-            day_from_ns=plan.day_from_ns,
-            security=self.market.find(order.instrument),
-            resting=book.resting,
-            credit=book.credit,
-            loss_sales=book.loss_sales,
-            unit_worth=unit_worth(order, quote, worth, instrument.multiplier),
-            credit_price=credit_price(order, quote, self._collar) if book.credit else None,
         )
 
     def _plan(self, exposure: AccountExposure, now_ns: int) -> Plan:
@@ -343,32 +365,14 @@ class Screener:
             self._plan(exposure, update.at_ns)
             self._trading.follow(exposure, update, self._rates)
 
-    def _value(self, exposure: AccountExposure, holding: Holding, rates: tuple[Rate, ...]) -> None:
-        self._trading.price(exposure, holding.instrument, self._rates)
+    def _value(self, exposure: AccountExposure, holding: Holding, told: tuple[Rate, ...]) -> None:
+        rates, credit = self._rates, self._book.credit
+        if exposure.trading is not None:
+            self._trading.price(exposure.trading, holding.instrument, rates)
         if exposure.is_weighed:
-            self._value_margin(exposure, holding, rates)
-        if self._book.credit is not None:
-            self._value_credit(self._book.credit, exposure, rates)
-
-    def _value_margin(
-        self, exposure: AccountExposure, holding: Holding, rates: tuple[Rate, ...]
-    ) -> None:
-        exposure.value(holding.base, self._rates)
-        home = exposure.account.base_currency
-        for currency in [c for rate in rates for c in self._rates.moved(rate.instrument, home)]:
-            if currency != holding.base and currency in exposure.buckets:
-                exposure.value(currency, self._rates)
-
-    def _value_credit(
-        self, credit: CreditBook, exposure: AccountExposure, rates: tuple[Rate, ...]
-    ) -> None:
-        owner = exposure.account.owner
-        for rate in rates:
-            held = exposure.holdings.get(rate.instrument)
-            if held is not None:
-                credit.value(owner, held, (rate.bid + rate.ask) / 2)
-            for currency in self._rates.moved(rate.instrument, credit.currency):
-                credit.revalue(owner, currency)
+            value_margin(exposure, holding, told, rates)
+        if credit is not None:
+            value_credit(credit, exposure, told, rates)
 
     def _verdict(self, candidate: Candidate, finding: _Finding) -> Verdict:
         self._verdicts += 1
@@ -376,7 +380,7 @@ class Screener:
             id=f"{self.incarnation}-{self._verdicts}",
             incarnation=self.incarnation,
             candidate=candidate,
-            violation=finding.violations[0] if finding.violations else None,
+            violation=finding.violation,
             warnings=finding.warnings,
         )
 

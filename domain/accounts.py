@@ -69,6 +69,14 @@ class SessionState(Enum):
     DISCONNECTED = "disconnected"
 
 
+class BreakerState(Enum):
+    """Whether a connection takes new orders: open after repeated trouble, then on trial."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
 class Owner(Struct, frozen=True, kw_only=True):
     """A person or firm, by pseudonym alone; the name is kept apart (COMPLIANCE.md 12)."""
 
@@ -100,12 +108,16 @@ class Connection(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ConnectionState(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The session state of a connection, as told on the `connections` stream."""
+    """The session state of a connection, as told on the `connections` stream.
+
+    While its breaker is not closed, cancels pass and new orders do not.
+    """
 
     connection: str
     state: SessionState
     reason: str
     since_ns: int
+    breaker: BreakerState = BreakerState.CLOSED
 
 
 class BrokerAccount(Struct, frozen=True, kw_only=True, omit_defaults=True):

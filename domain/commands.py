@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from enum import Enum
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -59,11 +60,16 @@ class SetGuard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
 
 class Halt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="halt"):
-    """Stops new orders in scope; cancels still pass. `subject` names the scope's member."""
+    """Stops new orders in scope; cancels still pass. `subject` names the scope's member.
+
+    `cancel_open` also cancels clients' orders in scope that are open, whoever placed them; what
+    guards a position stays.
+    """
 
     scope: HaltScope
     subject: str = "*"
     reason: Annotated[str, Meta(min_length=1, max_length=200)]
+    cancel_open: bool = False
 
 
 class Resume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="resume"):
@@ -75,6 +81,43 @@ class Resume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
     scope: HaltScope
     subject: str = "*"
     confirm: str | None = None
+
+
+class Resolution(Enum):
+    """What an operator found out about an order of unknown outcome."""
+
+    FILLED = "filled"
+    CANCELED = "canceled"
+    NEVER_ARRIVED = "never_arrived"
+
+
+class Execution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A fill as the broker's own records show it; by its id it counts once, whoever tells it."""
+
+    quantity: Decimal
+    price: Decimal
+    broker_order_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    broker_execution_id: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class ResolveOrder(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag="resolve"
+):
+    """Ends an order of unknown outcome by what an operator found out, and how (`evidence`).
+
+    `execution` is for `filled` alone: what was filled, and under which of the broker's ids.
+    """
+
+    order_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    resolution: Resolution
+    evidence: Annotated[str, Meta(min_length=1, max_length=500)]
+    execution: Execution | None = None
+
+
+class ResetBreaker(Struct, frozen=True, kw_only=True, tag="reset_breaker"):
+    """Lets a connection take new orders again."""
+
+    connection: str
 
 
 class Place(Struct, frozen=True, kw_only=True, tag="new"):
@@ -121,6 +164,8 @@ Command = (
     | SetGuard
     | Halt
     | Resume
+    | ResolveOrder
+    | ResetBreaker
 )
 
 
@@ -128,7 +173,8 @@ class Submit(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="submit"
     """A command on its way from an edge to the router.
 
     `cseq` is the client's own number; `deadline_ns` is on the boot clock, after which a
-    new order dies unsent. `by_admin` is set where the token carries the admin scope.
+    new order dies unsent. `by_admin` is set where the token carries the admin scope; `trace` names
+    the trace of one that is traced.
     """
 
     ref: int
@@ -140,6 +186,7 @@ class Submit(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="submit"
     received_ns: int
     deadline_ns: int | None = None
     by_admin: bool = False
+    trace: str | None = None
 
 
 class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -187,11 +234,15 @@ class LoggedIn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="logge
 
 
 class Logout(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="logout"):
-    """A session's socket closed at an edge; its guards start to run."""
+    """A session's socket closed at an edge; its guards start to run.
+
+    `is_moving`: the edge sent it to another one, and its guards give it a moment to get there.
+    """
 
     owner: str
     session: str
     generation: int
+    is_moving: bool = False
 
 
 class ReadStream(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="read"):

@@ -54,7 +54,7 @@ class VenueError(Struct, frozen=True, kw_only=True, omit_defaults=True):
     unified: UnifiedError
 
 
-class ErrorInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ErrorInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The error object of the protocol; REST wraps the same in problem+json (RFC 9457)."""
 
     code: str

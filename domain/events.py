@@ -17,7 +17,7 @@ from domain.orders import NewOrder, OrderType, Side, TimeInForce, Trailing
 from domain.portfolio import LotClosed, LotOpened
 
 
-class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", gc=False):
     """What all facts share."""
 
     at_ns: int

@@ -145,7 +145,7 @@ TRANSITIONS: dict[tuple[Status, type], Status | None] = {
 }  # fmt: skip
 
 
-class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Order(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An order as the events so far leave it.
 
     `terms` are the current ones (an amend changes them); `filled` and `filled_notional` are

@@ -42,12 +42,16 @@ class Side(Enum):
     @property
     def sign(self) -> int:
         """+1 where a fill adds to the position, -1 where it takes away."""
-        return 1 if self in (Side.BUY, Side.BUY_TO_COVER) else -1
+        return 1 if self in _BUYS else -1
 
     @property
     def is_buy(self) -> bool:
         """True where the order buys."""
         return self.sign > 0
+
+
+# Looked up by name here, and not with every order.
+_BUYS = (Side.BUY, Side.BUY_TO_COVER)
 
 
 class OrderType(Enum):
@@ -89,7 +93,7 @@ class OptionRight(Enum):
     PUT = "put"
 
 
-class StopLoss(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StopLoss(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A protective stop made when the entry fills: a price, or a distance from the fill."""
 
     stop_price: Decimal | None = None
@@ -97,20 +101,20 @@ class StopLoss(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limit_price: Decimal | None = None
 
 
-class TakeProfit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TakeProfit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A profit target made when the entry fills."""
 
     limit_price: Decimal
 
 
-class Trailing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Trailing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """How far a trailing stop follows: an amount in price units, or a percent, never both."""
 
     amount: Decimal | None = None
     percent: Decimal | None = None
 
 
-class Bracket(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Bracket(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Children that guard the entry; each becomes an order of its own with the entry as parent."""
 
     stop_loss: StopLoss | None = None
@@ -127,7 +131,9 @@ class OrderLeg(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     position_effect: PositionEffect = PositionEffect.NET
 
 
-class NewOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class NewOrder(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False
+):
     """A command to trade.
 
     `quantity` is positive, in units of the instrument; the side carries the direction.

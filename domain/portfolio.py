@@ -20,7 +20,7 @@ MATCHED_MAX = 16
 """Used-up lots kept of a netted position: so far may a fill come behind its time."""
 
 
-class LotOpened(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LotOpened(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A fill opened this lot; `quantity` is signed."""
 
     lot_id: str
@@ -29,7 +29,7 @@ class LotOpened(Struct, frozen=True, kw_only=True, omit_defaults=True):
     has_bracket: bool = False
 
 
-class LotClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LotClosed(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A fill closed this much of a lot; `quantity` is signed against the lot (long: negative)."""
 
     lot_id: str
@@ -38,7 +38,7 @@ class LotClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     realized_pnl: Decimal | None = None
 
 
-class Lot(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Lot(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An open piece of a position. `opened_sequence` orders lots for FIFO."""
 
     lot_id: str
@@ -50,7 +50,7 @@ class Lot(Struct, frozen=True, kw_only=True, omit_defaults=True):
     has_bracket: bool = False
 
 
-class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Position(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What an account holds of one instrument; closed where `quantity` is zero.
 
     `quantity_available` is what open orders do not already close; `unrealized_percent` is of

@@ -125,7 +125,36 @@ class Guard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="guard"):
     account: str | None = None
 
 
-Cause = EpochStarted | Ordered | Changed | Reported | Synced | Settled | Halted | Resumed | Guard
+class Resolved(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="resolved"):
+    """An operator said what became of an order of unknown outcome, and how he knows."""
+
+    order_id: str
+    resolution: str
+    evidence: str
+    by: str
+    request_id: str
+
+
+class BreakerReset(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="breaker_reset"):
+    """An operator let a connection take new orders again."""
+
+    connection: str
+    by: str
+
+
+Cause = (
+    EpochStarted
+    | Ordered
+    | Changed
+    | Reported
+    | Synced
+    | Settled
+    | Halted
+    | Resumed
+    | Guard
+    | Resolved
+    | BreakerReset
+)
 
 
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):

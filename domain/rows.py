@@ -6,7 +6,13 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from domain.accounts import AccountBalances, BrokerAccount, Environment, SessionState
+from domain.accounts import (
+    AccountBalances,
+    BreakerState,
+    BrokerAccount,
+    Environment,
+    SessionState,
+)
 from domain.lifecycle import COMMON, CommonStatus, Order, Origin, Pending, Status
 from domain.orders import NewOrder, Side
 from domain.transactions import Transaction
@@ -64,6 +70,7 @@ class ConnectionRow(Struct, frozen=True, kw_only=True):
     in_flight: int
     ready: int
     credits: int
+    breaker: BreakerState
 
 
 def order_row(order: Order) -> OrderRow:

@@ -79,6 +79,7 @@ class ScreenRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
     now_ns: int
     replaces_order_id: str | None = None
     is_dry_run: bool = False
+    trace: str | None = None
 
 
 class Outcome(Enum):

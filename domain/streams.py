@@ -19,7 +19,7 @@ from domain.portfolio import Position
 from domain.transactions import Transaction
 
 
-class OrderUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="order"):
+class OrderUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="order", gc=False):
     """A fact about an order and where the order stands after it."""
 
     order_id: str
@@ -40,19 +40,25 @@ class OrderUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="or
     signal_id: str | None = None
 
 
-class BalancesUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="balances"):
+class BalancesUpdate(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, tag="balances", gc=False
+):
     """New balances of an account."""
 
     balances: AccountBalances
 
 
-class PositionUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="position"):
+class PositionUpdate(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, tag="position", gc=False
+):
     """What an account now holds of an instrument; closed at quantity zero."""
 
     position: Position
 
 
-class TransactionUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="transaction"):
+class TransactionUpdate(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, tag="transaction", gc=False
+):
     """A movement the broker booked."""
 
     transaction: Transaction
@@ -74,6 +80,9 @@ class NoticeKind(Enum):
     UNKNOWN_ORDER = "unknown_order"
     GUARD_FIRED = "guard_fired"
     FINDING = "finding"
+    JOURNAL = "journal"
+    RESOLVED = "resolved"
+    BREAKER = "breaker"
 
 
 class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="notice"):
@@ -91,7 +100,7 @@ UpdateBody = (
 )
 
 
-class StreamUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class StreamUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One numbered entry of a stream; `at_ns` is when it was journaled (UTC)."""
 
     stream: str

@@ -31,6 +31,7 @@ ANY_OF: dict[type[wire.Request], frozenset[Scope]] = {
     wire.HaltTrading: frozenset({TRADE, ADMIN}),
     wire.ResumeTrading: frozenset({TRADE, ADMIN}),
     wire.BreakerReset: frozenset({ADMIN}),
+    wire.OrderResolve: frozenset({ADMIN}),
     wire.OrderGet: _READERS,
     wire.OrdersList: _READERS,
     wire.ExecutionsSince: _READERS,

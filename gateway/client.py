@@ -22,9 +22,11 @@ from domain.quotes import Quote
 from domain.streams import OrderUpdate
 from gateway import wire
 from gateway.client_book import DECIDED, QuoteFeed, UpdateFeed
-from gateway.client_session import ClientOptions, ClientSession, ConnectionLostError, Refused
+from gateway.client_session import ClientSession
 from gateway.client_socket import Address
+from gateway.client_terms import ClientOptions, ConnectionLostError, Refused
 from gateway.codec import JSON, MSGPACK
+from gateway.tls import trusting
 
 CODECS = {"json": JSON, "msgpack": MSGPACK}
 OUTCOME_STATUSES = frozenset(status.value for status in DECIDED)
@@ -51,7 +53,9 @@ class Client(ClientSession):
     def connect(cls, url: str, token: str, session: str, **given: Unpack[Choices]) -> Self:
         """A client to be entered with `async with`; `given` is described by `Choices`."""
         options = given.get("options") or ClientOptions()
-        address = Address(url, token, CODECS[given.get("codec", "msgpack")], options.tls)
+        tls = options.tls or (trusting(options.ca) if url.startswith("wss:") else None)
+        codec = CODECS[given.get("codec", "msgpack")]
+        address = Address(url, token, codec, tls, options.server_name)
         client = cls(address, session, options)
         client.on_event = given.get("on_event")
         client.resume = given.get("resume", True)

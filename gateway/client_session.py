@@ -4,66 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import ssl
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, Self
 
 import msgspec
-from msgspec import Struct
 
-from domain.commands import SetGuard
 from domain.errors import Category, ErrorInfo, Retry
 from domain.streams import OrderUpdate
 from gateway import wire
 from gateway.client_book import OUTCOMES, Orders, QuoteFeed, UpdateFeed
 from gateway.client_socket import Address, ClientSocket, UpgradeRefusedError, dial
+from gateway.client_terms import ClientOptions, ConnectionLostError, Refused, backoff_ms
 from gateway.errors import rate_limited
 from gateway.wire import CloseCode
 
 PENDING_MAX = 1_000
 STREAMS_A_REQUEST = 64
 TRIES_MAX = 120
-BACKOFF_MS_MIN = 50
-BACKOFF_MS_MAX = 5_000
 SILENT_HEARTBEATS_MAX = 3
+LOOKS_A_HEARTBEAT = 4
 FATAL_CODES = frozenset(
     {CloseCode.MALFORMED, CloseCode.UNAUTHORIZED, CloseCode.FORBIDDEN, CloseCode.REPLACED}
 )
 FATAL_STATUSES = frozenset({400, 401, 403, 404, 426})
-
-
-def backoff_ms(attempt: int, luck: float) -> float:
-    """The wait before dialling again; `luck` in [0, 1) spreads clients over half of it."""
-    full = min(BACKOFF_MS_MAX, BACKOFF_MS_MIN << min(attempt, 20))
-    return full * (0.5 + luck / 2)
-
-
-class Refused(Exception):
-    """The command or query was refused; `error` says why and what may have happened."""
-
-    def __init__(self, error: ErrorInfo) -> None:
-        super().__init__(f"{error.code}: {error.message}")
-        self.error = error
-
-
-class ConnectionLostError(Exception):
-    """The client is closed, or may not connect again. Commands without an answer are in doubt."""
-
-
-class ClientOptions(Struct, frozen=True, kw_only=True):
-    """What rarely differs. `cursors` are those of an earlier life; `luck` is in [0, 1)."""
-
-    role: wire.Role = wire.Role.TRADE
-    cursors: Mapping[str, int] = {}
-    guard: SetGuard | None = None
-    generation: int | None = None
-    tls: ssl.SSLContext | None = None
-    dial_timeout_ms: int = 5_000
-    utc_ns: Callable[[], int] = time.time_ns
-    luck: Callable[[], float] = random.SystemRandom().random
 
 
 class _Pending:
@@ -111,6 +75,7 @@ class ClientSession:
         self._followed: set[str] = set()
         self._behind: dict[str, int] = {}
         self._rtt_ns: int | None = None
+        self._told_to_wait_ms: int | None = None
         self._is_open = False
         self._ready: asyncio.Future[None] | None = None
         self._runner: asyncio.Task[None] | None = None
@@ -126,6 +91,11 @@ class ClientSession:
             wire.Goaway: self._sent_away,
             wire.Lag: lambda _: None,
         }
+
+    @property
+    def is_open(self) -> bool:
+        """True from the welcome of a connection until that connection is lost."""
+        return self._is_open
 
     async def __aenter__(self) -> Self:
         """Connects and logs in. Raises ConnectionLostError or Refused where that cannot be."""
@@ -173,8 +143,13 @@ class ClientSession:
             else:
                 attempt = 0 if await self._live(socket) else attempt
             if self._end is None:
-                await asyncio.sleep(backoff_ms(attempt, self._options.luck()) / 1000)
+                await asyncio.sleep(self._wait_ms(attempt) / 1000)
                 attempt += 1
+
+    def _wait_ms(self, attempt: int) -> float:
+        """A server that goes away says when to come: so that not all its clients come at once."""
+        told, self._told_to_wait_ms = self._told_to_wait_ms, None
+        return backoff_ms(attempt, self._options.luck()) if told is None else told
 
     async def _live(self, socket: ClientSocket) -> bool:
         """Follows one connection to its end; True where it got as far as the welcome."""
@@ -200,12 +175,13 @@ class ClientSession:
         def check(silent: int) -> None:
             silent = 0 if socket.is_heard else silent + 1
             socket.is_heard = False
-            if silent >= SILENT_HEARTBEATS_MAX:
+            if silent >= SILENT_HEARTBEATS_MAX * LOOKS_A_HEARTBEAT:
                 socket.abort()
                 return
             period_ms = self.hello.heartbeat_ms if self.hello is not None else 1_000
             loop = asyncio.get_running_loop()
-            timer[:] = [loop.call_later(period_ms / 1000, check, silent)]
+            wait_s = period_ms / LOOKS_A_HEARTBEAT / 1000
+            timer[:] = [loop.call_later(wait_s, check, silent)]
 
         check(silent)
         return timer
@@ -391,6 +367,7 @@ class ClientSession:
 
     def _sent_away(self, goaway: wire.Goaway) -> None:
         self.last_goaway = goaway
+        self._told_to_wait_ms = goaway.error.retry_after_ms
 
 
 def _lost(why: str) -> ConnectionLostError:

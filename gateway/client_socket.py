@@ -46,6 +46,7 @@ class Address(Struct, frozen=True):
     token: str
     codec: Codec
     tls: ssl.SSLContext | None = None
+    server_name: str | None = None
 
 
 class ClientSocket(asyncio.Protocol):
@@ -168,11 +169,13 @@ def _error_in(response: Response) -> ErrorInfo | None:
 async def dial(socket: ClientSocket, address: Address, timeout_ms: int) -> None:
     """Opens the socket. Raises OSError, TimeoutError or UpgradeRefusedError."""
     uri = parse_uri(address.url)
-    tls = address.tls or (ssl.create_default_context() if uri.secure else None)
+    name = address.server_name if address.tls is not None else None
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_ms / 1000):
-            await loop.create_connection(lambda: socket, uri.host, uri.port, ssl=tls)
+            await loop.create_connection(
+                lambda: socket, uri.host, uri.port, ssl=address.tls, server_hostname=name
+            )
             await socket.opened
     except BaseException:
         socket.abort()

@@ -27,6 +27,7 @@ from gateway.codec import Codec
 from gateway.errors import rate_limited, refusal
 from gateway.fanout import quote_frame
 from gateway.handshake import Refused, admit, refuse
+from gateway.liveness import Fate, judge
 from gateway.outbox import Outbox
 from gateway.outputs import (
     Close,
@@ -49,6 +50,8 @@ NOT_SENT_BYTES_MAX = 65_536
 FRAGMENTS_MAX = 128
 REASON_BYTES_MAX = 120
 TOO_MANY_WAIT_MS = 5_000
+SLOW_WORDS = "read faster; resume after the numbers in sent"
+STOPPED_WORDS = "nothing was read for too long; resume after the numbers in sent"
 
 _logger = logging.getLogger("fillgate.websocket")
 # The library tells of each opening and closing at level info; the counts do that here.
@@ -228,7 +231,7 @@ class Connection(asyncio.Protocol):
 
     def _lag(self) -> None:
         if self.outbox.is_full:
-            error = refusal("slow_consumer", "read faster; resume after the numbers in sent")
+            error = refusal("slow_consumer", SLOW_WORDS)
             self.close(CloseCode.SLOW_CONSUMER, error)
         elif not self._has_lagged:
             self._has_lagged = True
@@ -265,10 +268,13 @@ class Connection(asyncio.Protocol):
     def _close(self, close: Close) -> None:
         self.close(close.code, close.error)
 
-    def close(self, code: int, error: ErrorInfo) -> None:
-        """Says why in a `goaway`, then closes; what still waits is dropped, the journal has it."""
+    def close(self, code: int, error: ErrorInfo) -> bool:
+        """Says why in a `goaway`, then closes; what still waits is dropped, the journal has it.
+
+        False where it was closing before.
+        """
         if self._is_closing or self._protocol.state is not OPEN:
-            return
+            return False
         self._is_closing = True
         if self.session is not None:
             self.session.state = State.CLOSED
@@ -277,6 +283,7 @@ class Connection(asyncio.Protocol):
         self._write(self.codec.frame(self.codec.encode(goaway)))
         self._protocol.send_close(code, self._reason(error))
         self._flush()
+        return True
 
     def _reason(self, error: ErrorInfo) -> str:
         own = f"orders/{self.session.principal.owner}" if self.session is not None else ""
@@ -289,6 +296,15 @@ class Connection(asyncio.Protocol):
         if not self.outbox.is_paused and self._protocol.state is OPEN:
             self._protocol.send_ping(b"")
             self._flush()
+
+    def end_silence(self, silent_ms: int) -> None:
+        """Ends the connection where a client that says nothing is gone, or reads nothing."""
+        is_paused, settings = self.outbox.is_paused, self.server.settings
+        fate = judge(self._transport, is_paused=is_paused, silent_ms=silent_ms, settings=settings)
+        if fate is Fate.GONE:
+            self.abort()
+        elif fate is Fate.STOPPED:
+            self.close(CloseCode.SLOW_CONSUMER, refusal("slow_consumer", STOPPED_WORDS))
 
     def abort(self) -> None:
         """Ends the socket at once."""

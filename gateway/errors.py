@@ -97,6 +97,18 @@ def rate_limited(what: str, wait_ms: int) -> ErrorInfo:
     )
 
 
+def going_away(wait_ms: int) -> ErrorInfo:
+    """The server stops; another takes the client, and all it asks again, after the wait."""
+    return ErrorInfo(
+        code="going_away",
+        category=Category.SYSTEM,
+        outcome=Outcome.NONE,
+        retry=Retry.SAME_ID,
+        retry_after_ms=wait_ms,
+        message="the server stops; connect again",
+    )
+
+
 def router_unavailable(outcome: Outcome) -> ErrorInfo:
     """The router is away; a command already on its way to it may have been written down."""
     return ErrorInfo(

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from gateway.backend import Status
 
 BODY_BYTES_MAX = 1_024
 
 
-def health_app(status: Callable[[], Status], registry: CollectorRegistry) -> web.Application:
+def health_app(status: Callable[[], Status], metrics_page: Callable[[], bytes]) -> web.Application:
     """`/healthz` answers while the loop runs, `/readyz` while the router does, `/metrics`."""
 
     async def healthz(_: web.Request) -> web.Response:
@@ -30,8 +29,7 @@ def health_app(status: Callable[[], Status], registry: CollectorRegistry) -> web
         return web.json_response(body, status=200 if now.is_router_up else 503)
 
     async def metrics(_: web.Request) -> web.Response:
-        page = generate_latest(registry)
-        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=metrics_page(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app.add_routes(

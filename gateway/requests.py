@@ -11,6 +11,7 @@ from domain.commands import (
     Cancel,
     Command,
     Place,
+    ResetBreaker,
     TakeSignal,
 )
 from domain.errors import ErrorInfo
@@ -33,12 +34,14 @@ COMMANDS: dict[type[wire.Request], Callable[[Any], Command]] = {
     wire.GuardSet: lambda request: request.guard,
     wire.HaltTrading: lambda request: request.halt,
     wire.ResumeTrading: lambda request: request.resume,
+    wire.OrderResolve: lambda request: request.resolve,
+    wire.BreakerReset: lambda request: ResetBreaker(connection=request.connection),
 }
 QUERIES = frozenset(
     {
         wire.OrderGet, wire.OrdersList, wire.ExecutionsSince, wire.PositionsList,
         wire.AccountsList, wire.AccountGet, wire.InstrumentsList, wire.QuoteGet,
-        wire.TransactionsSince, wire.ConnectionsList, wire.BreakerReset,
+        wire.TransactionsSince, wire.ConnectionsList,
     }
 )  # fmt: skip
 OF_SESSION = frozenset({wire.Sub, wire.Unsub, wire.Ack, wire.Ping})

@@ -8,6 +8,7 @@ outcome none where it was never sent, unknown where a command may have been writ
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from typing import Any
 
@@ -25,6 +26,7 @@ from gateway.rates import NS_PER_MS, Rates
 from gateway.requests import COMMANDS, Now, find_deadline, query_args, tag_of
 
 SESSION = "rest"
+DRAIN_LOOK_S = 0.01
 TICK_MS = 250
 CALLERS_MAX = 10_000
 
@@ -63,6 +65,13 @@ class RestDesk:
     def start(self) -> None:
         """Begins to give up what takes too long."""
         self._timer = asyncio.get_running_loop().call_later(TICK_MS / 1000, self._tick)
+
+    async def drain(self) -> None:
+        """Waits for the answers under way, for as long as an edge may."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.around.settings.drain_ms_max / 1000):
+                while self._waiting:
+                    await asyncio.sleep(DRAIN_LOOK_S)
 
     def stop(self) -> None:
         """Gives up all that is under way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from html import escape
 
 import msgspec
@@ -23,6 +24,7 @@ td{{padding:.3rem 1rem .3rem 0;vertical-align:top}}code{{white-space:nowrap}}</s
 """
 
 
+@cache
 def documents() -> dict[str, tuple[str, bytes]]:
     """Content type and content by path."""
     return {

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,8 +25,9 @@ from gateway.rest_desk import RestDesk
 from gateway.rest_documents import documents
 from gateway.rest_handler import RestHandler
 from gateway.rest_problems import answer_problem, problem_of
-from gateway.server import GatewayServer, is_loopback
+from gateway.server import GatewayServer
 from gateway.tickets import TicketBox
+from gateway.way import PLAIN_ON_LOOPBACK, Way
 
 CONNECTIONS_MAX = 1_000
 LINE_BYTES_MAX = 8_190
@@ -121,27 +121,25 @@ class RestServer:
         self.desk = RestDesk(backend, gateway.around)
         self._tickets = tickets
         self._handler = RestHandler(self.desk, tickets, gateway.find_token, name, documents())
-        self._open_s = gateway.settings.open_timeout_ms / 1000
+        self._settings = gateway.settings
         self._server: _Sockets | None = None
         self._listeners: list[asyncio.Server] = []
 
-    async def start(
-        self, sockets: Iterable[socket.socket], tls: ssl.SSLContext | None = None
-    ) -> None:
-        """Serves on bound sockets; without TLS they must be on loopback, else ValueError."""
+    async def start(self, sockets: Iterable[socket.socket], way: Way = PLAIN_ON_LOOPBACK) -> None:
+        """Serves on bound sockets; ValueError where the way does not allow one."""
         loop = asyncio.get_running_loop()
-        self._server = _Sockets(self._handler.handle, self._open_s)
+        self._server = _Sockets(self._handler.handle, self._settings.open_timeout_ms / 1000)
         self._tickets.clear()
         self.desk.start()
         for sock in sockets:
-            if tls is None and not is_loopback(sock):
-                raise ValueError("without a certificate the server listens on loopback only")
-            self._listeners.append(await loop.create_server(self._server, sock=sock, ssl=tls))
+            options = way.options(sock, self._settings)
+            self._listeners.append(await loop.create_server(self._server, sock=sock, **options))
 
     async def stop(self) -> None:
-        """Takes no more clients, and lets those answered go."""
+        """Takes no more clients, answers what is under way, and lets those answered go."""
         for listener in self._listeners:
             listener.close()
+        await self.desk.drain()
         self.desk.stop()
         if self._server is not None:
             self._server.pre_shutdown()

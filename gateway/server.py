@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
-import ssl
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -35,16 +33,19 @@ from gateway.authority import Principal
 from gateway.backend import Backend, Clocks, Surroundings
 from gateway.codec import Codec
 from gateway.connection import Connection
-from gateway.errors import forbidden, refusal
+from gateway.errors import forbidden, going_away, refusal
 from gateway.fanout import QuoteFanout
 from gateway.handshake import Doors
 from gateway.metrics import Counts
 from gateway.settings import GatewaySettings
 from gateway.tickets import TicketBox
 from gateway.tokens import TokenBook
+from gateway.way import PLAIN_ON_LOOPBACK, Way
 from gateway.wire import CloseCode
 
 TICK_MS = 250
+DRAIN_LOOK_S = 0.01
+AWAY_MS_MAX = 2_000
 Members = dict[Connection, None]
 
 
@@ -80,6 +81,7 @@ class GatewayServer:
         self._tick_ms = min(TICK_MS, max(1, settings.heartbeat_ms // 2))
         self._ticks = 0
         self._is_stopping = False
+        self._sent_away = 0
         self._emptied = asyncio.Event()
         self._framed: StreamUpdate | None = None
         self._frames: dict[str, bytes] = {}
@@ -90,39 +92,47 @@ class GatewayServer:
 
     # -- life
 
-    async def start(
-        self, sockets: Iterable[socket.socket], tls: ssl.SSLContext | None = None
-    ) -> None:
-        """Serves on bound sockets; without TLS they must be on loopback, else ValueError."""
+    async def start(self, sockets: Iterable[socket.socket], way: Way = PLAIN_ON_LOOPBACK) -> None:
+        """Serves on bound sockets; ValueError where the way does not allow one."""
         loop = asyncio.get_running_loop()
         for sock in sockets:
-            if tls is None and not is_loopback(sock):
-                raise ValueError("without a certificate the server listens on loopback only")
-            server = await loop.create_server(lambda: Connection(self), sock=sock, ssl=tls)
+            server = await loop.create_server(
+                lambda: Connection(self), sock=sock, **way.options(sock, self.settings)
+            )
             self._servers.append(server)
         self._timer = loop.call_later(self._tick_ms / 1000, self._tick)
 
     async def stop(self) -> None:
-        """Takes no more clients, tells those connected, and waits for their closing."""
+        """Takes no more clients; answers what is under way, sends all away, waits for their end."""
         self._is_stopping = True
-        if self._timer is not None:
-            self._timer.cancel()
         for server in self._servers:
             server.close()
-        for connection in tuple(self._connections):
-            self._end(connection)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.settings.drain_ms_max / 1000
+        while self._end_all(only_idle=loop.time() < until):
+            await asyncio.sleep(DRAIN_LOOK_S)
+        if self._timer is not None:
+            self._timer.cancel()
         if self._connections:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._emptied.wait(), self.settings.close_timeout_ms / 1000)
         for connection in tuple(self._connections):
             connection.abort()
 
-    def _end(self, connection: Connection) -> None:
-        if connection.session is None:
-            connection.abort()
-        else:
-            error = refusal("going_away", "the server stops; connect again", Category.SYSTEM)
-            connection.close(CloseCode.GOING_AWAY, error)
+    def _end_all(self, *, only_idle: bool) -> bool:
+        """Sends away all, or those without a request under way; True while some are left."""
+        left = False
+        for connection in tuple(self._connections):
+            session = connection.session
+            if session is not None and session.is_busy and only_idle:
+                left = True
+            elif session is None:
+                connection.abort()
+            else:
+                # One after the other, or the next server gets them all at once.
+                wait_ms = min(self._sent_away, AWAY_MS_MAX)
+                self._sent_away += connection.close(CloseCode.GOING_AWAY, going_away(wait_ms))
+        return left
 
     def _tick(self) -> None:
         self._ticks += 1
@@ -154,7 +164,7 @@ class GatewayServer:
             connection.close(CloseCode.UNAUTHORIZED, forbidden("the token is no longer in force"))
             return
         if connection.silent_ticks * self._tick_ms > self.settings.silence_ms_max:
-            connection.abort()
+            connection.end_silence(connection.silent_ticks * self._tick_ms)
             return
         connection.perform(session.tick())
         is_idle = (connection.idle_ticks + 1) * self._tick_ms > self.settings.heartbeat_ms
@@ -220,6 +230,7 @@ class GatewayServer:
                     owner=session.principal.owner,
                     session=session.login.session,
                     generation=session.login.generation,
+                    is_moving=self._is_stopping,
                 )
             )
 
@@ -313,10 +324,3 @@ class GatewayServer:
             ev = wire.Ev(stream=update.stream, seq=update.seq, at_ns=update.at_ns, body=update.body)
             frame = self._frames[codec.name] = codec.frame(codec.encode(ev))
         return frame
-
-
-def is_loopback(sock: socket.socket) -> bool:
-    """True where only this machine can connect."""
-    if sock.family == socket.AF_UNIX:
-        return True
-    return ipaddress.ip_address(sock.getsockname()[0]).is_loopback

@@ -32,6 +32,7 @@ from domain.streams import StreamUpdate
 from gateway import errors, wire
 from gateway.authority import Principal, Subject, authorize, scopes_of
 from gateway.backend import Surroundings
+from gateway.client_clock import ClientClock
 from gateway.codec import Codec
 from gateway.errors import forbidden, refusal
 from gateway.faults import find_request_fault
@@ -70,7 +71,7 @@ class Session:
         self._pending: dict[int, Pending] = {}
         self._ids: set[str] = set()
         self._bad = 0
-        self._offset_ns: int | None = None
+        self._clock = ClientClock()
         self._greeted_ns = around.clocks.boot_ns()
         self._last_cseq = 0
         self._rates = Rates(limits)
@@ -218,7 +219,7 @@ class Session:
     def _submit(self, request: wire.Request) -> list[Output]:
         assert self.login is not None
         clocks = self._around.clocks
-        now = Now(clocks.utc_ns(), clocks.boot_ns(), self._offset_ns)
+        now = Now(clocks.utc_ns(), clocks.boot_ns(), self._clock.offset_ns)
         deadline = find_deadline(request, now)
         if isinstance(deadline, ErrorInfo):
             return self._refuse(request, deadline)
@@ -258,7 +259,7 @@ class Session:
         elif isinstance(request, wire.Ack):
             error = self.follows.ack(request)
         elif isinstance(request, wire.Ping):
-            body = self._ping(request)
+            body = self._clock.measure(request, self._around.clocks.utc_ns())
         return [self._send(wire.Res(id=request.id, error=error, body=body)), *outputs]
 
     def _sub(self, request: wire.Sub) -> list[Output]:
@@ -275,16 +276,6 @@ class Session:
         told = follows.tell_quotes(request, self.codec)
         res = self._send(wire.Res(id=request.id, body={"resume": follows.resume()}))
         return [*told, res, *outputs] if request.snapshot else [res, *outputs, *told]
-
-    def _ping(self, ping: wire.Ping) -> dict[str, int]:
-        """Measures the client's clock: what is least among the pings has the least delay in it."""
-        now = self._around.clocks.utc_ns()
-        if ping.client_ns is None:
-            return {"server_ns": now}
-        # The whole round trip is taken off: an order may die early by it, never late.
-        offset = now - ping.client_ns - (ping.rtt_ns or 0)
-        self._offset_ns = offset if self._offset_ns is None else min(self._offset_ns, offset)
-        return {"server_ns": now, "client_ns": ping.client_ns}
 
     # -- from the router
 
@@ -332,6 +323,11 @@ class Session:
     def refs(self) -> tuple[int, ...]:
         """What is under way, for the server to forget."""
         return tuple(self._pending)
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a request has no answer yet."""
+        return bool(self._ids)
 
     def awaits(self, ref: int) -> bool:
         """True while the answer to the ref is still wanted."""

@@ -42,6 +42,8 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     login_timeout_ms: Positive = 10_000
     answer_timeout_ms: Positive = 30_000
     close_timeout_ms: Positive = 2_000
-    ping_ms: Positive = 5_000
-    silence_ms_max: Positive = 15_000
+    drain_ms_max: Positive = 2_000
+    ping_ms: Positive = 1_000
+    silence_ms_max: Positive = 3_000
+    stopped_ms_max: Positive = 15_000
     limits: Limits = Limits()

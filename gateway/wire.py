@@ -11,7 +11,15 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from domain.commands import AmendPosition, ClosePosition, Decided, Halt, Resume, SetGuard
+from domain.commands import (
+    AmendPosition,
+    ClosePosition,
+    Decided,
+    Halt,
+    ResolveOrder,
+    Resume,
+    SetGuard,
+)
 from domain.errors import ErrorInfo
 from domain.orders import (
     BATCH_ORDERS_MAX,
@@ -24,6 +32,7 @@ from domain.orders import (
 )
 from domain.quotes import Quote
 from domain.streams import UpdateBody
+from gateway.close_codes import CloseCode as CloseCode
 from gateway.wire_bounds import (
     OrderId,
     Ordinal,
@@ -245,6 +254,12 @@ class BreakerReset(Request, frozen=True, kw_only=True, tag="breaker.reset"):
     connection: str
 
 
+class OrderResolve(Request, frozen=True, kw_only=True, tag="order.resolve"):
+    """Ends an order of unknown outcome by what an operator found out."""
+
+    resolve: ResolveOrder
+
+
 class Sub(Request, frozen=True, kw_only=True, omit_defaults=True, tag="sub"):
     """Follows streams, each after the number given, or from now on where it is null.
 
@@ -285,7 +300,7 @@ REQUESTS: tuple[type[Request], ...] = (
     OrderNew, OrderAmend, OrderCancel, OrderBatch, OrderGet, OrdersList, OrderPreview,
     SignalNew, ExecutionsSince, PositionsList, PositionClose, PositionAmend, Sub, Unsub, Ack,
     GuardSet, HaltTrading, ResumeTrading, Ping, AccountsList, AccountGet, InstrumentsList, QuoteGet,
-    TransactionsSince, ConnectionsList, BreakerReset,
+    TransactionsSince, ConnectionsList, BreakerReset, OrderResolve,
 )  # fmt: skip
 CLIENT_MESSAGES: tuple[type[ClientMessage], ...] = (Login, *REQUESTS)
 
@@ -380,21 +395,3 @@ class Goaway(ServerMessage, frozen=True, kw_only=True, tag="goaway"):
 SERVER_MESSAGES: tuple[type[ServerMessage], ...] = (
     Hello, Welcome, Res, Ev, Snap, QuoteUpdate, Hb, Lag, Goaway,
 )  # fmt: skip
-
-
-class CloseCode:
-    """Close codes beyond RFC 6455's, and those of it we use."""
-
-    NORMAL = 1000
-    GOING_AWAY = 1001
-    UNSUPPORTED_DATA = 1003
-    ABNORMAL = 1006
-    INVALID_DATA = 1007
-    POLICY = 1008
-    SLOW_CONSUMER = 4008
-    MALFORMED = 4400
-    UNAUTHORIZED = 4401
-    FORBIDDEN = 4403
-    LOGIN_TIMEOUT = 4408
-    REPLACED = 4409
-    TRY_AGAIN_LATER = 1013

@@ -27,6 +27,11 @@ class Disk:
         """Returns once what was written to fd is on the disk."""
         os.fdatasync(fd)
 
+    def read_back(self, fd: int, size: int, offset: int) -> bytes:
+        """What the disk holds, not what the page cache remembers of it; synced bytes only."""
+        os.posix_fadvise(fd, offset, size, os.POSIX_FADV_DONTNEED)
+        return os.pread(fd, size, offset)
+
     def reserve(self, fd: int, size: int) -> None:
         """Takes the space first: a full disk says so at once."""
         os.posix_fallocate(fd, 0, size)

@@ -66,11 +66,15 @@ class JournalTooNew(JournalError):
 
 
 class JournalFull(JournalError):
-    """No room for an ordinary record; nothing was written. Cancels may use the reserve."""
+    """No room for a record; nothing of it was written."""
 
 
 class JournalFailed(JournalError):
-    """A write or sync failed or may have: open the journal again and read what is there."""
+    """A write or sync failed or may have: what it wrote is in doubt until it is settled."""
+
+
+class JournalLost(JournalFailed):
+    """The journal is not this process's to write any more: nothing here can settle that."""
 
 
 class JournalUnreachable(JournalError):

@@ -11,11 +11,16 @@ Opening is recovering. The last segment is read to its end and a torn last commi
 records were promised to nobody. Whole records whose commit may not have returned are written
 and synced again before they are believed, for after a failed fsync the page cache shows what
 the disk may not have. Damage before the end, a gap, a foreign or a missing journal: we do not
-start. After JournalFailed the object is dead: open again and read what is there.
+start.
 
-A full disk: the last `reserve_bytes` of a segment are kept for those who say `from_reserve`
-(cancels) until the next segment can be made. On a copy-on-write file system zeros reserve
-nothing: do not keep a journal there.
+After JournalFailed the last commit is in doubt: `settle` writes its bytes anew in their place,
+through a descriptor of its own (after a failed fdatasync the kernel counts the pages as clean,
+so syncing again would prove nothing), and believes only what it then reads from the disk.
+
+A full disk: the last `reserve_bytes` of a segment are for what must be written while no next
+segment can be made: cancels, and what brokers tell. `has_room` says whether there is more than
+that; who asks before it takes on new risk leaves the reserve to them. On a copy-on-write file
+system zeros reserve nothing: do not keep a journal there.
 
 A record is whole or absent. The records of one commit are no unit: after a crash the first
 few of them may be there. Nothing is ever deleted here; archiving old segments is for others.
@@ -23,6 +28,7 @@ few of them may be there. Nothing is ever deleted here; archiving old segments i
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +54,7 @@ from ledger.faults import (
     JournalExists,
     JournalFailed,
     JournalFull,
+    JournalLost,
     RecordTooLarge,
 )
 from ledger.reader import Progress, replay
@@ -55,14 +62,15 @@ from ledger.segment import HEADER_BYTES, End, Header, encode_frame, encode_heade
 from ledger.snapshot import Snapshot
 from ledger.spare import Spare
 
-SPARE_WAIT_S = 2.0
-"""How long an ordinary record waits for the next segment before it is refused."""
+CLOSE_WAIT_S = 2.0
+"""How long a segment in the making may still take when the journal is closed."""
 
 
 class JournalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which backend, and its terms; sizes in bytes.
 
     `local` keeps segments in the deployment's home; one in use keeps the size it was made with.
+    When no further one can be made, its last `reserve_bytes` are for cancels and for events.
     `postgres` keeps tables in `schema`. Its URL is a secret: it is read from the environment
     variable `url_env` or the file `url_file`. A holder not heard of for `lease_ms` may be
     replaced; a commit waits at most `patience_ms` for a server that went away.
@@ -70,7 +78,7 @@ class JournalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     backend: Literal["local", "postgres"] = "local"
     segment_bytes: Annotated[int, Meta(ge=1024 * 1024, le=1024**3)] = 64 * 1024 * 1024
-    reserve_bytes: Annotated[int, Meta(ge=64 * 1024, le=64 * 1024 * 1024)] = 1024 * 1024
+    reserve_bytes: Annotated[int, Meta(ge=64 * 1024, le=64 * 1024 * 1024)] = 16 * 1024 * 1024
     snapshots_kept: Annotated[int, Meta(ge=1, le=100)] = 2
     prepare_in_background: bool = True
     url_env: str | None = None
@@ -87,14 +95,27 @@ class Journal(Protocol):
     """The number of the last record appended."""
     durable: int
     """The number of the last record committed."""
+    is_remote: bool
+    """Whether a commit waits for another process, which may be away."""
 
-    def append(self, record: Record, *, from_reserve: bool = False) -> None:
+    def has_room(self) -> bool:
+        """Whether there is room for more than what must be written down in any case."""
+
+    def append(self, record: Record) -> None:
         """Adds record number `last` + 1 to the commit. Raises JournalFull, JournalFailed."""
 
     def commit(self) -> int:
         """Makes all appended records durable; returns the last number.
 
-        Raises JournalFailed; or JournalFull, and then all that was appended is dropped.
+        Raises JournalFailed: in doubt until `settle`. Raises JournalFull: nothing was written, and
+        what `last` no longer counts was dropped.
+        """
+
+    def settle(self) -> int:
+        """Ends the doubt of a failed commit: all that was appended is durable now.
+
+        Raises JournalFailed where it is still in doubt: ask again. Raises JournalLost where the
+        journal is not ours to write any more.
         """
 
     def replay(self, after: int = 0, on_progress: Progress | None = None) -> Iterator[Record]:
@@ -102,9 +123,6 @@ class Journal(Protocol):
 
     def snapshots(self) -> Iterator[Snapshot]:
         """Valid snapshots, newest first."""
-
-    def write_snapshot(self, number: int, state: bytes) -> None:
-        """Keeps the state as of a durable record."""
 
     def close(self) -> None:
         """Gives the journal up; what was not committed is dropped."""
@@ -147,8 +165,11 @@ class LocalJournal:
             self._disk,
             in_background=self._settings.prepare_in_background,
         )
+        self.is_remote = False
         self.last = self.durable = self.torn_bytes = 0
         self._doubt: str | None = None
+        self._is_closed = False
+        self._entering: SegmentFile | None = None
         self._buffer = bytearray()
         self._fd = -1
         self._lock = FileLock(directory)
@@ -161,7 +182,11 @@ class LocalJournal:
             self.close()
             raise
 
-    def append(self, record: Record, *, from_reserve: bool = False) -> None:
+    def has_room(self) -> bool:
+        """Whether the reserve is untouched, or the next segment lies ready."""
+        return self._offset + len(self._buffer) <= self._ordinary_end or self._spare.is_ready()
+
+    def append(self, record: Record) -> None:
         """Adds record number `last` + 1 to the next commit.
 
         Raises JournalFull or RecordTooLarge, and then nothing of it is kept; JournalFailed
@@ -171,8 +196,8 @@ class LocalJournal:
         assert record.number == self.last + 1
         payload = encode(record)
         frame = encode_frame(payload, record.number, self.durable, record.schema)
-        if self._offset + len(self._buffer) + len(frame) > self._ordinary_end:
-            self._make_room(len(frame), from_reserve)
+        if self._offset + len(self._buffer) + len(frame) > self._size:
+            self._make_room(len(frame))
             # Going on to the next segment commits, and the frame must say so.
             frame = encode_frame(payload, record.number, self.durable, record.schema)
         self._buffer += frame
@@ -181,14 +206,28 @@ class LocalJournal:
     def commit(self) -> int:
         """Makes all appended records durable; returns the last one's number.
 
-        Raises JournalFailed: they may be durable or not. Open the journal again to know.
+        Raises JournalFailed: they may be durable or not, until `settle`.
         """
         self._check()
         if self._buffer:
             self._write(self._buffer, self._offset)
-            self._offset += len(self._buffer)
-            self._buffer.clear()
-            self.durable = self.last
+            self._keep_buffer()
+        return self.durable
+
+    def settle(self) -> int:
+        """Writes anew what is in doubt, and believes what the disk then shows.
+
+        Raises JournalFailed: still in doubt. Raises JournalLost where the journal is closed.
+        """
+        if self._is_closed:
+            self._check()
+        if self._doubt is not None:
+            try:
+                self._settle()
+            except OSError as error:
+                self._doubt = str(error)
+                raise JournalFailed(f"the journal could not be written: {error}") from error
+            self._doubt = None
         return self.durable
 
     def replay(self, after: int = 0, on_progress: Progress | None = None) -> Iterator[Record]:
@@ -203,13 +242,13 @@ class LocalJournal:
         """Keeps the state as of a durable record, and the one before. Raises OSError."""
         assert number <= self.durable
         taken = Snapshot(number=number, state=state)
-        snapshot.write(self._directory, self._chain.deployment_id, taken, self._disk)
-        snapshot.prune(self._directory, self._settings.snapshots_kept)
+        kept = self._settings.snapshots_kept
+        snapshot.keep(self._directory, self._chain.deployment_id, taken, kept, self._disk)
 
     def close(self) -> None:
         """Gives the journal up; what was not committed is dropped. Twice does no harm."""
-        self._doubt = self._doubt or "it is closed"
-        self._spare.settle(SPARE_WAIT_S)
+        self._is_closed = True
+        self._spare.close(CLOSE_WAIT_S)
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -254,8 +293,11 @@ class LocalJournal:
         self._ordinary_end = self._size - self._settings.reserve_bytes
 
     def _check(self) -> None:
+        if self._is_closed:
+            raise JournalLost("the journal cannot be used: it is closed; open it again")
         if self._doubt is not None:
-            raise JournalFailed(f"the journal cannot be used: {self._doubt}; open it again")
+            why = f"{self._doubt}; settle it or open it again"
+            raise JournalFailed(f"the journal cannot be used: {why}")
 
     def _write(self, data: bytes | bytearray, offset: int) -> None:
         # Set first: whatever interrupts us, an interrupt included, leaves the journal in doubt.
@@ -268,30 +310,58 @@ class LocalJournal:
             raise JournalFailed(f"the journal could not be written: {error}") from error
         self._doubt = None
 
-    def _make_room(self, size: int, from_reserve: bool) -> None:
-        """Goes on to the next segment, or into the reserve. Raises JournalFull."""
-        most = self._settings.segment_bytes - self._settings.reserve_bytes - HEADER_BYTES
+    def _keep_buffer(self) -> None:
+        self._offset += len(self._buffer)
+        self._buffer.clear()
+        self.durable = self.last
+
+    def _make_room(self, size: int) -> None:
+        """Goes on to the next segment. Raises JournalFull where there is none."""
+        most = self._settings.segment_bytes - HEADER_BYTES
         if size > most:
             raise RecordTooLarge(f"a record of {size} bytes; a segment takes {most}")
         following = self._chain.segments[-1].header.segment + 1
-        path = self._spare.take(following, 0 if from_reserve else SPARE_WAIT_S)
-        if path is not None:
-            self._rotate(path, following)
-            if HEADER_BYTES + size > self._ordinary_end:
-                self._make_room(size, from_reserve)
-        elif not from_reserve or self._offset + len(self._buffer) + size > self._size:
+        path = self._spare.take(following)
+        if path is None:
             why = self._spare.error or "the next segment is not ready"
-            raise JournalFull(f"no room for an ordinary record: {why}; free disk space")
+            raise JournalFull(f"no room for a record: {why}; free disk space")
+        self._rotate(path, following)
+        if HEADER_BYTES + size > self._size:
+            self._make_room(size)
 
     def _rotate(self, path: Path, segment: int) -> None:
-        self.commit()
-        header = Header(self._chain.deployment_id, segment, self.last + 1)
         try:
-            self._enter(path, HEADER_BYTES)
+            self.commit()
+        except JournalFailed:
+            self._spare.adopt(path)
+            raise
+        header = Header(self._chain.deployment_id, segment, self.last + 1)
+        # From here on nothing more may go into the old segment: this one may be there already.
+        self._entering = SegmentFile(path=path, header=header)
+        self._doubt = "the next segment was not begun"
+        try:
+            self._begin_segment(self._entering)
         except OSError as error:
             self._doubt = str(error)
-            raise JournalFailed(f"the next segment could not be opened: {error}") from error
-        self._write(encode_header(header), 0)
-        segments = (*self._chain.segments, SegmentFile(path=path, header=header))
-        self._chain = Chain(segments=segments, spare=None)
-        self._spare.begin(segment + 1)
+            raise JournalFailed(f"the next segment could not be begun: {error}") from error
+        self._doubt = None
+
+    def _begin_segment(self, entered: SegmentFile) -> None:
+        self._enter(entered.path, HEADER_BYTES)
+        self._disk.write(self._fd, encode_header(entered.header), 0)
+        self._disk.sync(self._fd)
+        self._entering = None
+        self._chain = Chain(segments=(*self._chain.segments, entered), spare=None)
+        self._spare.begin(entered.header.segment + 1)
+
+    def _settle(self) -> None:
+        """Raises OSError."""
+        if self._entering is not None:
+            self._begin_segment(self._entering)
+            return
+        self._enter(self._chain.segments[-1].path, self._offset)
+        self._disk.write(self._fd, self._buffer, self._offset)
+        self._disk.sync(self._fd)
+        if self._disk.read_back(self._fd, len(self._buffer), self._offset) != self._buffer:
+            raise OSError(errno.EIO, "the disk does not hold what was written")
+        self._keep_buffer()

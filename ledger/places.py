@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import Struct
 
 from domain.records import Record
-from ledger import journal
+from ledger import journal, snapshot
 from ledger.chain import holds_journal, read_chain
 from ledger.disk import find_holder
 from ledger.faults import JournalMissing
 from ledger.following import Followable
 from ledger.journal import Journal, JournalSettings, LocalJournal
 from ledger.reader import JournalReader, Progress
+from ledger.snapshot import Snapshot
 from ledger.verification import JournalReport
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class Reader(Followable, Protocol):
 
     def replay(self, after: int = 0, on_progress: Progress | None = None) -> Iterator[Record]:
         """The records there are now after number `after`. Raises JournalError."""
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """Valid snapshots, newest first. Raises JournalError."""
 
     def verify(self) -> JournalReport:
         """Reads every byte; lists faults and raises none."""
@@ -105,6 +109,18 @@ def open_journal(place: Place) -> Journal:
     from ledger.postgres_journal import PostgresJournal
 
     return PostgresJournal(database_of(place), place.deployment_id, place.settings)
+
+
+def keep_snapshot(place: Place, number: int, state: bytes) -> None:
+    """Keeps the books as of a durable record, beside whoever writes. Raises OSError."""
+    assert place.deployment_id is not None
+    taken, kept = Snapshot(number=number, state=state), place.settings.snapshots_kept
+    if place.is_local:
+        snapshot.keep(place.directory, place.deployment_id, taken, kept)
+        return
+    from ledger import postgres_journal
+
+    postgres_journal.keep_snapshot(database_of(place), place.deployment_id, taken, kept)
 
 
 def reader_of(place: Place) -> Reader:

@@ -8,7 +8,8 @@ A commit whose answer is lost is never said again on a guess. In a new session t
 once more from ourselves, which waits for the old session's transaction if it has come so far,
 and makes it void if it has not. Then `last` tells: the records are there, or can never be. In
 the second case they are written again and nobody learns of it. A server that stays away longer
-than `patience_ms`, another holder, or a `last` that knows less than we were told is JournalFailed.
+than `patience_ms` is JournalFailed, and `settle` goes on looking; another holder, or a `last` that
+knows less than we were told, is JournalLost.
 
 Backend of the same interface as the local one (journal.py); docs/decisions/0010 says why so.
 """
@@ -16,7 +17,7 @@ Backend of the same interface as the local one (journal.py); docs/decisions/0010
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import psycopg
@@ -30,6 +31,7 @@ from ledger.faults import (
     JournalFailed,
     JournalFull,
     JournalLocked,
+    JournalLost,
     JournalUnreachable,
 )
 from ledger.journal import JournalSettings
@@ -54,6 +56,17 @@ _PRUNE = """
 """
 
 
+def keep_snapshot(database: Database, deployment_id: str, taken: Snapshot, kept: int) -> None:
+    """Writes a snapshot and removes all but the newest. Raises OSError."""
+    data = snapshot.encode(deployment_id, taken)
+    try:
+        with database.connect("snapshot") as session, database.faults():
+            session.execute(database.text(_KEEP), (taken.number, data))
+            session.execute(database.text(_PRUNE), (kept,))
+    except JournalError as error:
+        raise OSError(str(error)) from error
+
+
 class PostgresJournal:
     """One holder's journal; the head of this file explains it."""
 
@@ -64,9 +77,11 @@ class PostgresJournal:
         self._database = database
         self._deployment_id = deployment_id
         self._settings = settings or JournalSettings()
+        self.is_remote = True
         self._lease = Lease(database, deployment_id, self._settings.lease_ms)
         self._frames: list[bytes] = []
         self._doubt: str | None = None
+        self._is_closed = False
         self._fence = 0
         self._session: Session | None = None
         try:
@@ -77,11 +92,12 @@ class PostgresJournal:
             self.close()
             raise
 
-    def append(self, record: Record, *, from_reserve: bool = False) -> None:
-        """Adds record number `last` + 1 to the next commit. Raises JournalFailed, RecordTooLarge.
+    def has_room(self) -> bool:
+        """Always: how much room the server has is its own matter, and known at the commit."""
+        return True
 
-        There is no reserve: how much room the server has is its own matter, known at the commit.
-        """
+    def append(self, record: Record) -> None:
+        """Adds record number `last` + 1 to the commit. Raises JournalFailed, RecordTooLarge."""
         self._check()
         assert record.number == self.last + 1
         frame = encode_frame(encode(record), record.number, self.durable, record.schema)
@@ -91,24 +107,24 @@ class PostgresJournal:
     def commit(self) -> int:
         """Makes all appended records durable; returns the last one's number.
 
-        Raises JournalFailed: they may be durable or not, open the journal again to know. Raises
-        JournalFull where the server has no room: nothing was written and all of it is dropped.
+        Raises JournalFailed: they may be durable or not, until `settle`. Raises JournalFull where
+        the server has no room: nothing was written and all of it is dropped.
         """
         self._check()
         if self._frames:
-            # Set first: whatever interrupts us, an interrupt included, leaves us in doubt.
-            self._doubt = "a commit did not end"
-            try:
-                self._write()
-            except JournalFull:
-                self.last, self._doubt = self.durable, None
-                raise
-            except JournalError as error:
-                self._doubt = str(error)
-                raise JournalFailed(f"the journal could not be written: {error}") from error
-            finally:
-                self._frames.clear()
-            self.durable, self._doubt = self.last, None
+            self._end(self._write)
+        return self.durable
+
+    def settle(self) -> int:
+        """Looks for the records in doubt in a new session, and writes them where they are not.
+
+        Raises JournalFailed: still in doubt. Raises JournalFull like `commit`. Raises JournalLost
+        where another process has the journal, or it knows less than we were told.
+        """
+        if self._is_closed or self._lease.is_lost:
+            self._check()
+        if self._doubt is not None:
+            self._end(self._settle_and_write)
         return self.durable
 
     def replay(self, after: int = 0, on_progress: Progress | None = None) -> Iterator[Record]:
@@ -122,26 +138,46 @@ class PostgresJournal:
     def write_snapshot(self, number: int, state: bytes) -> None:
         """Keeps the state as of a durable record, and the one before. Raises OSError."""
         assert number <= self.durable
-        data = snapshot.encode(self._deployment_id, Snapshot(number=number, state=state))
-        try:
-            with self._database.connect("snapshot") as session, self._database.faults():
-                session.execute(self._database.text(_KEEP), (number, data))
-                kept = (self._settings.snapshots_kept,)
-                session.execute(self._database.text(_PRUNE), kept)
-        except JournalError as error:
-            raise OSError(str(error)) from error
+        taken = Snapshot(number=number, state=state)
+        kept = self._settings.snapshots_kept
+        keep_snapshot(self._database, self._deployment_id, taken, kept)
 
     def close(self) -> None:
         """Gives the journal up; what was not committed is dropped. Twice does no harm."""
-        self._doubt = self._doubt or "it is closed"
+        self._is_closed = True
         self._lease.release(self._session, self._fence)
         self._leave()
 
     def _check(self) -> None:
-        if self._lease.is_lost:
-            self._doubt = self._doubt or "another process has taken it over"
+        if self._is_closed or self._lease.is_lost:
+            why = "it is closed" if self._is_closed else "another process has taken it over"
+            raise JournalLost(f"the journal cannot be used: {why}; open it again")
         if self._doubt is not None:
-            raise JournalFailed(f"the journal cannot be used: {self._doubt}; open it again")
+            why = f"{self._doubt}; settle it or open it again"
+            raise JournalFailed(f"the journal cannot be used: {why}")
+
+    def _end(self, write: Callable[[], None]) -> None:
+        # Set first: whatever interrupts us, an interrupt included, leaves us in doubt.
+        self._doubt = "a commit did not end"
+        try:
+            write()
+        except JournalFull:
+            self._frames.clear()
+            self.last, self._doubt = self.durable, None
+            raise
+        except (JournalLost, JournalCorrupt) as error:
+            self._doubt = str(error)
+            raise JournalLost(f"the journal could not be written: {error}") from error
+        except JournalError as error:
+            self._doubt = str(error)
+            raise JournalFailed(f"the journal could not be written: {error}") from error
+        self._frames.clear()
+        self.durable, self._doubt = self.last, None
+
+    def _settle_and_write(self) -> None:
+        doubt = InDoubt(self._doubt or "")
+        if not self._settle(doubt, time.monotonic() + self._settings.patience_ms / 1_000):
+            self._write()
 
     def _write(self) -> None:
         """Until the records are there. Raises JournalError."""
@@ -150,7 +186,7 @@ class PostgresJournal:
             assert self._session is not None
             try:
                 if not self._commits.commit(self._fence, self.durable, self._frames):
-                    raise JournalFailed("another process has taken it over; nothing was written")
+                    raise JournalLost("another process has taken it over; nothing was written")
                 return
             except InDoubt as doubt:
                 if self._settle(doubt, deadline):

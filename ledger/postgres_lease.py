@@ -23,7 +23,7 @@ from threading import Event, Thread
 
 from msgspec import Struct
 
-from ledger.faults import JournalError, JournalFailed, JournalLocked
+from ledger.faults import JournalError, JournalLocked, JournalLost
 from ledger.postgres import Database, Session
 
 SKEW_MS = 1_000
@@ -91,7 +91,7 @@ class Lease:
     def retake(self, session: Session) -> Held:
         """Goes on in a new session: what the old one may still say comes too late after this.
 
-        Waits for a commit that is under way there. Raises JournalFailed where another took over.
+        Waits for a commit that is under way there. Raises JournalLost where another took over.
         """
         with self._database.faults(), session.transaction():
             session.execute(f"SET LOCAL lock_timeout = {RETAKE_LOCK_MS}")
@@ -99,7 +99,7 @@ class Lease:
             self._database.check_row(row, self._deployment_id)
             assert row is not None
             if row[4] != self.holder:
-                raise JournalFailed(f"the journal was taken over by process {row[5]} on {row[6]}")
+                raise JournalLost(f"the journal was taken over by process {row[5]} on {row[6]}")
             return self._raise_fence(session, row[2])
 
     def release(self, session: Session | None, fence: int) -> None:

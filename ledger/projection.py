@@ -33,6 +33,7 @@ from domain.streams import (
     BalancesUpdate,
     ConnectionUpdate,
     Notice,
+    NoticeKind,
     OrderUpdate,
     PositionUpdate,
     StreamUpdate,
@@ -40,7 +41,15 @@ from domain.streams import (
 from ledger.order_index import OrderIndex
 
 TAIL_UPDATES_MAX = 10_000
+CHANGES_MAX = 100_000
+"""Cancels and amends remembered per owner; beyond, the oldest whose orders have all ended go."""
+
+SESSIONS_MAX = 10_000
+"""Sessions per owner whose last command is remembered; beyond, the one silent for longest goes."""
+
 FORMAT = 2
+
+HOLDING = frozenset({NoticeKind.BREAK, NoticeKind.RESOLVED})
 
 GuardKey = tuple[str, str, GuardKind, str | None, str | None, str | None]
 """(owner, session, kind, tag, instrument, account): a session may hold several."""
@@ -77,7 +86,8 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
     `positions` go by (account, instrument), `balances` by (account, currency), `changes` by
     owner and request id, `cseqs` by owner and session. `tails` keep each stream's newest
     entries: `tail_max` of them at least, twice that at most. `histories` remember how accounts that
-    can trade stocks have traded, for compliance.
+    can trade stocks have traded, for compliance. `held` says why an account takes no new risk:
+    something was not as it can be, and the account was not found in order since.
     """
 
     number: int = 0
@@ -97,6 +107,7 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
     halts: dict[tuple[HaltScope, str], Halted] = {}
     guards: dict[GuardKey, Guard] = {}
     histories: dict[str, AccountHistory] = {}
+    held: dict[str, str] = {}
 
     def change(self, owner: str, request_id: str) -> Change | None:
         """What became of a cancel or amend, by its request id."""
@@ -144,7 +155,15 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
         breaks: tuple[Break, ...] = (found,) if found else ()
         for update in record.updates:
             breaks += self._apply_update(update, record)
+        if isinstance(record.cause, Synced):
+            self._release(record, record.cause.snapshot.account.account)
         return breaks
+
+    def _release(self, record: Record, account: str) -> None:
+        """A look at the whole account that finds nothing amiss ends its hold."""
+        notices = (u.body for u in record.updates if isinstance(u.body, Notice))
+        if not any(notice.kind is NoticeKind.BREAK for notice in notices):
+            self.held.pop(account, None)
 
     def _apply_cause(self, record: Record) -> Break | None:
         match record.cause:
@@ -172,13 +191,26 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
 
     def _count(self, owner: str, session: str, cseq: int) -> None:
         sessions = self.cseqs.setdefault(owner, {})
-        sessions[session] = max(cseq, sessions.get(session, 0))
+        # Taken out and put back, so that the one silent for longest comes first.
+        sessions[session] = max(cseq, sessions.pop(session, 0))
+        if len(sessions) > SESSIONS_MAX:
+            del sessions[next(iter(sessions))]
 
     def _change(self, cause: Changed, number: int) -> None:
         self._count(cause.owner, cause.session, cause.cseq)
         digest = change_digest(cause.command)
         change = Change(number=number, orders=cause.orders, digest=digest)
-        self.changes.setdefault(cause.owner, {}).setdefault(cause.request_id, change)
+        changes = self.changes.setdefault(cause.owner, {})
+        changes.setdefault(cause.request_id, change)
+        if len(changes) > CHANGES_MAX:
+            self._forget_oldest(changes)
+
+    def _forget_oldest(self, changes: dict[str, Change]) -> None:
+        """One whose orders have ended can do nothing any more; one that still could goes behind."""
+        request_id, oldest = next(iter(changes.items()))
+        del changes[request_id]
+        if any(order_id in self.orders.open for order_id in oldest.orders):
+            changes[request_id] = oldest
 
     def _advance(self, connection: str, incarnation: str, last: int, cursor: str | None) -> None:
         before = self.feeds.get(connection)
@@ -234,11 +266,19 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
                 self.balances[body.balances.account, body.balances.currency] = body.balances
             case ConnectionUpdate() as body:
                 self.connections[body.connection.connection] = body.connection
+            case Notice() as body:
+                self._note(body)
             case _:
-                pass  # transactions and notices are for those who read the stream
+                pass  # transactions are for those who read the stream
         if gap is None and found is None:
             return ()
         return tuple(each for each in (gap, found) if each is not None)
+
+    def _note(self, notice: Notice) -> None:
+        """After a break, or what a person said of an order, an account is held."""
+        kind, _, account = notice.scope.partition("/")
+        if notice.kind in HOLDING and kind == "account" and account:
+            self.held[account] = notice.message
 
     def _remember(self, update: StreamUpdate) -> None:
         account = self.accounts.get(account_of(update) or "")
@@ -253,7 +293,7 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
         self.heads[stream] = update.seq
         tail = self.tails.setdefault(stream, [])
         if len(tail) >= 2 * self.tail_max:
-            del tail[: -self.tail_max]
+            del tail[: len(tail) - self.tail_max]
         tail.append(update)
         if update.seq == head + 1:
             return None

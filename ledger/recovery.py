@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Protocol
+
 from msgspec import Struct
 
 from domain.lifecycle import Break
-from ledger.journal import Journal
+from domain.records import Record
 from ledger.projection import Books, UnreadableState
 from ledger.reader import Progress
+from ledger.snapshot import Snapshot
 
 
 class Restored(Struct, frozen=True, kw_only=True):
@@ -18,18 +22,34 @@ class Restored(Struct, frozen=True, kw_only=True):
     breaks: tuple[Break, ...]
 
 
-def restore(journal: Journal, on_progress: Progress | None = None) -> Restored:
-    """The books as of the last durable record. Raises JournalCorrupt, JournalTooNew."""
-    books = _newest_books(journal)
+class Restorable(Protocol):
+    """A journal, or a reader beside it."""
+
+    def replay(self, after: int = 0, on_progress: Progress | None = None) -> Iterator[Record]:
+        """The records after a number."""
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """Valid snapshots, newest first."""
+
+
+def restore(
+    journal: Restorable, until: int | None = None, on_progress: Progress | None = None
+) -> Restored:
+    """The books as of a record, or the last one. Raises JournalCorrupt, JournalTooNew."""
+    books = _newest_books(journal, until)
     snapshot = books.number
     breaks: list[Break] = []
     for record in journal.replay(books.number, on_progress):
+        if until is not None and record.number > until:
+            break
         breaks.extend(books.apply(record))
     return Restored(books=books, snapshot=snapshot, breaks=tuple(breaks))
 
 
-def _newest_books(journal: Journal) -> Books:
+def _newest_books(journal: Restorable, until: int | None) -> Books:
     for snapshot in journal.snapshots():
+        if until is not None and snapshot.number > until:
+            continue
         try:
             books = Books.from_bytes(snapshot.state)
         except UnreadableState:

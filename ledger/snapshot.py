@@ -51,6 +51,14 @@ def write(directory: Path, deployment_id: str, snapshot: Snapshot, disk: Disk) -
     return path
 
 
+def keep(
+    directory: Path, deployment_id: str, snapshot: Snapshot, kept: int, disk: Disk | None = None
+) -> None:
+    """Writes a snapshot and removes all but the newest. Raises OSError."""
+    write(directory, deployment_id, snapshot, disk or Disk())
+    prune(directory, kept)
+
+
 def prune(directory: Path, kept: int) -> None:
     """Removes all but the newest."""
     for path in _paths(directory)[kept:]:

@@ -14,7 +14,16 @@ from domain.audit import AuditRow, Retention
 from domain.events import Fill
 from domain.lifecycle import Order
 from domain.portfolio import ZERO, Position
-from domain.records import EpochStarted, Guard, Halted, Ordered, Record, Resumed
+from domain.records import (
+    BreakerReset,
+    EpochStarted,
+    Guard,
+    Halted,
+    Ordered,
+    Record,
+    Resolved,
+    Resumed,
+)
 from domain.screening import Verdict
 from domain.streams import Notice, OrderUpdate, StreamUpdate
 from domain.transactions import Transaction, TransactionType
@@ -309,6 +318,11 @@ def find_act(record: Record) -> AuditRow | None:
             return _act(record, cause.by, "halt", subject, {"reason": cause.reason})
         case Resumed():
             return _act(record, cause.by, "resume", f"{cause.scope.value}/{cause.subject}", {})
+        case Resolved():
+            words = {"resolution": cause.resolution, "evidence": cause.evidence}
+            return _act(record, cause.by, "order.resolve", cause.order_id, words)
+        case BreakerReset():
+            return _act(record, cause.by, "breaker.reset", cause.connection, {})
         case Guard():
             act = "guard.arm" if cause.armed else "guard.lift"
             words = {"kind": cause.kind.value, "grace_ms": str(cause.grace_ms)}

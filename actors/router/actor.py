@@ -1,13 +1,14 @@
 """The router's I/O: links in and out, one commit per batch, and nothing said before it.
 
 Everything that arrives in one turn of the loop is decided first, then committed together
-(one write, one fdatasync), then told. Starting is replaying: the journal, then the broker
-connections, which know what was under way.
+(one write, one fdatasync), then told; a commit that takes long goes on beside the loop. Starting
+is replaying: the journal, then the broker connections, which know what was under way.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import structlog
@@ -18,8 +19,9 @@ from actors import messages as m
 from actors.beacon import Declared
 from actors.link import Link, LinkOwner, dial, listen
 from actors.paths import Paths, connection_role
+from actors.router import refusals
 from actors.router.changes import Changes
-from actors.router.desk import Desk, Durable, Venue, rate_of
+from actors.router.desk import Desk, rate_of
 from actors.router.findings import write_findings
 from actors.router.guards import Guards
 from actors.router.orders import Orders
@@ -29,10 +31,22 @@ from actors.router.reads import Reads
 from actors.router.reports import Reports
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
 from actors.router.signals import Signals
+from actors.router.teller import Teller
+from actors.router.venue import Venue
 from actors.router.watching import Watching
-from domain.accounts import AccountSnapshot
+from actors.router.writer import BATCH_MAX, Writer
 from domain.audit import Retention
-from domain.commands import LoggedIn, Login, Logout, Query, ReadStream, StreamPage, Submit
+from domain.commands import (
+    Answer,
+    LoggedIn,
+    Login,
+    Logout,
+    Query,
+    QueryAnswer,
+    ReadStream,
+    StreamPage,
+    Submit,
+)
 from domain.records import EpochStarted
 from domain.screening import ScreenAnswer
 from domain.signals import SignalRule
@@ -58,11 +72,11 @@ class Router:
         signals: tuple[SignalRule, ...] = (),
     ) -> None:
         self.journal = journal
+        self.place = place
         self.clocks = place.clocks
         self.me = place.me
-        self._beacon = place.beacon
-        self._boot_id = place.boot_id
         self.desk = Desk(books, books.epoch + 1, venues)
+        self.writer = Writer(journal, self.desk, place)
         self.orders = Orders(self.desk)
         self.changes = Changes(self.desk, self.orders, Signals(self.desk, self.orders, signals))
         self.protection = Protection(self.desk, self.orders, self.changes)
@@ -70,17 +84,14 @@ class Router:
         self.guards = Guards(self.desk, self.changes)
         self.reads = Reads(self.desk)
         self._watching = Watching(self.desk)
-        self._edges: set[Link[Any]] = set()
-        self._connections: dict[str, Link[Any]] = {}
-        self._compliance: Link[Any] | None = None
-        self._durable = Durable()
+        self.teller = Teller(self.desk, self.writer)
         self._is_trading = False
         self._snapshot_at = books.number
 
     def start(self) -> None:
         """Takes the epoch: from here on every older router is fenced."""
         self.look_at_clocks()
-        cause = EpochStarted(boot_id=self._boot_id, incarnation=self.me.incarnation)
+        cause = EpochStarted(boot_id=self.place.boot_id, incarnation=self.me.incarnation)
         self.desk.draft(cause, retention=Retention.SYSTEM).close()
         self.reports.recover()
         self.guards.recover()
@@ -92,61 +103,13 @@ class Router:
         self.desk.now_ns = self.clocks.utc_ns()
         self.desk.boot_ns = self.clocks.boot_ns()
 
-    # -- flushing
-
     def flush(self) -> None:
-        """Commits the batch, then says what waited for it: an order to its broker first.
-
-        A write reaches its socket at once, so the order of saying is the order of leaving.
-        """
-        if self.desk.records:
-            self._commit()
-        self._durable.take(self.desk)
-        self._say_to_connections()
-        self._say_to_edges()
-        if self._durable.is_compliance_waited_for():
-            self._say_to_compliance()
-
-    def _say_to_compliance(self) -> None:
-        messages, self._durable.to_compliance = self._durable.to_compliance, []
-        if self._compliance is not None:
-            for message in messages:
-                self._compliance.send(message)
-
-    def _say_to_connections(self) -> None:
-        messages, self._durable.to_connections = self._durable.to_connections, []
-        for name, message in messages:
-            link = self._connections.get(name)
-            if link is not None:
-                freed = self._durable.freed.pop(name, None)
-                if freed is not None:
-                    link.send(freed)
-                link.send(message)
+        """Commits what was decided, then says what waited for it."""
+        self.teller.flush()
 
     def say_the_news(self) -> None:
         """Tells what nobody waited for."""
-        self._say_to_compliance()
-        freed, self._durable.freed = self._durable.freed, {}
-        for name, message in freed.items():
-            link = self._connections.get(name)
-            if link is not None:
-                link.send(message)
-
-    def _say_to_edges(self) -> None:
-        answers, self._durable.to_edges = self._durable.to_edges, []
-        published, self._durable.to_all_edges = self._durable.to_all_edges, []
-        for edge in self._edges:
-            edge.send_all([answer for to, answer in answers if to is edge] + published)
-
-    def _commit(self) -> None:
-        records, self.desk.records = self.desk.records, []
-        if self._beacon is not None:
-            self._beacon.declare(Declared.COMMITTING)
-        for record in records:
-            self.journal.append(record)
-        self.journal.commit()
-        if self._beacon is not None:
-            self._beacon.declare(Declared.WORKING)
+        self.teller.say_the_news()
 
     # -- links
 
@@ -174,56 +137,72 @@ class Router:
         while True:
             await asyncio.sleep(TICK_S)
             self.look_at_clocks()
+            self.writer.look()
             self.reports.tick()
             self.guards.tick()
             for venue in self.desk.venues.values():
                 self.orders.spend_credits(venue)
             self.flush()
+            self.end_silent()
             self.say_the_news()
             self._watch()
             self._stand()
             self._snapshot()
 
+    def end_silent(self) -> None:
+        """A connection that does not confirm a halt is killed: then it sends nothing."""
+        for name in self.changes.halts.find_silent():
+            link = self.teller.connections.get(name)
+            if link is not None:
+                log.error("killed: it does not confirm a halt", connection=name)
+                link.end_peer()
+
     def _watch(self) -> None:
         """Asks the connections for the prices that orders and positions need."""
         for name, wanted in self._watching.tick():
-            link = self._connections.get(name)
+            link = self.teller.connections.get(name)
             if link is not None:
                 link.send(wanted)
 
     def _snapshot(self) -> None:
-        books = self.desk.books
-        if books.number - self._snapshot_at >= SNAPSHOT_RECORDS:
-            self._snapshot_at = books.number
-            self.journal.write_snapshot(books.number, books.to_bytes())
+        """Has one made of what is durable, by another process: see snapshot_maker.py."""
+        durable = self.journal.durable
+        if durable - self._snapshot_at >= SNAPSHOT_RECORDS:
+            self._snapshot_at = durable
+            self.place.take_snapshot(durable)
 
     # -- what the sides tell
 
     def edge_up(self, link: Link[Any]) -> None:
         """An edge came."""
-        self._edges.add(link)
+        self.teller.edges.add(link)
         link.send(self._standing())
 
     def _stand(self) -> None:
         """Tells the edges when it changes whether orders get through."""
         venues = self.desk.venues.values()
-        is_trading = self.orders.compliance is not None and any(v.is_up for v in venues)
+        is_ready = self.orders.compliance is not None and self.desk.closed is None
+        is_trading = is_ready and any(v.takes_orders for v in venues)
         if is_trading != self._is_trading:
             self._is_trading = is_trading
-            for edge in self._edges:
+            for edge in self.teller.edges:
                 edge.send(self._standing())
 
     def _standing(self) -> m.Standing:
-        return m.Standing(is_trading=self._is_trading, position=self.desk.books.number)
+        return m.Standing(is_trading=self._is_trading, position=self.journal.durable)
 
     def edge_down(self, link: Link[Any]) -> None:
         """An edge died: its sessions are disconnected now."""
-        self._edges.discard(link)
+        self.teller.edges.discard(link)
         self.guards.edge_lost(link)
 
     def from_edge(self, link: Link[Any], message: Any) -> None:
         """A command, a log-in, or a read."""
         match message:
+            case Submit() if self.writer.is_busy and len(self.desk.records) >= BATCH_MAX:
+                link.send(Answer(ref=message.ref, error=refusals.JOURNAL_SILENT))
+            case Query() if self.writer.is_late:
+                link.send(QueryAnswer(ref=message.ref, error=refusals.JOURNAL_UNAVAILABLE))
             case Submit():
                 self.guards.sign(message.owner, message.session)
                 self.changes.submit(link, message)
@@ -245,8 +224,8 @@ class Router:
             for venue in self.desk.venues.values()
             if venue.settings.owner == login.owner
         )
-        own = {f"orders/{login.owner}", "connections", "admin"}
-        own |= {f"{kind}/{account}" for account in accounts for kind in ("account", "transactions")}
+        own = [f"orders/{login.owner}", "connections", "admin"]
+        own += [f"{kind}/{account}" for account in accounts for kind in ("account", "transactions")]
         answer = LoggedIn(
             ref=login.ref,
             last_cseq=books.last_cseq(login.owner, login.session),
@@ -273,38 +252,37 @@ class Router:
         self.desk.to_edges.append((link, page))
 
     def _read_old(self, link: Link[Any], read: ReadStream, limit: int) -> None:
-        loop = self._loop
         updates = []
         for record in self.journal.replay():
-            found = [u for u in record.updates if u.stream == read.stream and u.seq > read.after]
-            updates += found
+            updates += [u for u in record.updates if u.stream == read.stream and u.seq > read.after]
             if len(updates) >= limit:
                 break
         head = self.desk.books.heads.get(read.stream, 0)
         page = StreamPage(
             ref=read.ref, stream=read.stream, head=head, updates=tuple(updates[:limit])
         )
-        loop.call_soon_threadsafe(link.send, page)
+        self._loop.call_soon_threadsafe(link.send, page)
 
     async def run(self, paths: Paths) -> None:
         """Starts and serves."""
         self._loop = asyncio.get_running_loop()
+        self.writer.wake = partial(self._loop.call_soon_threadsafe, self.flush)
         self.start()
-        if self._beacon is not None:
-            self._beacon.declare(Declared.WORKING)
+        if self.place.beacon is not None:
+            self.place.beacon.declare(Declared.WORKING)
         await self.serve(paths)
 
     def connection_up(self, name: str, link: Link[Any]) -> None:
         """A broker connection answers: take it for our epoch."""
-        self._connections[name] = link
+        self.teller.connections[name] = link
         self.reports.attach(name)
         self.flush()
         link.send(self._watching.say(name))
 
     def connection_down(self, name: str, link: Link[Any]) -> None:
         """A broker connection died."""
-        if self._connections.get(name) is link:
-            del self._connections[name]
+        if self.teller.connections.get(name) is link:
+            del self.teller.connections[name]
             self.reports.lost(name)
             self.changes.halts.lost(name)
 
@@ -325,17 +303,19 @@ class Router:
                 self._quoted(name, message)
             case m.HaltsSet():
                 self.changes.halts.confirmed(name, message.number)
+            case m.Credits():
+                self.reports.granted(message)
 
     def _quoted(self, name: str, message: m.Quotes) -> None:
         for quote in message.quotes:
             self.desk.quotes.setdefault(quote.instrument, {})[name] = quote
-        if self._compliance is not None:
+        if self.teller.compliance is not None:
             rates = tuple(rate_of(quote) for quote in message.quotes)
-            self._compliance.send(m.SeeRates(rates=rates))
+            self.teller.compliance.send(m.SeeRates(rates=rates))
 
     def compliance_up(self, link: Link[Any]) -> None:
         """Compliance answers: give it the book."""
-        self._compliance = link
+        self.teller.compliance = link
         self._load_compliance()
 
     def _load_compliance(self) -> None:
@@ -343,13 +323,13 @@ class Router:
         self.orders.compliance_lost()
         self.flush()
         # The book holds all that compliance was still to be told.
-        self._durable.to_compliance.clear()
-        if self._compliance is None:
+        self.teller.forget_compliance()
+        if self.teller.compliance is None:
             return
-        self._compliance.send(
+        self.teller.compliance.send(
             m.LoadBook(
                 epoch=self.desk.epoch,
-                accounts=tuple(self._snapshots()),
+                accounts=self.desk.snapshots(),
                 orders=self.desk.open_orders(),
                 halts=self.desk.halts(),
                 instruments=tuple(
@@ -361,34 +341,20 @@ class Router:
             )
         )
         quotes = (q for by_connection in self.desk.quotes.values() for q in by_connection.values())
-        self._compliance.send(m.SeeRates(rates=tuple(rate_of(quote) for quote in quotes)))
-
-    def _snapshots(self) -> list[AccountSnapshot]:
-        books = self.desk.books
-        found = []
-        for name, account in books.accounts.items():
-            positions = tuple(p for (owner, _), p in books.positions.items() if owner == name)
-            balances = books.balances.get((name, account.base_currency))
-            feed = books.feeds.get(account.connection)
-            if balances is not None:
-                cursor = (feed.cursor if feed else None) or ""
-                found.append(
-                    AccountSnapshot(
-                        account=account, balances=balances, positions=positions, cursor=cursor
-                    )
-                )
-        return found
+        self.teller.compliance.send(m.SeeRates(rates=tuple(rate_of(quote) for quote in quotes)))
 
     def compliance_down(self, link: Link[Any]) -> None:
         """Nothing can be screened until it is back."""
-        if self._compliance is link:
-            self._compliance = None
+        if self.teller.compliance is link:
+            self.teller.compliance = None
             self.orders.compliance_lost()
             self.flush()
 
     def from_compliance(self, message: Any) -> None:
         """It is ready, or a verdict."""
-        if isinstance(message, m.Loaded):
+        if isinstance(message, m.Loaded) and self.orders.has_exited:
+            self._load_compliance()  # what went out meanwhile is not in its book
+        elif isinstance(message, m.Loaded):
             self.orders.compliance = message.incarnation
         elif isinstance(message, ScreenAnswer):
             self.orders.screened(message)

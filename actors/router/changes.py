@@ -13,13 +13,16 @@ from typing import Any
 import msgspec
 
 from actors import messages as m
+from actors.gate import sealed
 from actors.router import refusals
 from actors.router.choice import soonest
-from actors.router.desk import Desk, Draft, Venue
+from actors.router.desk import Desk, Draft
 from actors.router.halts import Halts
+from actors.router.operators import Operators
 from actors.router.orders import Orders
 from actors.router.screening import Asked, Screening, describe
 from actors.router.signals import Signals
+from actors.router.venue import Venue
 from domain import events as ev
 from domain.commands import (
     Amend,
@@ -30,6 +33,8 @@ from domain.commands import (
     Decided,
     Halt,
     Place,
+    ResetBreaker,
+    ResolveOrder,
     Resume,
     SetGuard,
     Submit,
@@ -60,7 +65,8 @@ class Changes:
     def __init__(self, desk: Desk, orders: Orders, signals: Signals) -> None:
         self.desk = desk
         self.orders = orders
-        self.halts = Halts(desk)
+        self.halts = Halts(desk, self)
+        self.operators = Operators(desk)
         self.signals = signals
         self.protect: Callable[[Any, Submit, AmendPosition], None] = _no_protection
         orders.send_amend = self.send_amend
@@ -87,6 +93,10 @@ class Changes:
                 self.set_guard(edge, submit, command)
             case Halt() | Resume():
                 self.halts.change(edge, submit, command)
+            case ResolveOrder():
+                self.operators.resolve(edge, submit, command)
+            case ResetBreaker():
+                self.operators.reset_breaker(edge, submit, command)
 
     def amend(self, edge: Any, submit: Submit, command: Amend) -> None:
         """Screens the new total, then asks the broker; the overlay is durable before that."""
@@ -105,7 +115,7 @@ class Changes:
         self, asked: Asked, submit: Submit, order: Order | None, amend: AmendOrder
     ) -> ErrorInfo | None:
         """Has the new terms screened; why not, where they cannot be."""
-        refusal = self._amend_refusal(order, amend.if_version)
+        refusal = self._amend_refusal(order, amend)
         if refusal is not None or order is None:
             return refusal or refusals.UNKNOWN_ORDER
         terms = amended_terms(order.terms or described(order), amend)
@@ -113,6 +123,9 @@ class Changes:
         fault = find_grid_fault(terms, venue.instruments[terms.instrument])
         if fault is not None:
             return refusals.invalid(fault.field, fault.message)
+        held = self.desk.books.held.get(venue.settings.account)
+        if held is not None and terms.quantity > order.quantity:
+            return refusals.account_held(venue.settings.account, held)
         screening = Screening(
             submit=submit, order=terms, order_id=order.order_id, digest="", rates=(),
             asked=[asked], amends=order,
@@ -121,17 +134,21 @@ class Changes:
         self.orders.screen(screening, (candidate,))
         return None
 
-    def _amend_refusal(self, order: Order | None, if_version: int | None) -> ErrorInfo | None:
+    def _amend_refusal(
+        self, order: Order | None, amend: AmendOrder, is_screened: bool = False
+    ) -> ErrorInfo | None:
         if order is None:
             return refusals.UNKNOWN_ORDER
+        if self.desk.closed is not None and not only_lowers(order, amend):
+            return self.desk.closed
         if order.status not in (Status.LIVE, Status.PARTIALLY_FILLED):
             return refusals.not_working(order.status.value)
         if order.pending is not None:
             return refusals.PENDING
-        if if_version is not None and if_version != order.version:
+        if not is_screened and amend.if_version not in (None, order.version):
             return refusals.stale_version(order.version)
         venue = self.desk.venues.get(order.connection or "")
-        if venue is None or not venue.is_up:
+        if venue is None or not venue.takes_orders:
             return refusals.VENUE_UNAVAILABLE
         return refusals.COMPLIANCE_UNAVAILABLE if self.orders.compliance is None else None
 
@@ -152,33 +169,30 @@ class Changes:
         """Compliance let the amend pass: write it down and pass it on."""
         desk, submit = self.desk, screening.submit
         order = desk.books.orders.get(screening.order_id)
-        refusal = self._amend_refusal(order, None)
+        assert isinstance(submit.command, Amend)
+        refusal = self._amend_refusal(order, submit.command.amend, is_screened=True)
         if refusal is not None or order is None:
             if order is None or order.pending is not Pending.AMEND:
                 # An amend that overtook this one keeps the reservation; it ends with its outcome.
                 desk.to_compliance.append(m.Release(order_id=screening.order_id))
             self.orders.refuse(screening, refusal or refusals.UNKNOWN_ORDER)
             return
-        assert isinstance(submit.command, Amend)
         draft = self._changed(submit, submit.command.amend, (order,))
         after = draft.event(
             order, ev.AmendRequested(at_ns=desk.now_ns, request_id=submit.request_id)
         )
         draft.close()
-        desk.to_connections.append(
-            (
-                verdict.candidate.connection,
-                m.SendAmend(
-                    epoch=desk.epoch,
-                    order_id=order.order_id,
-                    order=order.terms or described(order),
-                    terms=screening.order,
-                    venue_client_id=order.venue_client_id or "",
-                    broker_order_id=order.legs[-1] if order.legs else None,
-                    send_by_ns=desk.boot_ns + SEND_BY_NS_MAX,
-                ),
-            )
+        amend = m.SendAmend(
+            epoch=desk.epoch,
+            order_id=order.order_id,
+            order=order.terms or described(order),
+            terms=screening.order,
+            venue_client_id=order.venue_client_id or "",
+            broker_order_id=order.legs[-1] if order.legs else None,
+            send_by_ns=desk.boot_ns + SEND_BY_NS_MAX,
+            request_id=submit.request_id,
         )
+        desk.to_connections.append((verdict.candidate.connection, sealed(amend)))
         self.orders.decide(screening.asked[0], describe(after))
 
     def give_up_amends(self, connection: str) -> None:
@@ -226,7 +240,7 @@ class Changes:
         if one and not working:
             return refusals.not_working(targets[0].status.value)
         draft = self._changed(submit, cancel, tuple(working))
-        after = tuple(self._cancel_one(draft, order, submit.request_id) for order in working)
+        after = tuple(self.cancel_one(draft, order, submit.request_id) for order in working)
         draft.close()
         for order in after:
             self.send_cancel(order)
@@ -250,7 +264,8 @@ class Changes:
             and cancel.account in (None, order.account)
         ]
 
-    def _cancel_one(self, draft: Draft, order: Order, request_id: str) -> Order:
+    def cancel_one(self, draft: Draft, order: Order, request_id: str) -> Order:
+        """The order as the cancel leaves it: ended, or pending at its broker."""
         now = self.desk.now_ns
         if order.status in (Status.READY, Status.HELD, Status.ARMED):
             return draft.event(order, ev.Canceled(at_ns=now, reason="canceled by the client"))
@@ -342,6 +357,14 @@ def _close_again(known: Order, terms: NewOrder, close: ClosePosition) -> Decided
     before = (terms.reduce_only, terms.account, terms.instrument)
     is_same = before == (True, close.account, close.instrument)
     return describe(known, dup=True) if is_same else refusals.id_conflict(close.client_order_id)
+
+
+def only_lowers(order: Order, amend: AmendOrder) -> bool:
+    """True where nothing changes but the quantity, and that downward: no risk is added."""
+    others = (amend.limit_price, amend.stop_price, amend.trailing, amend.expire_at_ns)
+    if amend.quantity is None or any(other is not None for other in others):
+        return False
+    return amend.quantity <= order.filled + order.leaves
 
 
 def described(order: Order) -> NewOrder:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from actors.router import refusals
-from actors.router.desk import Desk, Venue
+from actors.router.desk import Desk
+from actors.router.venue import Venue
 from domain import routing
 from domain.errors import ErrorInfo
 from domain.instruments import Instrument
@@ -29,7 +30,7 @@ def _venues(desk: Desk, owner: str, order: NewOrder) -> tuple[routing.Venue, ...
     return tuple(
         routing.Venue(
             candidate=Candidate(connection=name, account=venue.settings.account),
-            is_up=venue.is_up,
+            is_up=venue.takes_orders,
             trades_instrument=order.instrument in venue.instruments,
             quote=desk.find_quote(order.instrument, name),
         )
@@ -39,9 +40,11 @@ def _venues(desk: Desk, owner: str, order: NewOrder) -> tuple[routing.Venue, ...
 
 
 def _is_blocked(desk: Desk, venue: Venue, order: NewOrder) -> bool:
-    """No new risk beside an order of unknown outcome; an exit adds none."""
+    """No new risk beside an order of unknown outcome, or in a held account; an exit adds none."""
     if order.only_reduces:
         return False
+    if venue.settings.account in desk.books.held:
+        return True
     return (venue.settings.account, order.instrument) in desk.unknown.values()
 
 
@@ -62,10 +65,15 @@ def find_fault(
 
 
 def _explain_no_candidate(desk: Desk, owner: str, order: NewOrder) -> ErrorInfo:
-    for venue in desk.venues.values():
-        if venue.settings.owner == owner and _is_blocked(desk, venue, order):
+    own = [venue for venue in desk.venues.values() if venue.settings.owner == owner]
+    for venue in own:
+        if _is_blocked(desk, venue, order):
+            held = desk.books.held.get(venue.settings.account)
+            if held is not None:
+                return refusals.account_held(venue.settings.account, held)
             return refusals.unknown_outstanding(order.instrument)
-    return refusals.VENUE_UNAVAILABLE
+    tripped = [venue.settings.id for venue in own if venue.is_up]
+    return refusals.breaker_open(tripped[0]) if tripped else refusals.VENUE_UNAVAILABLE
 
 
 def find_instrument(desk: Desk, owner: str, order: NewOrder) -> Instrument | None:

@@ -2,27 +2,27 @@
 
 Everything the router decides becomes a `Draft`: a cause and the updates it has. A closed draft
 is folded into the books at once and committed with its batch; the messages it gave rise to
-leave only after that commit. If the commit fails the actor dies, and replay knows nothing of it.
+leave only after that commit. One that fails is settled and written until it is done (writer.py);
+if the actor dies first, replay knows nothing of it and nobody was told.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from actors.messages import Freed, Observe, TooOld
 from actors.router.lot_guards import find_shrink
-from actors.settings import ConnectionSettings
-from brokers.adapter import Adapter
+from actors.router.tally import Tally
+from actors.router.venue import Venue
 from domain import events as ev
-from domain.accounts import AccountBalances, SessionState
+from domain.accounts import AccountBalances, AccountSnapshot
 from domain.audit import Retention
 from domain.commands import FromRouter, Published
+from domain.errors import ErrorInfo
 from domain.events import OrderEvent
 from domain.instruments import Instrument, conversion_pairs
 from domain.lifecycle import Break, Order, Status, apply
@@ -43,25 +43,6 @@ from domain.streams import (
 from ledger.projection import Books
 
 
-class Venue(Struct, kw_only=True):
-    """What the router knows of one connection while it runs: nothing here is durable."""
-
-    settings: ConnectionSettings
-    adapter: Adapter
-    state: SessionState = SessionState.DISCONNECTED
-    is_attached: bool = False
-    credits: int = 0
-    instruments: dict[str, Instrument] = {}
-    in_flight: set[int] = set()
-    # msgspec shares an empty deque given as a default: each venue must make its own.
-    ready: deque[str] = field(default_factory=deque)
-
-    @property
-    def is_up(self) -> bool:
-        """True where an order could leave now."""
-        return self.is_attached and self.state is SessionState.CONNECTED
-
-
 class Desk:
     """State shared by the router's parts; one writer, one loop."""
 
@@ -74,12 +55,15 @@ class Desk:
         self.quotes: dict[str, dict[str, Quote]] = {}
         self.ordered_ns: dict[tuple[str, str], int] = {}
         """When (connection, instrument) was last ordered: its price is wanted for a while."""
+        self.tally = Tally()
         self.records: list[Record] = []
         self.to_edges: list[tuple[Any, FromRouter | TooOld]] = []
         self.to_all_edges: list[Published] = []
         self.to_connections: list[tuple[str, Any]] = []
         self.to_compliance: list[Any] = []
         self.freed: dict[str, Freed] = {}
+        self.closed: ErrorInfo | None = None
+        """Why no new risk can be written down at the moment: no room, or a disk in trouble."""
         self.unknown: dict[str, tuple[str | None, str]] = {}
         """Where new risk waits for evidence: (account, instrument) by order id."""
         self._intents: dict[str, int] = {}
@@ -120,6 +104,23 @@ class Desk:
             replace(order, account=waits.get(order.order_id)) if order.account is None else order
             for order in self.books.orders.open.values()
         )
+
+    def snapshots(self) -> tuple[AccountSnapshot, ...]:
+        """The accounts as the books have them."""
+        books = self.books
+        found = []
+        for name, account in books.accounts.items():
+            positions = tuple(p for (owner, _), p in books.positions.items() if owner == name)
+            balances = books.balances.get((name, account.base_currency))
+            feed = books.feeds.get(account.connection)
+            if balances is not None:
+                cursor = (feed.cursor if feed else None) or ""
+                found.append(
+                    AccountSnapshot(
+                        account=account, balances=balances, positions=positions, cursor=cursor
+                    )
+                )
+        return tuple(found)
 
     def halts(self) -> tuple[Halted, ...]:
         """Those in force."""
@@ -166,8 +167,8 @@ class Durable:
         self.to_connections: list[tuple[str, Any]] = []
         self.to_compliance: list[Any] = []
 
-    def take(self, desk: Desk) -> None:
-        """Takes all that waited at the desk."""
+    def take(self, desk: Desk | Durable) -> None:
+        """Takes all that waited at the desk, or for a batch of its own."""
         for name in ("to_edges", "to_all_edges", "to_connections", "to_compliance"):
             getattr(self, name).extend(getattr(desk, name))
             getattr(desk, name).clear()
@@ -214,6 +215,7 @@ class Draft:
 
     def notice(self, kind: NoticeKind, scope: str, message: str, order_id: str | None) -> None:
         """A line for people, on the admin stream."""
+        self._desk.tally.notices[kind.value] += 1
         self.add("admin", Notice(kind=kind, scope=scope, message=message, order_id=order_id))
 
     def order(self, order_id: str) -> Order | None:
@@ -237,6 +239,7 @@ class Draft:
             return order
         self._orders[order.order_id] = after
         self._desk.note(after)
+        self._desk.tally.events[type(event)] += 1
         self.add(f"orders/{order.owner}", order_update(after, event))
         if isinstance(event, ev.Fill):
             self._fill(after, event)

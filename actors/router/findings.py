@@ -23,5 +23,6 @@ def write_findings(desk: Desk, findings: tuple[Finding, ...]) -> None:
             message=f"{finding.kind.value}: {finding.message}",
             finding=finding,
         )
+        desk.tally.notices[NoticeKind.FINDING.value] += 1
         draft.add("admin", notice)
         draft.close()

@@ -20,6 +20,10 @@ from domain.records import Guard, GuardKind
 from domain.streams import NoticeKind
 
 MS = 1_000_000
+MOVING_MS = 3_000
+"""What a session gets to reach another edge, beside its grace, when its own sent it away."""
+SESSIONS_MAX = 100_000
+"""Beyond it, sessions that are away and that no guard needs are forgotten, the oldest first."""
 
 
 class Presence(Struct, kw_only=True):
@@ -47,7 +51,7 @@ class Guards:
 
     def login(self, edge: Any, login: Login) -> ErrorInfo | None:
         """Takes the session to this edge; refuses one older than what is there."""
-        presence = self._sessions.setdefault((login.owner, login.session), Presence())
+        presence = self._find(login)
         if login.generation < presence.generation:
             return ErrorInfo(
                 code="stale_generation",
@@ -66,11 +70,25 @@ class Guards:
         presence.silent_since_ns, presence.sign_ns = None, self._desk.boot_ns
         return None
 
+    def _find(self, login: Login) -> Presence:
+        key = (login.owner, login.session)
+        if key not in self._sessions and len(self._sessions) >= SESSIONS_MAX:
+            self._forget_one()
+        return self._sessions.setdefault(key, Presence())
+
+    def _forget_one(self) -> None:
+        guarded = {(g.owner, g.session) for g in self._desk.books.guards.values()}
+        for key, presence in self._sessions.items():
+            if presence.edge is None and key not in guarded:
+                del self._sessions[key]
+                return
+
     def logout(self, logout: Logout) -> None:
         """The session's socket closed."""
         presence = self._sessions.get((logout.owner, logout.session))
         if presence is not None and presence.generation == logout.generation:
-            presence.edge, presence.silent_since_ns = None, self._desk.boot_ns
+            moment_ns = MOVING_MS * MS if logout.is_moving else 0
+            presence.edge, presence.silent_since_ns = None, self._desk.boot_ns + moment_ns
 
     def edge_lost(self, edge: Any) -> None:
         """All sessions of an edge fell silent."""

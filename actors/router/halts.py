@@ -1,41 +1,61 @@
 """Halts: durable, then enforced at every gate, then answered.
 
 The answer names the connections whose gates confirmed: nothing in scope leaves after it. One
-that is down, or that the watchdog ends for its silence, sends nothing either, and gets the
-halts before anything else when it is back.
+that does not confirm is ended first, and named as such. One that is down sends nothing either,
+and gets the halts before anything else when it is back.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from actors import messages as m
+from actors.gate import is_halted
 from actors.router import refusals
-from actors.router.desk import Desk
+from actors.router.desk import Desk, Draft
 from domain.commands import Answer, Decided, Halt, Resume, Submit
 from domain.errors import ErrorInfo
 from domain.ids import halt_word
-from domain.records import Halted, Resumed
+from domain.lifecycle import Order, Origin
+from domain.records import Halted, Resumed, Settled
 from domain.streams import NoticeKind
+
+SILENT_NS = 250_000_000
+"""A gate that has not confirmed by then belongs to a process that hangs: it is ended."""
+CANCELED_AT_ONCE_MAX = 500
+"""Cancels in one record; a halt of more orders writes several."""
 
 
 class Confirming(Struct, kw_only=True):
-    """A halt on its way: whom to answer, who has confirmed, and who has yet to."""
+    """A halt on its way: whom to answer, who has confirmed or ended, and who has yet to."""
 
     edge: Any
     ref: int
+    asked_ns: int
     waiting: set[str]
-    confirmed: list[str]
+    confirmed: list[str] = []
+    ended: list[str] = []
+
+
+class Cancels(Protocol):
+    """Who cancels an order, in a draft and then at its broker."""
+
+    def cancel_one(self, draft: Draft, order: Order, request_id: str) -> Order:
+        """The order as a cancel leaves it."""
+
+    def send_cancel(self, order: Order) -> None:
+        """Passes it on."""
 
 
 class Halts:
     """Writes halts down and hands them to every gate."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, cancels: Cancels) -> None:
         self._desk = desk
+        self._cancels = cancels
         self._confirming: dict[int, Confirming] = {}
 
     def change(self, edge: Any, submit: Submit, command: Halt | Resume) -> None:
@@ -56,10 +76,43 @@ class Halts:
             cause = Resumed(scope=command.scope, subject=command.subject, by=by)
             kind, message = NoticeKind.RESUMED, "resumed"
         number = self._write(cause, kind, message)
-        waiting = [name for name, venue in desk.venues.items() if venue.is_attached]
-        confirming = Confirming(edge=edge, ref=submit.ref, waiting=set(waiting), confirmed=[])
-        self._confirming[number] = confirming
+        self._confirming[number] = Confirming(
+            edge=edge,
+            ref=submit.ref,
+            asked_ns=desk.boot_ns,
+            waiting={name for name, venue in desk.venues.items() if venue.is_attached},
+        )
+        if isinstance(cause, Halted) and isinstance(command, Halt) and command.cancel_open:
+            self._cancel_covered(cause, submit.request_id)
         self._answer_if_done(number)
+
+    def _cancel_covered(self, halt: Halted, request_id: str) -> None:
+        """Cancels what clients have at brokers in the halt's scope; each owner's apart."""
+        desk = self._desk
+        covered: dict[str, list[Order]] = {}
+        for order in desk.books.orders.open.values():
+            venue = desk.venues.get(order.connection or "")
+            if venue is None or order.terms is None or order.origin is not Origin.CLIENT:
+                continue
+            if is_halted(order.terms, (halt,), venue.settings):
+                covered.setdefault(order.owner, []).append(order)
+        for owner, orders in covered.items():
+            for first in range(0, len(orders), CANCELED_AT_ONCE_MAX):
+                batch = orders[first : first + CANCELED_AT_ONCE_MAX]
+                self._cancel(owner, batch, halt, request_id)
+
+    def _cancel(self, owner: str, orders: list[Order], halt: Halted, request_id: str) -> None:
+        draft = self._desk.draft(Settled(why=f"halted by {halt.by}: {halt.reason}"), owner)
+        after = [self._cancels.cancel_one(draft, order, request_id) for order in orders]
+        draft.close()
+        for order in after:
+            self._cancels.send_cancel(order)
+
+    def find_silent(self) -> set[str]:
+        """Connections that should have confirmed long ago: they are to be ended."""
+        late_ns = self._desk.boot_ns - SILENT_NS
+        late = (one.waiting for one in self._confirming.values() if one.asked_ns < late_ns)
+        return set().union(*late)
 
     def trip(self, halts: tuple[Halted, ...]) -> None:
         """Writes down halts that compliance calls for; those in force already are passed over."""
@@ -96,8 +149,10 @@ class Halts:
 
     def lost(self, connection: str) -> None:
         """The connection is gone: nothing leaves through it."""
-        for number in tuple(self._confirming):
-            self._confirming[number].waiting.discard(connection)
+        for number, confirming in tuple(self._confirming.items()):
+            if connection in confirming.waiting:
+                confirming.waiting.discard(connection)
+                confirming.ended.append(connection)
             self._answer_if_done(number)
 
     def _answer_if_done(self, number: int) -> None:
@@ -105,6 +160,7 @@ class Halts:
         if confirming.waiting:
             return
         del self._confirming[number]
-        body = msgspec.msgpack.encode({"confirmed": sorted(confirming.confirmed)})
+        told = {"confirmed": sorted(confirming.confirmed), "ended": sorted(confirming.ended)}
+        body = msgspec.msgpack.encode(told)
         answer = Answer(ref=confirming.ref, decided=(Decided(),), body=body)
         self._desk.to_edges.append((confirming.edge, answer))

@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 
 from actors import messages as m
-from actors.gate import is_halted
+from actors.gate import sealed
 from actors.router import choice, refusals
-from actors.router.desk import Desk, Draft, Venue
+from actors.router.desk import Desk, Draft
 from actors.router.exits import find_exit
 from actors.router.screening import Asked, Screening, describe, preview
+from actors.router.venue import Venue
 from domain import events as ev
 from domain import ids
 from domain.commands import Answer, Decided, Submit
@@ -31,6 +32,8 @@ from domain.screening import Candidate, ScreenAnswer, ScreenRequest, Verdict
 SEND_BY_NS_MAX = 500_000_000
 SCREENS_MAX = 10_000
 READY_MAX = 10_000
+PACED_MS_MAX = 1_000
+"""An order that would wait longer for the broker's rate limit is refused instead."""
 
 
 class Orders:
@@ -39,6 +42,8 @@ class Orders:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.compliance: str | None = None
+        self.has_exited = False
+        """Whether an order went out unscreened since compliance was last given the book."""
         self.send_amend: Callable[[Screening, Verdict], None] = _no_amends
         self._screens: dict[int, Screening] = {}
         self._by_order: dict[str, int] = {}
@@ -48,6 +53,7 @@ class Orders:
     def answer(self, edge: Any, ref: int, result: ErrorInfo | tuple[Decided, ...]) -> None:
         """Answers a command, whole or order by order."""
         if isinstance(result, ErrorInfo):
+            self.desk.tally.refusals[result.code] += 1
             self.desk.to_edges.append((edge, Answer(ref=ref, error=result)))
         else:
             self.desk.to_edges.append((edge, Answer(ref=ref, decided=result)))
@@ -73,6 +79,8 @@ class Orders:
 
     def decide(self, asked: Asked, decided: Decided) -> None:
         """Fills in one order's answer; the last one sends them all."""
+        if decided.error is not None:
+            self.desk.tally.refusals[decided.error.code] += 1
         asked.answers[asked.index] = decided
         done = [answer for answer in asked.answers if answer is not None]
         if len(done) == len(asked.answers):
@@ -88,6 +96,7 @@ class Orders:
     ) -> Decided | None:
         """A decision where one can be had at once; None while compliance looks."""
         order_id = ids.order_id(submit.owner, order.client_order_id)
+        self.desk.tally.received(submit, order_id, self.desk.now_ns)
         digest = digest or ids.digest(order)
         # A dry run takes no id, so one that is taken does not matter to it.
         known = (
@@ -125,6 +134,7 @@ class Orders:
         if verdict is None or screening.is_dry_run:
             self.refuse(screening, refusals.COMPLIANCE_UNAVAILABLE)
         else:
+            self.has_exited = True
             self._pass(screening, verdict)
 
     def find_known(
@@ -148,6 +158,8 @@ class Orders:
     def _find_refusal(self, submit: Submit, order: NewOrder) -> ErrorInfo | None:
         """What stands in the way before compliance is asked."""
         desk = self.desk
+        if desk.closed is not None:
+            return desk.closed
         if self.compliance is None and not order.only_reduces:
             return refusals.COMPLIANCE_UNAVAILABLE
         if len(self._screens) >= SCREENS_MAX:
@@ -173,6 +185,7 @@ class Orders:
         instrument = venue.instruments[screening.order.instrument]
         homes = {desk.venues[c.connection].settings.currency for c in candidates}
         screening.rates = desk.rates(instrument, homes)
+        screening.asked_ns = desk.boot_ns
         self._screens[number] = screening
         if not screening.is_dry_run:
             self._by_order[screening.order_id] = number
@@ -188,6 +201,7 @@ class Orders:
                 now_ns=desk.now_ns,
                 replaces_order_id=amends.order_id if amends else None,
                 is_dry_run=screening.is_dry_run,
+                trace=screening.submit.trace,
             )
         )
 
@@ -196,6 +210,7 @@ class Orders:
         screening = self._screens.pop(answer.number, None)
         if screening is None:
             return
+        self.desk.tally.screened(screening, self.desk.boot_ns)
         self._by_order.pop(screening.order_id, None)
         if screening.is_dry_run:
             self._answer_dry_run(screening, answer)
@@ -279,7 +294,7 @@ class Orders:
         order = self._received(screening)
         if submit.deadline_ns is not None:
             self._deadlines[order.order_id] = submit.deadline_ns
-        if len(venue.in_flight) < venue.credits and venue.is_up:
+        if venue.has_credit and not venue.ready:
             order = self._send(draft, order, venue, verdict.id)
         else:
             order = draft.event(order, ev.Readied(at_ns=desk.now_ns))
@@ -290,14 +305,19 @@ class Orders:
 
     def _late_refusal(self, screening: Screening, venue: Venue) -> ErrorInfo | None:
         """What may have changed while compliance looked."""
+        if self.desk.closed is not None:
+            return self.desk.closed
         deadline = screening.submit.deadline_ns
         if deadline is not None and self.desk.boot_ns > deadline:
             return refusals.STALE
-        place = (venue.settings.id, venue.settings.account, venue.settings.broker)
-        if is_halted(screening.order, self.desk.halts(), screening.submit.owner, place):
+        if venue.is_halted(screening.order, self.desk.halts()):
             return refusals.HALTED
-        if not venue.is_up and not screening.order.queue_if_down:
-            return refusals.VENUE_UNAVAILABLE
+        if not venue.takes_orders and not screening.order.queue_if_down:
+            is_up, name = venue.is_up, venue.settings.id
+            return refusals.breaker_open(name) if is_up else refusals.VENUE_UNAVAILABLE
+        wait_ms = venue.wait_ms(self.desk.boot_ns)
+        if wait_ms > PACED_MS_MAX:
+            return refusals.rate_limited(venue.settings.id, wait_ms)
         return refusals.BUSY if len(venue.ready) >= READY_MAX else None
 
     def _send(self, draft: Draft, order: Order, venue: Venue, verdict: str) -> Order:
@@ -324,27 +344,28 @@ class Orders:
             ),
         )
         venue.in_flight.add(intent)
-        desk.to_connections.append(
-            (
-                connection,
-                m.Dispatch(
-                    epoch=desk.epoch,
-                    intent=intent,
-                    attempt=attempt,
-                    order_id=order.order_id,
-                    order=order.terms,
-                    venue_client_id=name,
-                    verdict=verdict,
-                    send_by_ns=min(self._deadlines.pop(order.order_id, latest_ns), latest_ns),
-                ),
-            )
+        venue.spent += 1
+        desk.tally.leaves(order.order_id, desk.boot_ns)
+        dispatch = m.Dispatch(
+            epoch=desk.epoch,
+            intent=intent,
+            attempt=attempt,
+            order_id=order.order_id,
+            order=order.terms,
+            venue_client_id=name,
+            verdict=verdict,
+            send_by_ns=min(self._deadlines.pop(order.order_id, latest_ns), latest_ns),
+            trace=desk.tally.trace_of(order.order_id),
         )
+        desk.to_connections.append((connection, sealed(dispatch)))
         return sent
 
     def spend_credits(self, venue: Venue) -> None:
         """Sends READY orders while the connection grants credits; drops the stale and halted."""
         desk = self.desk
-        while venue.ready and venue.is_up and len(venue.in_flight) < venue.credits:
+        if desk.closed is not None:
+            return
+        while venue.ready and venue.has_credit:
             order_id = venue.ready.popleft()
             deadline_ns = self._deadlines.get(order_id)
             order = desk.books.orders.open.get(order_id)
@@ -352,8 +373,7 @@ class Orders:
                 self._deadlines.pop(order_id, None)
                 continue
             draft = desk.draft(Settled(why="a credit came free"), order.owner)
-            place = (venue.settings.id, venue.settings.account, venue.settings.broker)
-            if is_halted(order.terms, desk.halts(), order.owner, place):
+            if venue.is_halted(order.terms, desk.halts()):
                 draft.event(order, ev.Canceled(at_ns=desk.now_ns, reason="halted"))
             elif deadline_ns is not None and desk.boot_ns > deadline_ns:
                 del self._deadlines[order_id]
@@ -364,7 +384,7 @@ class Orders:
 
     def compliance_lost(self) -> None:
         """Refuses what was being screened; nothing of it is journaled."""
-        self.compliance = None
+        self.compliance, self.has_exited = None, False
         screens, self._screens = self._screens, {}
         self._by_order.clear()
         for screening in screens.values():

@@ -170,6 +170,7 @@ class Reads:
                 in_flight=len(venue.in_flight),
                 ready=len(venue.ready),
                 credits=venue.credits,
+                breaker=venue.breaker,
             )
             for name, venue in self._desk.venues.items()
             if venue.settings.owner == query.owner

@@ -39,6 +39,28 @@ VENUE_UNAVAILABLE = _error(
     Retry.SAME_ID,
     retry_after_ms=1000,
 )
+JOURNAL_FULL = _error(
+    "journal_full",
+    Category.SYSTEM,
+    "the journal has no room for new orders; cancels still pass",
+    Retry.SAME_ID,
+    retry_after_ms=1000,
+)
+JOURNAL_UNAVAILABLE = _error(
+    "journal_unavailable",
+    Category.SYSTEM,
+    "the journal's disk or server is in trouble: no new orders; cancels still pass",
+    Retry.SAME_ID,
+    retry_after_ms=1000,
+)
+JOURNAL_SILENT = ErrorInfo(
+    code="journal_unavailable",
+    category=Category.SYSTEM,
+    outcome=Outcome.UNKNOWN,
+    retry=Retry.SAME_ID,
+    retry_after_ms=1000,
+    message="the journal writes nothing, and too much waits for it; ask again with the same id",
+)
 BUSY = _error(
     "busy", Category.SYSTEM, "too many orders are waiting", Retry.SAME_ID, retry_after_ms=200
 )
@@ -60,6 +82,9 @@ PENDING = _error(
     "a cancel or amend of this order is under way; wait for its outcome",
     Retry.SAME_ID,
     retry_after_ms=200,
+)
+ADMIN_ONLY = _error(
+    "forbidden", Category.AUTH, "this needs a token with the scope admin", Retry.NEVER, field="t"
 )
 NO_SELECTOR = _error(
     "invalid_cancel",
@@ -116,6 +141,31 @@ def unknown_instrument(symbol: str) -> ErrorInfo:
     return _error("unknown_instrument", Category.CLIENT, message, field="instrument")
 
 
+def breaker_open(connection: str) -> ErrorInfo:
+    """The connection had repeated trouble: cancels alone pass."""
+    message = (
+        f"connection {connection} takes no new orders after repeated trouble with its broker; "
+        "cancels pass; it is tried again by itself, or an operator says breaker.reset"
+    )
+    return _error(
+        "venue_unavailable", Category.VENUE, message, Retry.SAME_ID, retry_after_ms=10_000
+    )
+
+
+def rate_limited(connection: str, wait_ms: int) -> ErrorInfo:
+    """The order would wait too long for the broker's rate limit."""
+    message = f"the rate limit of {connection}'s broker is used up; cancels still pass"
+    return _error(
+        "rate_limited", Category.RATE, message, Retry.SAME_ID, retry_after_ms=max(1, wait_ms)
+    )
+
+
+def account_held(account: str, why: str) -> ErrorInfo:
+    """What the broker says of the account and what the books say differ."""
+    message = f"{account} is being reconciled ({why}); only orders that reduce pass until it is"
+    return _error("account_held", Category.SYSTEM, message, Retry.SAME_ID, retry_after_ms=1000)
+
+
 def market_closed(symbol: str) -> ErrorInfo:
     """A market order now would be refused by the broker."""
     return _error("market_closed", Category.VENUE, f"the market of {symbol} is closed")
@@ -168,6 +218,23 @@ def denied(violation: Violation | None) -> ErrorInfo:
         rule=violation.rule,
         citation=violation.citation,
     )
+
+
+def not_amended(why: str) -> ErrorInfo:
+    """The amend did not leave the connection."""
+    return _error("not_amended", Category.SYSTEM, f"the amend was not sent: {why}")
+
+
+def not_unknown(status: str) -> ErrorInfo:
+    """Only an order of unknown outcome can be resolved by hand."""
+    message = f"the order is {status}; only an unknown order is resolved by hand"
+    return _error("not_unknown", Category.CLIENT, message, Retry.NEVER, field="order_id")
+
+
+def no_connection(name: str) -> ErrorInfo:
+    """No such connection."""
+    message = f"no connection {name}; see connections.list"
+    return _error("unknown_connection", Category.CLIENT, message, Retry.NEVER, field="connection")
 
 
 def unanswered(what: str) -> ErrorInfo:

@@ -8,24 +8,26 @@ evidence of every UNKNOWN; orders that wait to be canceled are canceled again.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
 
 from actors import messages as m
 from actors.router.changes import Changes
-from actors.router.desk import Desk, Draft, Venue
+from actors.router.desk import Desk, Draft
+from actors.router.facts import changes_nothing, what_is_held
+from actors.router.holds import Holds
+from actors.router.overdue import Overdue
+from actors.router.venue import Venue
 from domain import events as ev
 from domain import ids
-from domain.accounts import SessionState
+from domain.accounts import BreakerState, ConnectionState, SessionState
 from domain.events import VenueEvent
-from domain.lifecycle import TERMINAL, Order, Origin, Pending, Status
+from domain.lifecycle import Order, Origin, Status
 from domain.orders import OrderType, TimeInForce
 from domain.portfolio import Position
-from domain.records import Reported, Settled, Synced
+from domain.records import Reported, Synced
 from domain.streams import BalancesUpdate, ConnectionUpdate, NoticeKind, PositionUpdate
 from ledger.projection import Feed
 
-UNKNOWN_ALARM_NS = 30_000_000_000
-SILENT_SENDING_NS = 5_000_000_000
+NS_PER_MS = 1_000_000
 WORKING = (Status.LIVE, Status.PARTIALLY_FILLED)
 DOUBTFUL = (Status.SENDING, Status.UNKNOWN)
 
@@ -36,7 +38,8 @@ class Reports:
     def __init__(self, desk: Desk, changes: Changes) -> None:
         self.desk = desk
         self.changes = changes
-        self._alarmed: set[str] = set()
+        self._holds = Holds(desk)
+        self._overdue = Overdue(desk)
         self._last: dict[str, tuple[str, int]] = {}
 
     # -- a connection comes and goes
@@ -55,6 +58,7 @@ class Reports:
                     last_intent=self.desk.last_intent(connection),
                     cursor=feed.cursor,
                     halts=self.desk.halts(),
+                    halts_number=books.number,
                 ),
             )
         )
@@ -65,12 +69,23 @@ class Reports:
         is_new = not venue.is_attached
         venue.is_attached = True
         venue.credits = message.credits
-        venue.state = message.state
+        venue.state, venue.breaker = message.state, message.breaker
+        venue.granted, venue.per_order_us = message.granted, message.per_order_us
         venue.instruments = {i.symbol: i for i in message.instruments}
         if is_new:
+            venue.spent = 0
             self._probe(message.connection)
         if venue.is_up:
             self._resume(message.connection)
+
+    def granted(self, credits: m.Credits) -> None:
+        """Leave to send more, or what was given is taken back."""
+        venue = self.desk.venues[credits.connection]
+        if venue.granted is None or credits.epoch != self.desk.epoch:
+            return
+        venue.granted = credits.granted
+        venue.next_grant_ns = self.desk.boot_ns + credits.wait_ms * NS_PER_MS
+        self.changes.orders.spend_credits(venue)
 
     def _under_way(self, connection: str) -> list[Order]:
         return self.desk.books.orders.open_at(connection)
@@ -157,11 +172,17 @@ class Reports:
             case m.SyncedAccount():
                 return self._synced(draft, venue, item, message)
             case m.StateChanged():
-                venue.state = item.state.state
-                if venue.is_up:
-                    self._resume(venue.settings.id)
-                draft.add("connections", ConnectionUpdate(connection=item.state))
+                self._changed(draft, venue, item.state)
         return draft
+
+    def _changed(self, draft: Draft, venue: Venue, state: ConnectionState) -> None:
+        was = venue.breaker
+        venue.state, venue.breaker = state.state, state.breaker
+        if venue.is_up:
+            self._resume(venue.settings.id)
+        draft.add("connections", ConnectionUpdate(connection=state))
+        if state.breaker is BreakerState.OPEN and was is not BreakerState.OPEN:
+            draft.notice(NoticeKind.BREAKER, f"connection/{venue.settings.id}", state.reason, None)
 
     def _told(self, draft: Draft, venue: Venue, told: m.Told) -> None:
         if told.intent is not None:
@@ -183,8 +204,9 @@ class Reports:
         if changes_nothing(order, event):
             return
         after = draft.event(order, event)
-        if order.status in (Status.SENDING, Status.UNKNOWN) and order.intent is not None:
+        if order.status in DOUBTFUL and order.intent is not None:
             venue.in_flight.discard(order.intent)
+            self.desk.tally.ended(order, self.desk.now_ns)
         if after.status in WORKING and order.status not in WORKING:
             self.changes.send_cancel(after)
 
@@ -316,12 +338,13 @@ class Reports:
         is_first = account not in books.accounts
         for instrument in sorted(theirs.keys() | ours.keys()):
             their, our = theirs.get(instrument), ours.get(instrument)
-            if _held(their, has_lots) == _held(our, has_lots):
+            if what_is_held(their, has_lots) == what_is_held(our, has_lots):
                 continue
             if not is_first:
-                what = (
-                    f"{instrument}: broker {_held(their, has_lots)}, books {_held(our, has_lots)}"
+                both = (
+                    f"broker {what_is_held(their, has_lots)}, books {what_is_held(our, has_lots)}"
                 )
+                what = f"{instrument}: {both}"
                 draft.notice(NoticeKind.BREAK, f"account/{account}", what, None)
             empty = Position(account=account, instrument=instrument, quantity=Decimal(0))
             draft.add(f"account/{account}", PositionUpdate(position=their or empty))
@@ -338,61 +361,10 @@ class Reports:
     # -- the clock
 
     def tick(self) -> None:
-        """What time alone brings: silent sends become UNKNOWN, old UNKNOWNs raise an alarm."""
-        desk = self.desk
-        for order in tuple(desk.books.orders.open.values()):
-            age = desk.now_ns - order.updated_ns
-            if order.status is Status.SENDING and age > SILENT_SENDING_NS:
-                if not desk.venues[order.connection or ""].is_attached:
-                    draft = desk.draft(Settled(why="the connection is gone"), order.owner)
-                    event = ev.OutcomeUnknown(at_ns=desk.now_ns, reason="connection lost")
-                    draft.event(order, event)
-                    draft.close()
-            elif order.status is Status.UNKNOWN and age > UNKNOWN_ALARM_NS:
-                self._alarm(order)
-
-    def _alarm(self, order: Order) -> None:
-        if order.order_id in self._alarmed:
-            return
-        self._alarmed.add(order.order_id)
-        draft = self.desk.draft(Settled(why="unknown for too long"), order.owner)
-        what = "its outcome is unknown for over 30 s; new risk on its instrument is blocked"
-        draft.notice(NoticeKind.UNKNOWN_ORDER, f"orders/{order.owner}", what, order.order_id)
-        draft.close()
+        """What time alone brings."""
+        self._overdue.tick()
+        self._holds.tick()
 
     def recover(self) -> None:
-        """After replay: what waited for a credit was never sent, and its screening is gone."""
-        for order in tuple(self.desk.books.orders.open.values()):
-            if order.status is Status.READY:
-                draft = self.desk.draft(Settled(why="the router restarted"), order.owner)
-                reason = "not sent before a restart of the router"
-                draft.event(order, ev.Canceled(at_ns=self.desk.now_ns, reason=reason))
-                draft.close()
-
-
-def changes_nothing(order: Order, event: VenueEvent) -> bool:
-    """True for a fact already in the order: seen by another road, or told again."""
-    match event:
-        case ev.Fill():
-            return event.execution_id in order.executions
-        case ev.External():
-            return True
-        case ev.Accepted() | ev.Triggered():
-            waits = order.status in (Status.SENDING, Status.UNKNOWN)
-            return not waits and event.broker_order_id in order.legs
-        case ev.Canceled() | ev.Rejected() | ev.Expired():
-            return order.status in TERMINAL
-        case ev.Replaced():
-            return event.broker_order_id in order.legs and order.pending is not Pending.AMEND
-        case ev.CancelRefused():
-            return order.pending is not Pending.CANCEL
-        case ev.AmendRefused():
-            return order.pending is not Pending.AMEND
-
-
-def _held(position: Position | None, has_lots: bool) -> tuple[Any, ...]:
-    """What two views of a position must agree on: the quantity, and the lots if they are told."""
-    if position is None:
-        return (Decimal(0), ())
-    lots = position.lots if has_lots else ()
-    return (position.quantity, tuple((lot.lot_id, lot.quantity) for lot in lots))
+        """After replay: what was waiting or under way when the last router ended."""
+        self._overdue.recover()

@@ -35,6 +35,7 @@ class Screening(Struct, kw_only=True):
     asked: list[Asked]
     amends: Order | None = None
     is_dry_run: bool = False
+    asked_ns: int = 0
 
 
 def preview(order: NewOrder, candidates: tuple[Ranked, ...], answer: ScreenAnswer) -> bytes:

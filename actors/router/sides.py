@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+import structlog
+
 from actors.link import Link, LinkOwner
+from actors.router.unread import refuse_unread
 
 if TYPE_CHECKING:
     from actors.router.actor import Router
+
+
+log = structlog.get_logger()
 
 
 class _Side(LinkOwner[Any]):
@@ -37,6 +44,13 @@ class EdgeSide(_Side):
         """Its word."""
         self.router.look_at_clocks()
         self.router.from_edge(link, message)
+
+    def unread(self, link: Link[Any], frame: bytes, trouble: msgspec.MsgspecError) -> None:
+        """One request of one client is refused; the others keep their link."""
+        log.error("unread request", why=str(trouble))
+        answer = refuse_unread(frame, trouble)
+        if answer is not None:
+            self.router.desk.to_edges.append((link, answer))
 
 
 class ConnectionSide(_Side):

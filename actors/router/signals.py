@@ -14,9 +14,10 @@ from msgspec.structs import replace
 
 from actors.router import refusals
 from actors.router.choice import soonest
-from actors.router.desk import Desk, Venue
+from actors.router.desk import Desk
 from actors.router.orders import Orders
 from actors.router.screening import Asked
+from actors.router.venue import Venue
 from compliance.rates import RateBook
 from domain import ids, signals
 from domain.commands import Decided, Submit, TakeSignal

@@ -7,6 +7,7 @@ changes only inside the engine.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from decimal import Decimal
 from typing import Literal
 
@@ -175,13 +176,13 @@ class Account(Struct, kw_only=True):
     last_fill_ns: int | None = None
     working: dict[int, Order] = field(default_factory=dict)
     by_instrument: dict[str, dict[int, Order]] = field(default_factory=dict)
-    done: dict[int, Order] = field(default_factory=dict)
+    done: OrderedDict[int, Order] = field(default_factory=OrderedDict)
     by_client_id: dict[str, list[int]] = field(default_factory=dict)
     lots: dict[int, Lot] = field(default_factory=dict)
-    closed: dict[int, Lot] = field(default_factory=dict)
+    closed: OrderedDict[int, Lot] = field(default_factory=OrderedDict)
     by_lot_label: dict[str, int] = field(default_factory=dict)
     positions: dict[str, Position] = field(default_factory=dict)
-    facts: dict[int, AnyFact] = field(default_factory=dict)
+    facts: OrderedDict[int, AnyFact] = field(default_factory=OrderedDict)
     expiring: dict[int, int] = field(default_factory=dict)
     next_expiry_ns: int | None = None
     groups: dict[int, list[int]] = field(default_factory=dict)

@@ -63,7 +63,7 @@ class Bookkeeper:
         facts = account.facts
         facts[fact.id] = fact
         if len(facts) > self._kept_max:
-            del facts[next(iter(facts))]
+            facts.popitem(last=False)
         self._act.append(fact)
 
     def book(
@@ -180,7 +180,7 @@ class Bookkeeper:
         done = account.done
         done[order.id] = order
         if len(done) > self._kept_max:
-            self._forget(account, done.pop(next(iter(done))))
+            self._forget(account, done.popitem(last=False)[1])
 
     def _unguard(self, account: Account, order: Order, lot_id: int) -> None:
         lot = account.lot(lot_id)
@@ -204,4 +204,4 @@ class Bookkeeper:
         lot = account.lots.pop(lot_id)
         account.closed[lot.id] = lot
         if len(account.closed) > self._kept_max:
-            del account.closed[next(iter(account.closed))]
+            account.closed.popitem(last=False)

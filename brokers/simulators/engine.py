@@ -173,7 +173,9 @@ class Engine(Venue):
 
 
 def _completed(terms: Terms, old: Order) -> Terms:
-    """A guard's replacement is about the same lot, whether or not it says so."""
+    """A replacement keeps its name, and a guard's its lot, whether or not it says so."""
+    if terms.label is None:
+        terms = replace(terms, label=old.label)
     if terms.kind in GUARDS and old.terms.kind in GUARDS:
         lot = old.terms.lot if terms.lot is None else terms.lot
         terms = replace(terms, instrument=old.terms.instrument, units=old.terms.units, lot=lot)

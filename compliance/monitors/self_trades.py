@@ -5,7 +5,7 @@ In line only an owner's own orders are seen (rules/self_trade.py); shards do not
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from decimal import Decimal
 
 from msgspec import Struct
@@ -38,7 +38,7 @@ class SelfTrades:
     def __init__(self, apart_ms_max: int = 1_000) -> None:
         self._apart_ns = apart_ms_max * 1_000_000
         self._open: dict[str, deque[FirmFill]] = {}
-        self._seen: dict[str, None] = {}
+        self._seen: OrderedDict[str, None] = OrderedDict()
 
     def see(self, fill: FirmFill) -> Alert | None:
         """An alert where this fill is the other side of an earlier one; each matches once."""
@@ -46,7 +46,7 @@ class SelfTrades:
             return None
         self._seen[fill.execution_id] = None
         if len(self._seen) > FILLS_MAX:
-            del self._seen[next(iter(self._seen))]
+            self._seen.popitem(last=False)
         fills = self._open.setdefault(fill.instrument, deque(maxlen=FILLS_MAX))
         other = next((held for held in reversed(fills) if self._is_other_side(held, fill)), None)
         if other is None:

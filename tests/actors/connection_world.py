@@ -12,7 +12,9 @@ from virtual_time import virtual_clocks
 
 from actors import messages as m
 from actors.connection import BrokerConnection, Login
+from actors.gate import sealed
 from actors.marks import Marks
+from brokers.adapter import Pace
 from domain import ids
 from domain.orders import NewOrder
 from domain.records import Halted
@@ -24,6 +26,8 @@ class Wired:
     """A connection, its venue, and the link on which a router would listen."""
 
     def __init__(self, folder: Path, venue: PaperVenue | None = None, **settings: Any) -> None:
+        self.pace: Pace | None = settings.pop("pace", None)
+        self.exits_pass_halts: bool = settings.pop("exits_pass_halts", False)
         plain = {"visibility_horizon_ms": 500, "answer_timeout_ms": 1000}
         self.settings = connection_settings(**(plain | settings))
         self.venue = venue or PaperVenue(self.settings)
@@ -38,7 +42,13 @@ class Wired:
     def start(self) -> None:
         self._starts += 1
         self.marks = Marks(self._folder / "paper.marks")
-        login = Login(self.settings, PaperAdapter(), self.transport)  # type: ignore[arg-type]
+        login = Login(
+            self.settings,
+            PaperAdapter(),
+            self.transport,  # type: ignore[arg-type]
+            pace=self.pace,
+            exits_pass_halts=self.exits_pass_halts,
+        )
         self.connection = BrokerConnection(login, self.marks, f"c{self._starts}", self.clocks)
         self._tasks = [asyncio.create_task(self.connection.run())]
 
@@ -81,7 +91,8 @@ class Wired:
             "verdict": "v-1",
             "send_by_ns": FAR_NS,
         }
-        return m.Dispatch(**(plain | words), epoch=epoch, intent=intent)
+        made = m.Dispatch(**(plain | words), epoch=epoch, intent=intent)
+        return made if "digest" in words else sealed(made)
 
     def cancel(self, intent: int = 1, *, epoch: int = 1, **words: Any) -> m.SendCancel:
         of = self.dispatch(intent)

@@ -156,7 +156,8 @@ class Deployment:
     async def start(self) -> None:
         for role in ("router", "compliance", connection_role(CONNECTION)):
             self.start_role(role)
-        me = Hello(role="edge-0", deployment="test", incarnation="e", pid=os.getpid())
+        name = self._stages[0].settings.deployment.id
+        me = Hello(role="edge-0", deployment=name, incarnation="e", pid=os.getpid())
         path = self.paths.socket("router")
         self.keep(dial(path, lambda: Link(me, m.edge_inbox, self.edge)))
         self.keep(self._quote())

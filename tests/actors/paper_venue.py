@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
@@ -26,6 +26,7 @@ from brokers.adapter import (
     ClientIdUse,
     NotSent,
     OutcomeUnknown,
+    Pace,
     PriceReport,
     Report,
     Request,
@@ -59,7 +60,7 @@ CAPABILITIES = Capabilities(
     duplicate_client_id="taken",
     visibility_horizon_ms=500,
     evidence_window_ms=86_400_000,
-    requests_per_s=1000,
+    pace=Pace(requests=1000, per_ms=1000),
     heartbeat_ms=int(HEARTBEAT_S * 1000),
     amends=True,
     brackets=True,
@@ -486,13 +487,17 @@ class PaperTransport:
         if self.venue.is_down:
             raise BrokerError("nobody there")
 
-    async def send(self, request: Request, timeout_ms: int) -> Response:
+    async def send(
+        self, request: Request, timeout_ms: int, check: Callable[[], None] | None = None
+    ) -> Response:
         venue = self.venue
         fate = venue.fates.popleft() if venue.fates else "ok"
         assert request.body is not None
         asked = _asked(request.body)
         if venue.is_down or fate == "not_sent":
             raise NotSent("no connection")
+        if check is not None:
+            check()
         told = None
         if fate == "late":
             asyncio.get_running_loop().call_later(LATE_S, venue.answer, asked)

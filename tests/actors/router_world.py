@@ -18,9 +18,9 @@ from actors.clocks import Clocks
 from actors.compliance import ComplianceActor
 from actors.link import Hello
 from actors.router.actor import Router
-from actors.router.desk import Venue
 from actors.router.place import Place as Placement
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
+from actors.router.venue import Venue
 from actors.settings import ConnectionSettings
 from compliance.settings import ComplianceSettings
 from domain import commands as c
@@ -183,13 +183,20 @@ class MemoryJournal:
     def __init__(self, effects: list[tuple[str, Any]] | None = None) -> None:
         self.effects = effects if effects is not None else []
         self.last = self.durable = 0
+        self.is_remote = False
         self.kept: list[bytes] = []
         self.saved: list[Any] = []
         self.crash: str | None = None
         self.commits = 0
         self._waiting: list[bytes] = []
 
-    def append(self, record: Record, *, from_reserve: bool = False) -> None:
+    def has_room(self) -> bool:
+        return True
+
+    def settle(self) -> int:
+        return self.durable
+
+    def append(self, record: Record) -> None:
         assert record.number == self.last + 1
         self._waiting.append(encode(record))
         self.last = record.number
@@ -252,6 +259,10 @@ class FakeLink:
 
     def close(self) -> None:
         self.is_closed = True
+
+    def end_peer(self) -> None:
+        self._effects.append((self.name, "killed"))
+        self.close()
 
 
 class World:
@@ -505,6 +516,7 @@ class World:
         router.look_at_clocks()
         router.reports.tick()
         router.guards.tick()
+        router.end_silent()
         for venue in router.desk.venues.values():
             router.orders.spend_credits(venue)
         self.settle()

@@ -15,6 +15,7 @@ from router_world import FakeLink, connection_settings, over_the_wire
 from actors import messages as m
 from actors.clocks import SYSTEM_CLOCKS
 from actors.connection import BrokerConnection, Login
+from actors.gate import sealed
 from actors.marks import Marks
 from brokers.adapter import AdapterSettings
 from brokers.alpaca import AlpacaAdapter, auth_headers
@@ -79,7 +80,7 @@ class Desk:
         plain: dict[str, Any] = {"instrument": "AAPL", "side": Side.BUY, "quantity": D(10)}
         order = NewOrder(client_order_id=name, **(plain | terms))
         self.client_id = ids.venue_client_id("alice", name, "0", 1)
-        self.sent = m.Dispatch(
+        sent = m.Dispatch(
             epoch=1,
             intent=self.intent,
             attempt=1,
@@ -89,6 +90,7 @@ class Desk:
             verdict="v-1",
             send_by_ns=2**62,
         )
+        self.sent = sealed(sent)
         self.hear(self.sent)
         return self.client_id
 
@@ -175,20 +177,22 @@ async def test_an_amend_is_told_as_a_replacement_under_a_new_id(tmp_path: Path) 
         (accepted,) = await until(lambda: one.events(ev.Accepted))
         sent = one.sent
         one.hear(
-            m.SendAmend(
-                epoch=1,
-                order_id=sent.order_id,
-                order=sent.order,
-                terms=NewOrder(
-                    client_order_id="o-1",
-                    instrument="AAPL",
-                    side=Side.BUY,
-                    quantity=D(12),
-                    **{**LIMIT, "limit_price": D(91)},
-                ),
-                venue_client_id=sent.venue_client_id,
-                broker_order_id=accepted.broker_order_id,
-                send_by_ns=2**62,
+            sealed(
+                m.SendAmend(
+                    epoch=1,
+                    order_id=sent.order_id,
+                    order=sent.order,
+                    terms=NewOrder(
+                        client_order_id="o-1",
+                        instrument="AAPL",
+                        side=Side.BUY,
+                        quantity=D(12),
+                        **{**LIMIT, "limit_price": D(91)},
+                    ),
+                    venue_client_id=sent.venue_client_id,
+                    broker_order_id=accepted.broker_order_id,
+                    send_by_ns=2**62,
+                )
             )
         )
         (replaced,) = await until(lambda: one.events(ev.Replaced))
@@ -243,7 +247,7 @@ async def test_a_first_look_counts_what_was_filled_before_in_the_positions_alone
         await until(lambda: one.connection.is_ready())
         (synced,) = one.items(m.SyncedAccount)
         assert [p.quantity for p in synced.snapshot.positions] == [D(3)]
-        await one.connection._read_past()
+        await one.connection._stream.read_past()
         assert one.events(ev.Fill) == []
         one.place("o-1")
         await until(lambda: one.events(ev.Fill))

@@ -13,9 +13,9 @@ from paper_venue import PaperVenue
 from router_world import connection_settings, market_order, new_order
 from virtual_time import in_virtual_time
 
-from actors import connection as connection_module
 from actors import messages as m
 from actors import outbox as outbox_module
+from actors.event_stream import BACKOFF_S
 from brokers.adapter import Report, Response, VenueOrder
 from domain import events as ev
 from domain.accounts import SessionState
@@ -77,7 +77,7 @@ async def test_a_long_history_is_read_page_by_page(tmp_path: Path) -> None:
         foreign(wired, f"f-{number}")
     await wired.up(cursor="0")
     assert len(wired.events()) == 7
-    assert wired.connection.cursor == "7"
+    assert wired.connection.telling.cursor == "7"
     await wired.stop()
 
 
@@ -112,7 +112,7 @@ async def test_an_account_that_moves_under_the_reading_is_read_again(tmp_path: P
     wired.venue.answer = moving  # type: ignore[method-assign]
     await wired.up(cursor="0")
     (synced,) = wired.items(m.SyncedAccount)
-    assert synced.snapshot.cursor == wired.connection.cursor
+    assert synced.snapshot.cursor == wired.connection.telling.cursor
     await wired.stop()
 
 
@@ -149,8 +149,8 @@ async def test_a_cursor_is_not_given_out_past_what_still_waits_for_an_answer(
     release = asyncio.Event()
     send = wired.transport.send
 
-    async def slow(request: Any, timeout_ms: int) -> Response:
-        answer = await send(request, timeout_ms)
+    async def slow(request: Any, timeout_ms: int, check: Any = None) -> Response:
+        answer = await send(request, timeout_ms, check)
         await release.wait()
         return answer
 
@@ -336,10 +336,10 @@ async def test_where_too_much_waits_for_a_router_the_stream_is_left_and_read_lat
     for number in range(20):
         foreign(wired, f"f-{number}")
     await asyncio.sleep(5)
-    assert len(wired.connection.outbox.held) < 20
+    assert len(wired.connection.telling.outbox.held) < 20
     second = wired.attach(wired.link("second"), epoch=2)
     for _ in range(20):
-        last = wired.connection.outbox.next - 1
+        last = wired.connection.telling.outbox.next - 1
         wired.hear(second, m.Freed(incarnation="c1", last=last))
         await asyncio.sleep(5)
     told = [e.broker_order_id for e in wired.events("second")]
@@ -386,7 +386,7 @@ async def test_unknown_words_are_told_passed_over_and_the_account_is_read_again(
     wired.connection.adapter.parse_event_line = parse_once  # type: ignore[method-assign]
     foreign(wired)
     await asyncio.sleep(1)
-    items = [item for _, item, _ in wired.connection.outbox.held]
+    items = [item for _, item, _ in wired.connection.telling.outbox.held]
     at = items.index(m.Unread(what="transaction 7: GIFT"))
     assert any(isinstance(item, m.SyncedAccount) for item in items[at:])
     assert wired.connection.is_ready()
@@ -538,4 +538,4 @@ async def test_history_without_an_end_is_given_up(
 
 
 def test_the_backoff_is_bounded() -> None:
-    assert max(connection_module.BACKOFF_S) <= 2.0
+    assert max(BACKOFF_S) <= 2.0

@@ -13,7 +13,7 @@ from router_world import new_order
 from virtual_time import in_virtual_time
 
 from actors import messages as m
-from actors.connection import SYNC_PAUSES_S
+from actors.event_stream import SYNC_PAUSES_S
 from brokers.adapter import Report, Restless
 from domain import events as ev
 from domain.accounts import SessionState

@@ -13,6 +13,7 @@ from router_world import FakeLink, connection_settings, quote
 from actors import messages as m
 from actors.clocks import SYSTEM_CLOCKS
 from actors.edge import Edge, QuoteSide
+from actors.tracing import TraceSettings
 from gateway.settings import GatewaySettings
 
 
@@ -22,12 +23,13 @@ class Stood:
     def __init__(self, folder: Path, *connections: str) -> None:
         settings = SimpleNamespace(
             gateway=GatewaySettings(),
+            traces=TraceSettings(),
             connections=[connection_settings(id=name) for name in connections or ("c1",)],
             owners=(),
         )
         paths = SimpleNamespace(tokens=folder / "tokens.json", tickets=folder / "tickets")
         stage: Any = SimpleNamespace(
-            paths=paths, clocks=SYSTEM_CLOCKS, settings=settings, incarnation="i"
+            paths=paths, clocks=SYSTEM_CLOCKS, settings=settings, incarnation="i", role="edge-0"
         )
         self.edge = Edge(stage)
         self.effects: list[tuple[str, Any]] = []

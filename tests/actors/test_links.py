@@ -419,3 +419,73 @@ async def test_a_path_left_by_the_dead_is_taken_over(short_folder: Path) -> None
     dead.close()
     async with listening(path), dialing(path) as ear:
         await ear.until(lambda: ear.ups)
+
+
+# -- what cannot be read
+
+
+class Lenient(Ear):
+    """Passes over what it cannot read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unreads: list[bytes] = []
+
+    def unread(self, link: Link[Any], frame: bytes, trouble: msgspec.MsgspecError) -> None:
+        self.unreads.append(frame)
+
+
+def raw(body: bytes) -> bytes:
+    return struct.pack("<I", len(body)) + body
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("body", [b"\xc1", msgspec.msgpack.encode({"type": "from the future"})])
+async def test_an_unread_message_ends_the_link_where_its_owner_says_nothing_else(
+    body: bytes,
+) -> None:
+    async with piped() as (ear, pipe):
+        pipe.link.data_received(frame(Word("before")) + raw(body) + frame(Word("after")))
+        assert pipe.is_aborted
+        assert ear.words == ["before"]
+
+
+@pytest.mark.asyncio
+async def test_an_owner_may_pass_over_an_unread_message_and_hear_the_next() -> None:
+    ear = Lenient()
+    pipe = Pipe(ear)
+    pipe.link.data_received(frame(hello("peer")) + raw(b"\xc1") + frame(Word("after")))
+    assert (ear.unreads, ear.words, pipe.is_aborted) == ([b"\xc1"], ["after"], False)
+    pipe.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("schema", "is_welcome"), [(6, False), (7, True), (8, True), (9, True)])
+async def test_releases_beside_one_another_talk_and_others_are_told_why_not(
+    schema: int, *, is_welcome: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "_told", set())
+    me = msgspec.structs.replace(hello("me"), schema=8)
+    peer = msgspec.structs.replace(hello("peer"), schema=schema)
+    fault = link_module.find_hello_fault(me, peer)
+    assert (fault is None) == is_welcome
+    if fault is not None:
+        assert "schema 6, ours 8" in fault
+    async with piped(greet=False) as (ear, pipe):
+        pipe.link._me = me
+        pipe.link.data_received(frame(peer) + frame(Word("hear me")))
+        assert pipe.is_aborted != is_welcome
+        assert ear.words == (["hear me"] if is_welcome else [])
+
+
+@pytest.mark.asyncio
+async def test_a_refused_peer_is_told_of_once_however_often_it_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link_module, "_told", set())
+    lines: list[str] = []
+    monkeypatch.setattr(link_module.log, "error", lambda *_, **words: lines.append(words["why"]))
+    for _ in range(3):
+        async with piped(deployment="ours", greet=False) as (_ear, pipe):
+            pipe.link.data_received(frame(hello("peer", "theirs")))
+    assert lines == ["it belongs to deployment theirs, we to ours"]

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from router_world import ACCOUNT, OWNER, PAPER, new_order
+from router_world import ACCOUNT, OWNER, PAPER, connection_settings, new_order
 
 from actors import messages as m
 from actors import outbox as outbox_module
 from actors.beacon import SILENCE_MS_MAX, Beacon, Declared, boot_ns, read_beacon
 from actors.clocks import SYSTEM_CLOCKS
 from actors.gate import is_halted
-from actors.marks import SLOTS, Marks
+from actors.marks import SLOTS, Marks, read_boot_id
 from actors.outbox import Outbox, SeenEvents, Waiting
 from actors.paths import Paths, connection_role
 from domain import events as ev
@@ -29,8 +29,15 @@ from domain.records import Halted, HaltScope
 # -- send marks
 
 
+def open_marks(path: Path, boot_id: str = "boot-1", after: int = 0) -> Marks:
+    """Marks that vouch for every intent after one."""
+    marks = Marks(path, boot_id)
+    marks.vouch_after(after)
+    return marks
+
+
 def test_an_intent_without_its_mark_was_never_sent(tmp_path: Path) -> None:
-    marks = Marks(tmp_path / "a.marks")
+    marks = open_marks(tmp_path / "a.marks")
     assert marks.last == 0
     marks.write(1, 1)
     marks.write(3, 1)
@@ -40,19 +47,42 @@ def test_an_intent_without_its_mark_was_never_sent(tmp_path: Path) -> None:
 
 
 def test_marks_are_there_when_the_file_is_opened_again(tmp_path: Path) -> None:
-    before = Marks(tmp_path / "a.marks")
+    before = open_marks(tmp_path / "a.marks")
     before.write(7, 2)
-    after = Marks(tmp_path / "a.marks")
+    after = Marks(tmp_path / "a.marks", "boot-1")
     assert (after.last, after.has(7), after.has(6)) == (7, True, False)
     before.close()
     after.close()
 
 
 def test_a_slot_used_again_counts_as_sent(tmp_path: Path) -> None:
-    marks = Marks(tmp_path / "a.marks")
+    marks = open_marks(tmp_path / "a.marks")
     marks.write(5 + SLOTS, 1)
     assert marks.has(5)
     assert not marks.has(5 + 2 * SLOTS)
+    marks.close()
+
+
+def test_marks_prove_nothing_of_what_was_sent_before_the_machine_s_boot(tmp_path: Path) -> None:
+    before = open_marks(tmp_path / "a.marks")
+    before.write(4, 1)
+    before.close()
+    marks = Marks(tmp_path / "a.marks", "boot-2")
+    assert marks.has(5)  # the power may have gone with its mark
+    marks.vouch_after(5)
+    assert [marks.has(n) for n in (3, 4, 5, 6)] == [True, True, True, False]
+    marks.vouch_after(9)  # a later router changes nothing: this file saw it all
+    assert not marks.has(6)
+    marks.close()
+    again = Marks(tmp_path / "a.marks", "boot-2")
+    assert [again.has(n) for n in (5, 6)] == [True, False]
+    again.close()
+
+
+def test_marks_go_by_the_machine_s_own_boot(tmp_path: Path) -> None:
+    open_marks(tmp_path / "a.marks", read_boot_id()).close()
+    marks = Marks(tmp_path / "a.marks")
+    assert not marks.has(1)
     marks.close()
 
 
@@ -159,7 +189,6 @@ def test_a_runtime_folder_of_another_user_is_refused(
 
 # -- halts
 
-PLACE = (PAPER, ACCOUNT, "oanda")
 HALTS = {
     "all": (HaltScope.ALL, "*", True),
     "all, whatever it names": (HaltScope.ALL, "x", True),
@@ -182,11 +211,11 @@ def test_a_halt_covers_what_it_names(case: str) -> None:
     scope, subject, covered = HALTS[case]
     halt = Halted(scope=scope, subject=subject, by="ops", reason="stop")
     order = new_order(tag="grid")
-    assert is_halted(order, (halt,), OWNER, PLACE) is covered
+    assert is_halted(order, (halt,), connection_settings()) is covered
 
 
 def test_without_a_halt_nothing_is_halted() -> None:
-    assert not is_halted(new_order(), (), OWNER, PLACE)
+    assert not is_halted(new_order(), (), connection_settings())
 
 
 # -- facts told and held

@@ -93,6 +93,7 @@ def test_a_broker_without_lots_agrees_where_the_quantity_does() -> None:
 def test_a_fill_after_the_account_of_a_netting_broker_counts_on_top_of_it() -> None:
     world = World(adapter=Anything(shows_lots=False)).open()
     sync(world, position(700))
+    sync(world, position(700))  # It came from nowhere: seen again, the account is free.
     world.live()
     world.events(world.fill(quantity=300))
     held = world.router.desk.books.positions[ACCOUNT, "EUR/USD"]

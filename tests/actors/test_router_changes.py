@@ -439,6 +439,8 @@ def held(world: World, quantity: int = 1000) -> None:
     position = Held(account=ACCOUNT, instrument="EUR/USD", quantity=Decimal(quantity))
     position = with_lots(position, (lot,))
     told = snapshot(world.settings[PAPER], (position,))
+    # A position that comes from nowhere holds the account until it is seen again.
+    world.tell(m.SyncedAccount(snapshot=told))
     world.tell(m.SyncedAccount(snapshot=told))
 
 
@@ -634,10 +636,11 @@ def test_a_halt_is_answered_when_every_gate_has_confirmed_and_names_them() -> No
     assert world.sent("edge-0", c.Answer) == []
     world.hear("paper-2", m.HaltsSet(connection="paper-2", number=number))
     (answer,) = world.sent("edge-0", c.Answer)
-    assert msgspec.msgpack.decode(answer.body) == {"confirmed": [PAPER, "paper-2"]}
+    named = {"confirmed": [PAPER, "paper-2"], "ended": []}
+    assert msgspec.msgpack.decode(answer.body) == named
 
 
-def test_a_gate_that_dies_is_not_waited_for_and_not_named() -> None:
+def test_a_gate_that_dies_is_not_waited_for_and_named_as_ended() -> None:
     second = connection_settings(id="paper-2", account="acc-2")
     world = World(connection_settings(), second).open()
     world.gates_confirm = False
@@ -646,7 +649,8 @@ def test_a_gate_that_dies_is_not_waited_for_and_not_named() -> None:
     world.lose_connection("paper-2")
     world.settle()
     (answer,) = world.sent("edge-0", c.Answer)
-    assert msgspec.msgpack.decode(answer.body) == {"confirmed": [PAPER]}
+    named = {"confirmed": [PAPER], "ended": ["paper-2"]}
+    assert msgspec.msgpack.decode(answer.body) == named
 
 
 def test_a_gate_that_is_just_being_attached_is_told_too() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from router_world import ACCOUNT, PAPER, World, market_order
+from router_world import ACCOUNT, PAPER, FakeLink, World, market_order
 
 from actors import messages as m
+from actors.router.sides import ComplianceSide
 from domain import commands as c
 from domain.orders import NewOrder, OrderType, Side, TimeInForce
 
@@ -94,3 +95,17 @@ def test_beside_an_unknown_order_an_exit_passes_and_new_risk_does_not(world: Wor
     world.tell(m.InDoubt(intent=2, reason="timeout"))
     assert code_of(world.place(market_order("in-3"))) == "unknown_outstanding"
     assert code_of(world.place(an_exit("out-1", 400))) == "sending"
+
+
+def test_an_exit_that_left_while_compliance_read_the_book_makes_it_read_again(world: World) -> None:
+    world.lose_compliance()
+    link = world.links["compliance"] = FakeLink("compliance", "compliance", world.effects)
+    side = ComplianceSide(world.router)
+    side.link_up(link)  # type: ignore[arg-type]
+    world.place(an_exit("out-1", 400))
+    side.received(link, m.Loaded(incarnation="k9"))  # type: ignore[arg-type]
+    book = world.last("compliance", m.LoadBook)
+    assert [order.client_order_id for order in book.orders] == ["out-1"]
+    assert world.router.orders.compliance is None
+    side.received(link, m.Loaded(incarnation="k9"))  # type: ignore[arg-type]
+    assert world.router.orders.compliance == "k9"

@@ -182,7 +182,7 @@ def test_connections_show_how_they_stand(world: World) -> None:
 
 
 def test_what_this_release_cannot_answer_is_said(world: World) -> None:
-    assert refusal(world, "breaker.reset") == "unsupported_request"
+    assert refusal(world, "statements.list") == "unsupported_request"
 
 
 def test_a_query_sees_nothing_that_is_not_durable(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from router_world import (
     ACCOUNT,
@@ -648,13 +649,13 @@ def test_a_snapshot_is_taken_now_and_then(monkeypatch: pytest.MonkeyPatch, world
 
     monkeypatch.setattr(actor, "SNAPSHOT_RECORDS", 2)
     world.live("o-1")
+    asked: list[int] = []
+    place = msgspec.structs.replace(world.router.place, take_snapshot=asked.append)
+    monkeypatch.setattr(world.router, "place", place)
     world.live("o-2")
     world.router._snapshot()
     world.router._snapshot()
-    assert len(world.journal.saved) == 1
-    world.restart()
-    world.open()
-    assert world.place(new_order("o-1")).dup
+    assert asked == [world.journal.durable]
 
 
 def test_a_commit_declares_itself_to_the_watchdog(world: World) -> None:
@@ -666,7 +667,7 @@ def test_a_commit_declares_itself_to_the_watchdog(world: World) -> None:
         def declare(self, state: Declared) -> None:
             said.append(state)
 
-    world.router._beacon = Recorder()  # type: ignore[assignment]
+    world.router.writer._beacon = Recorder()  # type: ignore[assignment]
     world.place()
     assert said == [Declared.COMMITTING, Declared.WORKING]
 

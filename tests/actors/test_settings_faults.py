@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
-from actors.logs import configure_logs
+from actors import logs
+from actors.logs import conceal, configure_logs
 from actors.paths import Paths
 from actors.settings import (
     ConnectionSettings,
@@ -121,6 +123,10 @@ FAULTS = {
     ),
     "a schema that is no name": (
         PLAIN + '[journal]\nschema = "a; drop"\n', "schema",
+    ),
+    "a reserve that leaves no journal": (
+        PLAIN + "[journal]\nsegment_bytes = 1048576\nreserve_bytes = 1048576\n",
+        "reserve_bytes 1048576 is more than half of segment_bytes 1048576; set 524288 or less",
     ),
     "no TOML": ("[deployment\n", "not valid TOML"),
 }  # fmt: skip
@@ -286,7 +292,9 @@ def test_logs_are_json_lines_for_this_user_alone(log_file: Path) -> None:
     log.info("started", epoch=3)
     log.debug("not at this level")
     (line,) = [json.loads(text) for text in log_file.read_text().splitlines()]
-    assert (line["message"], line["epoch"], line["level"]) == ("started", 3, "info")
+    assert (line["message"], line["fillgate.epoch"], line["log.level"]) == ("started", 3, "info")
+    assert (line["service.name"], line["service.node.name"]) == ("fillgate", "router")
+    assert (line["event.action"], line["process.pid"]) == ("started", os.getpid())
     assert line["@timestamp"].endswith("Z")
     assert log_file.stat().st_mode & 0o077 == 0
 
@@ -297,6 +305,46 @@ def test_secrets_are_struck_out(log_file: Path, field: str) -> None:
     text = log_file.read_text()
     assert "canary-secret" not in text
     assert "***" in text
+
+
+def test_a_concealed_value_is_struck_out_wherever_it_turns_up(log_file: Path) -> None:
+    conceal("mailto://me:canary-pass-1@host")
+    log = structlog.get_logger()
+    log.warning("sent to canary-pass-1", why="canary-pass-1")
+    logging.getLogger("aiohttp").warning("header canary-pass-1")
+    try:
+        raise ValueError("refused: canary-pass-1")
+    except ValueError as trouble:
+        log.error("failed", exc_info=trouble)
+    assert "canary-pass-1" not in log_file.read_text()
+    assert log_file.read_text().count("***") >= 4
+
+
+def test_an_exception_is_told_in_ecs_words(log_file: Path) -> None:
+    log = structlog.get_logger()
+    try:
+        raise ValueError("the cause")
+    except ValueError as trouble:
+        log.error("it failed", exc_info=trouble)
+    line = json.loads(log_file.read_text())
+    assert (line["error.type"], line["error.message"]) == ("ValueError", "the cause")
+    assert "test_an_exception_is_told" in line["error.stack_trace"]
+
+
+def test_a_log_file_is_turned_at_its_limit_and_old_ones_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "FILE_BYTES_MAX", 2_000)
+    path = tmp_path / "noisy.log"
+    configure_logs(path, "info", "router")
+    for number in range(200):
+        structlog.get_logger().info("again", number=number)
+    structlog.reset_defaults()
+    files = sorted(tmp_path.glob("noisy.log*"))
+    assert len(files) == 1 + logs.FILES_KEPT
+    assert all(file.stat().st_size <= 2_000 for file in files)
+    assert all(file.stat().st_mode & 0o077 == 0 for file in files)
+    assert json.loads(path.read_text().splitlines()[-1])["fillgate.number"] == 199
 
 
 def test_what_libraries_log_goes_to_the_same_file(log_file: Path) -> None:

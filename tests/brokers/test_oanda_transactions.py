@@ -302,6 +302,16 @@ def test_a_guard_of_a_trade_never_told_or_closed_says_nothing():
     assert read(speaker, guard(14)) == []
 
 
+def test_a_guard_is_known_though_an_answer_told_the_end_of_its_trade_before_the_stream():
+    speaker = adapter()
+    closing = fill(
+        14, 13, units="-100", tradeOpened=None, tradesClosed=[{"tradeID": "11", "units": "-100"}]
+    )
+    read(speaker, fill(), closing)
+    (child,) = read(speaker, guard(12))
+    assert (child.quantity, child.closes_lot) == (100, "11")
+
+
 def test_a_stop_that_fires_is_a_fill_of_the_child_and_its_sibling_is_canceled():
     speaker = adapter()
     read(speaker, fill(), guard(12), guard(13, "TAKE_PROFIT_ORDER"))

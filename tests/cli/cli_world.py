@@ -47,7 +47,7 @@ def make_home(folder: Path) -> Paths:
 
     text = render(Names(deployment="d-test", owner="o-test"))
     text = text.replace("segment_bytes = 67108864", "segment_bytes = 1048576")
-    make_deployment(paths, text.replace("reserve_bytes = 1048576", "reserve_bytes = 65536"))
+    make_deployment(paths, text.replace("reserve_bytes = 16777216", "reserve_bytes = 65536"))
     return paths
 
 

@@ -11,4 +11,5 @@ from cli import template
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Journals of 1 MiB instead of 64: zeros take their time."""
     text = template.TEMPLATE.replace("segment_bytes = 67108864", "segment_bytes = 1048576")
+    text = text.replace("reserve_bytes = 16777216", "reserve_bytes = 65536")
     monkeypatch.setattr(template, "TEMPLATE", text)

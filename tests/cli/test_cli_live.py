@@ -30,7 +30,7 @@ from domain.orders import NewOrder, OrderType, Side, TimeInForce
 from domain.quotes import Quote
 from domain.streams import OrderUpdate
 from gateway import wire
-from gateway.client_session import ConnectionLostError, Refused
+from gateway.client_terms import ConnectionLostError, Refused
 from tests.cli.cli_world import call, call_json, make_home
 from tests.domain.builders import ERROR, a_fill
 

@@ -121,6 +121,7 @@ async def test_rest_by_role_and_tenant(rest: RestWorld, role: str) -> None:
 OWN_STREAM, FOREIGN_STREAM = f"orders/{OWNER}", "orders/bob"
 CLOSE = {"client_order_id": "c", "account": "{account}", "instrument": "EUR/USD"}
 PROTECT = {"account": "{account}", "lot_id": "7", "take_profit": {"limit_price": "1"}}
+RESOLVE = {"order_id": "o", "resolution": "canceled", "evidence": "seen in the broker's list"}
 ALL = frozenset(Scope)
 WS: dict[str, tuple[dict[str, Any], frozenset[Scope]]] = {
     "order.new": ({"cseq": 1, "order": order(account="{account}")}, TRADERS),
@@ -137,6 +138,7 @@ WS: dict[str, tuple[dict[str, Any], frozenset[Scope]]] = {
         {"cseq": 1, "resume": {"scope": "account", "subject": "{account}"}}, HALTERS,
     ),
     "breaker.reset": ({"connection": "c"}, frozenset({A})),
+    "order.resolve": ({"resolve": RESOLVE}, frozenset({A})),
     "order.get": ({"order_id": "x"}, READERS),
     "orders.list": ({"account": "{account}"}, READERS),
     "executions.since": ({}, READERS),

@@ -32,7 +32,7 @@ from domain.records import GuardKind, HaltScope
 from gateway import wire
 from gateway.client import Client, ClientOptions, ConnectionLostError, Refused
 from gateway.client_book import FeedOverflowError, Orders, QuoteFeed, UpdateFeed
-from gateway.client_session import BACKOFF_MS_MAX, BACKOFF_MS_MIN, backoff_ms
+from gateway.client_terms import BACKOFF_MS_MAX, BACKOFF_MS_MIN, backoff_ms
 from gateway.errors import refusal
 from gateway.wire import CloseCode, Scope
 

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from gateway_world import ACCOUNT, OWN, OWNER, an_order, an_update
 
-from domain.commands import AmendPosition, ClosePosition, Halt, Resume, SetGuard, StreamPage
+from domain.commands import (
+    AmendPosition,
+    ClosePosition,
+    Halt,
+    Resolution,
+    ResolveOrder,
+    Resume,
+    SetGuard,
+    StreamPage,
+)
 from domain.errors import Category, ErrorInfo, Retry
 from domain.orders import AmendOrder, CancelOrder, OrderType, StopLoss, TakeProfit, Trailing
 from domain.records import GuardKind, HaltScope
@@ -26,6 +35,9 @@ D = Decimal
 CLOSE = ClosePosition(client_order_id="c", account=ACCOUNT, instrument="EUR/USD")
 PROTECT = AmendPosition(account=ACCOUNT, lot_id="7", stop_loss=StopLoss(distance=D("0.001")))
 GUARD = SetGuard(kind=GuardKind.DEAD_MAN)
+RESOLVE = ResolveOrder(
+    order_id="o", resolution=Resolution.CANCELED, evidence="seen in the broker's list"
+)
 
 ONE_OF_EACH: dict[type, wire.Request] = {
     type(request): request
@@ -58,6 +70,7 @@ ONE_OF_EACH: dict[type, wire.Request] = {
         wire.TransactionsSince(id="r", account=ACCOUNT),
         wire.ConnectionsList(id="r"),
         wire.BreakerReset(id="r", connection="c"),
+        wire.OrderResolve(id="r", resolve=RESOLVE),
     )
 }
 assert ONE_OF_EACH.keys() == set(wire.REQUESTS)

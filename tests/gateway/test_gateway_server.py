@@ -24,12 +24,12 @@ from gateway_world import (
     an_update,
     until,
 )
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from websockets.frames import Frame, Opcode
 
-from domain.commands import Login, Logout, SessionReplaced, Submit
+from domain.commands import Answer, Decided, Login, Logout, SessionReplaced, Submit
 from domain.errors import ErrorInfo
-from gateway import wire
+from gateway import liveness, wire
 from gateway.codec import JSON, MSGPACK
 from gateway.health import health_app
 from gateway.metrics import GatewayCollector
@@ -508,7 +508,7 @@ async def test_health_readiness_and_metrics_tell_the_truth(tmp_path: Path) -> No
         registry.register(
             GatewayCollector(world.server.counts, lambda: world.router.status().is_router_up)
         )
-        app = health_app(world.router.status, registry)
+        app = health_app(world.router.status, lambda: generate_latest(registry))
         async with TestClient(TestServer(app)) as http:
             assert (await http.get("/healthz")).status == 200
             ready = await http.get("/readyz")
@@ -519,3 +519,78 @@ async def test_health_readiness_and_metrics_tell_the_truth(tmp_path: Path) -> No
             assert "fillgate_gateway_router_up 1.0" in page
             world.router.lose()
             assert (await http.get("/readyz")).status == 503
+
+
+@pytest.mark.asyncio
+async def test_a_stopping_server_answers_what_is_under_way_before_it_goes(tmp_path: Path) -> None:
+    async with a_world(tmp_path, **FAST) as world:
+        idle, busy = await world.logged_in(), await world.logged_in(login={"session": "s2"})
+        world.router.is_silent = True
+        busy.send(wire.OrderNew(id="a", cseq=1, order=an_order()))
+        await until(lambda: world.router.of(Submit))
+        stopping = asyncio.create_task(world.server.stop())
+        assert await idle.closed() == CloseCode.GOING_AWAY
+        (submit,) = world.router.of(Submit)
+        world.server.deliver(Answer(ref=submit.ref, decided=(Decided(order_id="x"),)))
+        assert (await busy.next(wire.Res)).decided[0].order_id == "x"
+        assert await busy.closed() == CloseCode.GOING_AWAY
+        waits = [one.goaway().error.retry_after_ms for one in (idle, busy)]
+        assert waits == [0, 1]
+        await stopping
+        assert all(logout.is_moving for logout in world.router.of(Logout))
+
+
+@pytest.mark.asyncio
+async def test_a_stop_waits_for_no_answer_beyond_its_limit(tmp_path: Path) -> None:
+    async with a_world(tmp_path, **{**FAST, "drain_ms_max": 50}) as world:
+        client = await world.logged_in()
+        world.router.is_silent = True
+        client.send(wire.OrderNew(id="a", cseq=1, order=an_order()))
+        await until(lambda: world.router.of(Submit))
+        await asyncio.wait_for(world.server.stop(), 2)
+        assert await client.closed() == CloseCode.GOING_AWAY
+
+
+@pytest.mark.asyncio
+async def test_a_reader_that_stands_still_is_told_so_like_a_slow_one(tmp_path: Path) -> None:
+    settings = {"heartbeat_ms": 100, "ping_ms": 50, "silence_ms_max": 200, "stopped_ms_max": 500}
+    async with a_world(tmp_path, **settings) as world:
+        client = await world.logged_in(receive_buffer=4_096)
+        client.writer.transport.pause_reading()
+        (connection,) = world.server._connections
+        while not connection.outbox.is_paused:
+            await flood(world, 200)
+        began = asyncio.get_running_loop().time()
+        await until(lambda: world.server.counts.connections == 0)
+        assert asyncio.get_running_loop().time() - began >= 0.4
+        assert world.server.counts.closes == {CloseCode.SLOW_CONSUMER: 1}
+
+
+def test_a_line_whose_bytes_nobody_confirms_is_dead_however_much_waits_in_it() -> None:
+    class Line:
+        family = socket.AF_INET
+        unconfirmed = 0
+
+        def fileno(self) -> int:
+            return left.fileno()
+
+        def getsockopt(self, *_: int) -> bytes:
+            return bytes((1, 0, self.unconfirmed, 0))
+
+    class Transport:
+        def get_extra_info(self, _: str) -> Line:
+            return line
+
+        def get_write_buffer_size(self) -> int:
+            return 1
+
+    left, right = socket.socketpair()
+    line, settings = Line(), GatewaySettings()
+    ways = {"transport": Transport(), "is_paused": False, "settings": settings}
+    silent_ms = settings.silence_ms_max + 1
+    assert liveness.judge(**ways, silent_ms=silent_ms - 1) is liveness.Fate.STAYS  # type: ignore[arg-type]
+    assert liveness.judge(**ways, silent_ms=silent_ms) is liveness.Fate.STAYS  # type: ignore[arg-type]
+    line.unconfirmed = 2
+    assert liveness.judge(**ways, silent_ms=silent_ms) is liveness.Fate.GONE  # type: ignore[arg-type]
+    left.close()
+    right.close()

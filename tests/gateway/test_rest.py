@@ -435,11 +435,24 @@ async def test_a_silent_router_is_given_up_in_time(rest: RestWorld) -> None:
     rest.rest.deliver(Answer(ref=late.ref))  # nobody asks any more
 
 
-async def test_stopping_answers_what_is_under_way(tmp_path: Path) -> None:
+async def test_stopping_waits_for_what_is_under_way(tmp_path: Path) -> None:
     async with a_rest(tmp_path) as rest:
         rest.router.is_silent = True
         asked = asyncio.ensure_future(rest.call("POST", f"{PREFIX}/orders", order()))
         await asyncio.sleep(0.05)
+        stopping = asyncio.ensure_future(rest.rest.stop())
+        await asyncio.sleep(0.05)
+        (submit,) = rest.router.of(Submit)
+        rest.rest.deliver(Answer(ref=submit.ref, decided=(Decided(order_id="x"),)))
+        assert (await asked).status == 201
+        await stopping
+
+
+async def test_stopping_answers_what_nobody_answered_in_time(tmp_path: Path) -> None:
+    async with a_rest(tmp_path, drain_ms_max=50) as rest:
+        rest.router.is_silent = True
+        asked = asyncio.ensure_future(rest.call("POST", f"{PREFIX}/orders", order()))
+        await asyncio.sleep(0.02)
         await rest.rest.stop()
         assert (await asked).code == "router_unavailable"
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,25 +11,30 @@ import pytest
 
 from ledger.faults import JournalFailed, JournalFull
 from ledger.journal import JournalSettings, LocalJournal
+from ledger.segment import HEADER_BYTES
 from tests.ledger.journal_stories import (
     FailingDisk,
     first_segment,
+    frame_ends,
     make,
     note,
     open_journal,
     recovered,
+    write_commits,
 )
 
 
 def fill_up(journal: LocalJournal) -> None:
-    """Commits ordinary records, one at a time, until one is refused."""
+    """Commits ordinary records, one at a time, while there is room for them."""
     for _ in range(10_000):
-        try:
-            journal.append(note(journal.last + 1))
-        except JournalFull:
+        if not journal.has_room():
             return
-        journal.commit()
+        write_commits(journal, 1)
     pytest.fail("the journal never became full")
+
+
+def journal_files(directory: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(directory.glob("segment-*"))]
 
 
 def append_many(journal: LocalJournal, count: int) -> None:
@@ -39,23 +45,24 @@ def append_many(journal: LocalJournal, count: int) -> None:
 def fill_up_reserve(journal: LocalJournal) -> int:
     for count in range(10_000):
         try:
-            journal.append(note(journal.last + 1, "cancel"), from_reserve=True)
+            journal.append(note(journal.last + 1, "cancel"))
         except JournalFull:
             return count
         journal.commit()
     pytest.fail("the reserve never ended")
 
 
-def test_on_a_full_disk_cancels_alone_are_written(tmp_path: Path):
+def test_on_a_full_disk_the_reserve_is_kept_and_can_be_written_to_its_end(tmp_path: Path):
     disk = FailingDisk()
     journal = open_journal(make(tmp_path), disk=disk)
     disk.fill_up()
     fill_up(journal)
     ordinary = journal.durable
-    with pytest.raises(JournalFull, match="free disk space"):
-        journal.append(note(ordinary + 1))
     cancels = fill_up_reserve(journal)
     assert cancels >= 3
+    with pytest.raises(JournalFull, match="free disk space"):
+        journal.append(note(journal.last + 1))
+    assert not journal.has_room()
     journal.close()
     assert len(recovered(tmp_path)) == ordinary + cancels
 
@@ -65,11 +72,12 @@ def test_a_refused_record_leaves_no_trace(tmp_path: Path):
     journal = open_journal(make(tmp_path), disk=disk)
     disk.fill_up()
     fill_up(journal)
-    last, before = journal.last, first_segment(tmp_path).read_bytes()
+    fill_up_reserve(journal)
+    last, before = journal.last, journal_files(tmp_path)
     with pytest.raises(JournalFull):
         journal.append(note(last + 1))
     assert journal.commit() == last
-    assert first_segment(tmp_path).read_bytes() == before
+    assert journal_files(tmp_path) == before
     journal.close()
 
 
@@ -84,27 +92,28 @@ def test_a_disk_that_has_room_again_is_noticed_by_itself(tmp_path: Path, in_back
     fill_up(journal)
     last = journal.last
     disk.failing = {}
-    accepted = False
-    for _ in range(3):  # the attempt that was refused, its answer, and the next attempt
-        try:
-            journal.append(note(last + 1))
-            accepted = True
-            break
-        except JournalFull:
-            continue
-    assert accepted
+    deadline = time.monotonic() + 5
+    while not journal.has_room():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    journal.append(note(last + 1))
     assert journal.commit() == last + 1
     journal.close()
     assert len(recovered(tmp_path)) == last + 1
 
 
-def test_a_cancel_takes_the_next_segment_where_there_is_one(tmp_path: Path):
+def test_records_take_the_next_segment_where_there_is_one(tmp_path: Path):
     journal = open_journal(make(tmp_path))
-    for number in range(1, 200):
-        journal.append(note(number), from_reserve=True)
-        journal.commit()
+    write_commits(journal, 199)
     journal.close()
     assert len(recovered(tmp_path)) == 199
+
+
+def test_a_segment_is_used_to_its_end_while_the_next_one_is_there(tmp_path: Path):
+    journal = open_journal(make(tmp_path))
+    write_commits(journal, 199)
+    journal.close()
+    assert 4096 - frame_ends(first_segment(tmp_path))[-1] < 512
 
 
 def test_a_segment_that_cannot_be_made_leaves_no_file_behind(tmp_path: Path):
@@ -123,6 +132,35 @@ def test_a_failure_while_going_on_to_the_next_segment_is_a_failed_commit(tmp_pat
     with pytest.raises(JournalFailed):
         append_many(journal, 200)
     journal.close()
+
+
+class NoHeader(FailingDisk):
+    """Fails as often as told to write the header of a segment."""
+
+    failures = 0
+
+    def write(self, fd: int, data: bytes | bytearray, offset: int) -> None:
+        if len(data) == HEADER_BYTES and self.failures:
+            self.failures -= 1
+            raise OSError(errno.EIO, "no header today")
+        super().write(fd, data, offset)
+
+
+def test_a_next_segment_whose_beginning_failed_is_begun_before_anything_else(tmp_path: Path):
+    disk = NoHeader()
+    journal = open_journal(make(tmp_path), disk=disk)
+    disk.failures = 3
+    with pytest.raises(JournalFailed, match="could not be begun"):
+        append_many(journal, 200)
+    for _ in range(2):
+        with pytest.raises(JournalFailed, match="no header today"):
+            journal.settle()
+    journal.settle()
+    append_many(journal, 200)
+    last = journal.commit()
+    journal.close()
+    assert last > 200
+    assert len(recovered(tmp_path)) == last
 
 
 def test_a_spare_that_has_gone_is_a_failed_commit(tmp_path: Path):

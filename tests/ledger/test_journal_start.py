@@ -73,9 +73,9 @@ def test_a_foreign_segment_among_ours_is_refused(tmp_path: Path):
     assert "theirs" in JournalReader(tmp_path / "ours").verify().faults[0]
 
 
-def test_the_default_settings_are_64_mib_and_one_in_reserve():
+def test_the_default_settings_are_64_mib_and_a_quarter_in_reserve():
     assert JournalSettings() == JournalSettings(
-        segment_bytes=67_108_864, reserve_bytes=1_048_576, snapshots_kept=2
+        segment_bytes=67_108_864, reserve_bytes=16_777_216, snapshots_kept=2
     )
 
 

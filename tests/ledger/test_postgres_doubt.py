@@ -95,6 +95,8 @@ def test_a_link_that_stays_cut_is_a_failed_commit_and_a_new_start_knows(
         commit_two(journal)
     with pytest.raises(JournalFailed, match="open it again"):
         journal.append(note(5))
+    with pytest.raises(JournalFailed, match="could not be learned"):
+        journal.settle()
     journal.close()
     again = near(far).open()
     assert again.durable == (4 if way == "answer" else 2)
