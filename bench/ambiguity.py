@@ -30,7 +30,13 @@ from domain.records import Record
 from domain.streams import Notice, NoticeKind, OrderUpdate, StreamUpdate
 
 HORIZON_MS = 500
-OPTIONS = WorldOptions(horizon_ms=HORIZON_MS, journal=SMALL_JOURNAL, with_alpaca=True)
+OPTIONS = WorldOptions(
+    horizon_ms=HORIZON_MS,
+    journal=SMALL_JOURNAL,
+    with_alpaca=True,
+    # Answers are lost in rows here: no breaker shall stop the orders that are to lose theirs.
+    connection="breaker_failures = 1000000",
+)
 HOSTILE = {
     "lost_reply": 0.3,
     "torn_share": 0.3,

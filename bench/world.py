@@ -63,6 +63,7 @@ account = "{account}"
 simulator = "oanda"
 instruments = {instruments}
 visibility_horizon_ms = {horizon_ms}
+{connection_more}
 
 [[simulators]]
 id = "oanda"
@@ -101,6 +102,7 @@ regime = "house"
 simulator = "alpaca"
 instruments = {instruments}
 visibility_horizon_ms = {horizon_ms}
+{connection_more}
 
 [[simulators]]
 id = "alpaca"
@@ -122,6 +124,8 @@ class WorldOptions(Struct, frozen=True, kw_only=True):
     edges: int = 1
     horizon_ms: int = 1_000
     instruments: tuple[str, ...] = INSTRUMENTS
+    connection: str = ""
+    """More lines for the section of every connection."""
     extra: str = ""
     with_alpaca: bool = False
     """A second connection, in the other dialect, for shares and a coin."""
@@ -237,6 +241,7 @@ def make_home(home: Path, options: WorldOptions) -> str:
         account=ACCOUNT,
         instruments=json.dumps(list(options.instruments)),
         horizon_ms=options.horizon_ms,
+        connection_more=options.connection,
         spare_account=SPARE_ACCOUNT,
         journal=options.journal,
     )
@@ -250,6 +255,7 @@ def make_home(home: Path, options: WorldOptions) -> str:
             account=ALPACA_CONNECTION,
             instruments=json.dumps([*SHARES, COIN]),
             horizon_ms=options.horizon_ms,
+            connection_more=options.connection,
         )
     paths.settings.write_text(text + options.extra)
     places.init(journal_place(paths, load(paths.settings)))
