@@ -19,7 +19,7 @@ CASES  ?= $(abspath ../shared/data/compliance_cases.json)
 
 PURE   := domain/*,compliance/*,streaming/*
 
-.PHONY: help install up demo test check check-deploy format bench bench-quotes mutants soak
+.PHONY: help install up demo test check check-deploy scan format bench bench-quotes mutants soak
 .PHONY: coverage api lock clean
 
 help: ## list these targets
@@ -72,12 +72,16 @@ bench-quotes: $(DEV) ## time quotes to 50 clients, a slow one among them; BENCH=
 
 # ---------------------------------------------------------------- prove
 
-check: $(DEV) check-deploy ## format, lint, types, imports, architecture, deployment files
+check: $(DEV) check-deploy scan ## format, lint, types, imports, architecture, deployment files, scans
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+scan: $(DEV) ## look for secrets in the source and for known holes in what we run on
+	$(BIN)/python .ci/scan_secrets.py
+	$(BIN)/python .ci/scan_dependencies.py
 
 check-deploy: $(DEV)
 	$(BIN)/hadolint deploy/Dockerfile

@@ -80,7 +80,8 @@ def _terminal(home: Path) -> Iterator[tuple[int, int]]:
     """`fillgate top` on a terminal of its own: its pid and the terminal's other end."""
     pid, end = pty.fork()
     if pid == 0:
-        environment = {**os.environ, "TERM": "xterm-256color"}
+        size = {"COLUMNS": str(COLUMNS), "LINES": str(LINES)}
+        environment = {**os.environ, **size, "TERM": "xterm-256color"}
         words = [sys.executable, "-m", "cli.main", "--home", str(home), "top"]
         os.execve(sys.executable, words, environment)
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
@@ -95,7 +96,7 @@ def _terminal(home: Path) -> Iterator[tuple[int, int]]:
 
 def _read_until(end: int, word: str, screen: pyte.Screen) -> list[str]:
     stream = pyte.ByteStream(screen)
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 60
     while time.monotonic() < limit and not any(word in line for line in screen.display):
         if select.select([end], [], [], 0.1)[0]:
             stream.feed(os.read(end, 65_536))
@@ -181,7 +182,6 @@ def test_an_alarms_section_with_faults_is_refused(tmp_path: Path) -> None:
     for text, word in (
         ('urls_env = "NO_SUCH_ONE"', "is not set"),
         ('urls_file = "/no/such/file"', "does not exist"),
-        ('urls_env = "A"\nurls_file = "b"', "exclude"),
     ):
         with pytest.raises(Exception, match=word):
             make_node(tmp_path / str(len(text)), text)
