@@ -87,6 +87,8 @@ check-deploy: $(DEV)
 	$(BIN)/hadolint deploy/Dockerfile
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml
 	$(BIN)/compose-lint --quiet deploy/compose.yaml
+	@if command -v promtool >/dev/null; then promtool check rules deploy/alerts.yml; \
+	  else echo "no promtool here: deploy/alerts.yml is only parsed"; fi
 
 test: $(DEV) ## every test but soak, with the coverage gates
 	@rm -f .coverage .coverage.*
