@@ -10,10 +10,13 @@ import signal
 import struct
 import sys
 import termios
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pyte
 import pytest
@@ -108,7 +111,7 @@ def test_top_lives_in_a_terminal_and_ends_with_q(tmp_path: Path) -> None:
     screen = pyte.Screen(COLUMNS, LINES)
     with _terminal(paths.home) as (pid, end):
         lines = _read_until(end, "q quit", screen)
-        assert any("● trading" in line for line in lines), lines
+        assert any("d-test" in line for line in lines), lines
         assert any("halted" in line for line in lines), lines
         assert all(len(line) <= COLUMNS for line in lines)
         os.write(end, b"q")
@@ -185,3 +188,30 @@ def test_an_alarms_section_with_faults_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(Exception, match=word):
             make_node(tmp_path / str(len(text)), text)
+
+
+class _Webhook(BaseHTTPRequestHandler):
+    """Takes what is posted."""
+
+    bodies: ClassVar[list[bytes]] = []
+
+    def do_POST(self) -> None:
+        self.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_words: object) -> None:
+        pass
+
+
+def test_a_test_notice_reaches_every_address(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Webhook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        urls = tmp_path / "urls"
+        urls.write_text(f"json://127.0.0.1:{server.server_port}/hook\n")
+        paths, _ = make_node(tmp_path, f'urls_file = "{urls}"')
+        assert "every address" in call(paths.home, "alarms", "test").stdout
+        assert call_json(paths.home, "alarms", "test") == {"sent": True}
+        server.shutdown()
+    assert len(_Webhook.bodies) == 2
+    assert all(b"a test" in body for body in _Webhook.bodies)
