@@ -14,6 +14,7 @@ import asyncio
 import base64
 import contextlib
 import os
+import re
 import signal
 import tempfile
 import time
@@ -40,6 +41,7 @@ from gateway.wire import Scope
 PLANTED = 50
 ADDRESSES, WRONG, TICKETS = 10, 8, 5
 CHUNK_BYTES = 1 << 20
+NO_CORE = re.compile(r"^Max core file size\s+0\s+0\s", re.MULTILINE)
 SETTLE_S = 3.0
 BACK_S = 40.0
 ORIGIN = "https://desk.example"
@@ -205,6 +207,7 @@ def _search(deployment: World, kinds: Kinds, answers: list[bytes], seed: int) ->
         for chunk in chunks:
             scanned["bytes"] += len(chunk)
             details |= {f"seed {seed}: {forms[one]} in {place}" for one in forms if one in chunk}
+    details |= {f"seed {seed}: {role} may leave a core" for role in _with_cores(deployment)}
     count = sum(len(found) for found in kinds.values())
     found = sorted(details)
     return Tally(trials=count, violations=len(found), details=found, counts=scanned)
@@ -218,6 +221,13 @@ def forms_of(secret: str) -> set[bytes]:
         # The first and last characters depend on what stands beside it.
         found.add(whole[4:-4])
     return found
+
+
+def _with_cores(deployment: World) -> list[str]:
+    """Roles whose memory, and the secrets in it, a crash would write to a file."""
+    roles = (*ABORTED, *KILLED)
+    limits = {role: Path(f"/proc/{deployment.pid(role)}/limits").read_text() for role in roles}
+    return [role for role, text in limits.items() if NO_CORE.search(text) is None]
 
 
 def _places(deployment: World, answers: list[bytes]) -> Iterator[tuple[str, Iterable[bytes]]]:
