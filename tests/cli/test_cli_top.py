@@ -38,8 +38,10 @@ def _observed(folder: Path, **router: float) -> Paths:
 
 
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _at_once_and_without_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(top, "ONCE_S", 0.0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
 
 
 def test_top_for_programs_tells_orders_latencies_and_alarms(tmp_path: Path) -> None:
