@@ -11,7 +11,7 @@ import pytest
 from bench.goals import s06_canaries
 from bench.goals.s06_canaries import GOAL, forms_of
 
-SECRET = "canary/0123456789abcdef+0123"
+CANARY = "canary/0123456789abcdef+0123"
 
 
 @pytest.mark.world
@@ -28,17 +28,17 @@ async def test_planted_secrets_turn_up_nowhere() -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        SECRET.encode(),
-        quote(SECRET, safe="").encode(),
-        base64.b64encode(SECRET.encode()),
-        base64.b64encode(b"x" + SECRET.encode() + b"yz"),
-        base64.b64encode(b"xy" + SECRET.encode() + b"z"),
-        b'{"headers": "Bearer ' + SECRET.encode() + b'"}',
+        CANARY.encode(),
+        quote(CANARY, safe="").encode(),
+        base64.b64encode(CANARY.encode()),
+        base64.b64encode(b"x" + CANARY.encode() + b"yz"),
+        base64.b64encode(b"xy" + CANARY.encode() + b"z"),
+        b'{"headers": "Bearer ' + CANARY.encode() + b'"}',
     ],
 )
 def test_a_secret_is_found_however_it_is_written(written: bytes) -> None:
-    assert any(form in written for form in forms_of(SECRET))
-    assert not any(form in b"nothing of the kind" for form in forms_of(SECRET))
+    assert any(form in written for form in forms_of(CANARY))
+    assert not any(form in b"nothing of the kind" for form in forms_of(CANARY))
 
 
 def test_a_secret_that_lies_across_two_pieces_is_found(
@@ -46,7 +46,7 @@ def test_a_secret_that_lies_across_two_pieces_is_found(
 ) -> None:
     monkeypatch.setattr(s06_canaries, "CHUNK_BYTES", 64)
     path = tmp_path / "core"
-    path.write_bytes(b"." * 50 + SECRET.encode() + b"." * 300)
+    path.write_bytes(b"." * 50 + CANARY.encode() + b"." * 300)
     pieces = list(s06_canaries._chunks(path))
     assert len(pieces) > 2
-    assert any(SECRET.encode() in piece for piece in pieces)
+    assert any(CANARY.encode() in piece for piece in pieces)
