@@ -20,7 +20,7 @@ CASES  ?= $(abspath ../shared/data/compliance_cases.json)
 
 PURE   := domain/*,compliance/*,streaming/*
 
-.PHONY: help install up demo test check check-deploy format bench bench-quotes mutants soak
+.PHONY: help install up demo test check check-deploy scan format bench bench-quotes mutants soak
 .PHONY: reliability coverage api lock clean
 
 help: ## list these targets
@@ -73,17 +73,23 @@ bench-quotes: $(DEV) ## time quotes to 50 clients, a slow one among them; BENCH=
 
 # ---------------------------------------------------------------- prove
 
-check: $(DEV) check-deploy ## format, lint, types, imports, architecture, deployment files
+check: $(DEV) check-deploy scan ## format, lint, types, imports, architecture, deployment files, scans
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
+scan: $(DEV) ## look for secrets in the source and for known holes in what we run on
+	$(BIN)/python .ci/scan_secrets.py
+	$(BIN)/python .ci/scan_dependencies.py
+
 check-deploy: $(DEV)
 	$(BIN)/hadolint deploy/Dockerfile
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml
 	$(BIN)/compose-lint --quiet deploy/compose.yaml
+	@if command -v promtool >/dev/null; then promtool check rules deploy/alerts.yml; \
+	  else echo "no promtool here: deploy/alerts.yml is only parsed"; fi
 
 test: $(DEV) ## every test but soak, with the coverage gates
 	@rm -f .coverage .coverage.*

@@ -31,7 +31,7 @@ from actors.ledger_side import LedgerSide
 from actors.link import Link, LinkOwner, dial, listen
 from actors.logs import configure_logs
 from actors.paths import LEDGER_ROLE, connection_role
-from actors.tracing import make_tracer
+from actors.tracing import Tracer, make_tracer
 from domain.commands import Answer, Login, Logout, Published, Query, ReadStream, Submit
 from domain.errors import ErrorInfo
 from gateway.backend import Status
@@ -128,7 +128,7 @@ class Edge:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self.tracer = make_tracer(stage.settings.traces, stage.role)
+        self.tracer: Tracer | None = None
         self._router: Link[Any] | None = None
         self._position = 0
         self._watched: dict[str, None] = {}
@@ -295,6 +295,7 @@ class Edge:
         """Serves clients until told to stop, then lets them go cleanly."""
         stage = self._stage
         paths, me = stage.paths, stage.hello
+        self.tracer = make_tracer(stage.settings.traces, stage.role)
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

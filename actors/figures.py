@@ -14,6 +14,7 @@ import mmap
 import os
 import struct
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -26,6 +27,8 @@ PERIOD_S = 1.0
 PAGE_BYTES = 128 * 1024
 """More than that is not published: the page grows old, which the observer tells."""
 READ_TRIES_MAX = 5
+FRESH_MAX = 100_000
+"""Observations between two looks; of more the oldest go uncounted."""
 _HEAD = struct.Struct("<QQQQ")
 _NUMBER = struct.Struct("<Q")
 _NUMBER_AT = 8
@@ -65,19 +68,22 @@ class Spread(Struct, frozen=True, array_like=True):
 
 
 class Latency:
-    """A latency being timed: an observation costs one search and two additions."""
+    """A latency being timed: `observe(ns)` is an append; sorting into buckets waits."""
 
     def __init__(self) -> None:
+        self._fresh: deque[int] = deque(maxlen=FRESH_MAX)
+        self.observe = self._fresh.append
         self._counts = [0] * (len(BOUNDS_NS) + 1)
         self._total_ns = 0
 
-    def observe(self, ns: int) -> None:
-        """Counts one."""
-        self._counts[bisect_left(BOUNDS_NS, ns)] += 1
-        self._total_ns += ns
-
     def spread(self) -> Spread:
         """As it stands."""
+        fresh = self._fresh
+        while fresh:
+            # Below zero where a clock was stepped between two processes' readings.
+            ns = max(0, fresh.popleft())
+            self._counts[bisect_left(BOUNDS_NS, ns)] += 1
+            self._total_ns += ns
         return Spread(tuple(self._counts), self._total_ns)
 
 

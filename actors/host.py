@@ -11,6 +11,7 @@ import asyncio
 import gc
 import os
 import random
+import resource
 import threading
 import uuid
 from collections.abc import Awaitable, Callable
@@ -37,6 +38,8 @@ class Stage:
     """What an actor class is started with: settings, paths, clocks, and its sign of life."""
 
     def __init__(self, role: str, home: Path) -> None:
+        # A core file would hold the secrets that this process works with.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         self.role = role
         self.paths = Paths(home)
         self.settings: Settings = load(self.paths.settings)

@@ -274,8 +274,6 @@ def _journal_faults(journal: JournalSettings) -> list[str]:
 
 
 def _alarm_faults(alarms: AlarmSettings) -> list[str]:
-    if alarms.urls_env is not None and alarms.urls_file is not None:
-        return ["[alarms]: urls_env and urls_file exclude each other; name one"]
     if alarms.urls_env is not None and not os.environ.get(alarms.urls_env):
         return [f"[alarms]: environment variable {alarms.urls_env} is not set"]
     if alarms.urls_file is not None and not Path(alarms.urls_file).is_file():
@@ -287,9 +285,9 @@ def read_notice_urls(alarms: AlarmSettings) -> tuple[str, ...]:
     """Where notices to operators go; each is a secret."""
     text = ""
     if alarms.urls_env is not None:
-        text = os.environ[alarms.urls_env]
-    elif alarms.urls_file is not None:
-        text = Path(alarms.urls_file).read_text()
+        text = f"{os.environ[alarms.urls_env]}\n"
+    if alarms.urls_file is not None:
+        text += Path(alarms.urls_file).read_text()
     lines = (line.strip() for line in text.splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))
 

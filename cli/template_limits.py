@@ -229,6 +229,23 @@ head_records = 1000
 # And so long after a record at the latest. 10 to 60000.
 head_ms = 1000
 
+# ------------------------------------------------------------------ alarms
+# Who is told when something is wrong: `fillgate alarms list` shows the catalogue.
+[alarms]
+# The file, or the environment variable, that holds addresses, one a line; they are secrets.
+# A webhook is json://host/path, an e-mail mailtos://user@host; docs/operating/alarms.md has more.
+#urls_file = "notices.urls"
+#urls_env = "FILLGATE_NOTICES"
+# Told again while it stands, in seconds; 0: told once. Critical ones, and warnings.
+repeat_critical_s = 900
+repeat_warning_s = 14400
+
+# ------------------------------------------------------------------ traces
+# OpenTelemetry spans of every so-many-th order, by OTLP over HTTP; no endpoint: no traces.
+[traces]
+#endpoint = "http://127.0.0.1:4318/v1/traces"
+one_in = 100
+
 # ------------------------------------------------------------------ ray
 # Ray places, watches and restarts the actors; no order passes through it.
 [ray]

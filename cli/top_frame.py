@@ -42,11 +42,13 @@ def _head(view: View, deployment: str) -> Table:
         Text.assemble((" Fillgate ", "bold reverse"), f" {deployment}  ", state),
         Text(f"{utc(view.at_ns)} UTC "),
     )
-    room = "" if view.free_gib is None else f"   {view.free_gib:,.1f} GiB free"
-    journal = Text(f"journal {view.records:,} records   commit {us(view.commit_p50_us)}")
-    journal.append(f" p50, {us(view.commit_p99_us)} p99{room} ")
-    made.add_row(Text.assemble(" ", words), journal)
+    made.add_row(Text.assemble(" ", words), _journal(view))
     return made
+
+
+def _journal(view: View) -> Text:
+    room = "" if view.free_gib is None else f" · {view.free_gib:,.0f} GiB free"
+    return Text(f"journal {view.records:,} · commit ≤ {us(view.commit_p99_us)}{room} ")
 
 
 def _side_by_side(left: RenderableType, right: RenderableType) -> Table:

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from actors.beacon import boot_ns
+from actors.cluster import ray_processes
 from actors.figures import Figures, Published, read_figures
 from actors.observer.metrics import Node
 from actors.paths import LEDGER_ROLE, Paths
@@ -23,6 +24,9 @@ from actors.settings import Settings
 
 OBSERVER_ROLE = "observer"
 SUPERVISOR_ROLE = "supervisor"
+RAY_ROLES = {"gcs_server": "ray-gcs", "raylet": "ray-raylet"}
+RAY_EVERY_LOOKS = 10
+"""To find processes by their command lines costs more than the rest of a look."""
 AGE_NS_MAX = 5_000_000_000
 STA_UNSYNC = 0x0040
 STA_NANO = 0x2000
@@ -36,6 +40,9 @@ class NodeWatch:
         self._paths = paths
         self._roles = [*roles(settings), *edge_roles(settings), "watchdog"]
         self._is_local = settings.journal.backend == "local"
+        self._has_ray = settings.ray.address is None
+        self._ray: dict[str, psutil.Process] = {}
+        self._looks = 0
         self._pids: dict[str, int] = {}
         self._restarts = dict.fromkeys(self._roles, 0)
 
@@ -46,6 +53,8 @@ class NodeWatch:
         pid = _locked_by(self._paths.runtime / "supervisor.lock")
         supervisor.put("fillgate_role_up", int(pid is not None and _put_process(supervisor, pid)))
         node[SUPERVISOR_ROLE] = supervisor
+        if self._has_ray:
+            node |= self._look_at_ray()
         node[OBSERVER_ROLE] = self._look_at_machine()
         _put_process(node[OBSERVER_ROLE], os.getpid())
         _put_ledger_lag(node)
@@ -63,6 +72,19 @@ class NodeWatch:
         told.put("fillgate_role_up", int(is_up))
         told.put("fillgate_restarts_total", self._restarts[role])
         return told
+
+    def _look_at_ray(self) -> Node:
+        """Ray's own processes: no order passes them, but without them nobody is started again."""
+        if self._looks % RAY_EVERY_LOOKS == 0 or not self._ray.keys() >= RAY_ROLES.keys():
+            self._ray = ray_processes(self._paths.runtime)
+        self._looks += 1
+        node = {}
+        for kind, role in RAY_ROLES.items():
+            node[role] = told = Figures()
+            process = self._ray.get(kind)
+            is_up = process is not None and process.is_running() and _put_process(told, process.pid)
+            told.put("fillgate_role_up", int(is_up))
+        return node
 
     def _look_at_machine(self) -> Figures:
         told = Figures()

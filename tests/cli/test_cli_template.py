@@ -74,6 +74,8 @@ def test_the_file_can_be_used_with_everything_switched_on(
     monkeypatch.setenv("OANDA_TOKEN", "secret")
     monkeypatch.setenv("FILLGATE_STORE_URL", "postgresql://fillgate@127.0.0.1/fillgate")
     (tmp_path / "oanda.token").write_text("secret")
+    (tmp_path / "notices.urls").touch()
+    monkeypatch.setenv("FILLGATE_NOTICES", "json://127.0.0.1/notices")
     path = tmp_path / "fillgate.toml"
     path.write_text(all_on(render(NAMES)))
     settings = load(path)

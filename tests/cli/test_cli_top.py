@@ -10,10 +10,13 @@ import signal
 import struct
 import sys
 import termios
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pyte
 import pytest
@@ -35,8 +38,10 @@ def _observed(folder: Path, **router: float) -> Paths:
 
 
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _at_once_and_without_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(top, "ONCE_S", 0.0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
 
 
 def test_top_for_programs_tells_orders_latencies_and_alarms(tmp_path: Path) -> None:
@@ -80,7 +85,8 @@ def _terminal(home: Path) -> Iterator[tuple[int, int]]:
     """`fillgate top` on a terminal of its own: its pid and the terminal's other end."""
     pid, end = pty.fork()
     if pid == 0:
-        environment = {**os.environ, "TERM": "xterm-256color"}
+        size = {"COLUMNS": str(COLUMNS), "LINES": str(LINES)}
+        environment = {**os.environ, **size, "TERM": "xterm-256color"}
         words = [sys.executable, "-m", "cli.main", "--home", str(home), "top"]
         os.execve(sys.executable, words, environment)
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
@@ -95,7 +101,7 @@ def _terminal(home: Path) -> Iterator[tuple[int, int]]:
 
 def _read_until(end: int, word: str, screen: pyte.Screen) -> list[str]:
     stream = pyte.ByteStream(screen)
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 60
     while time.monotonic() < limit and not any(word in line for line in screen.display):
         if select.select([end], [], [], 0.1)[0]:
             stream.feed(os.read(end, 65_536))
@@ -107,7 +113,7 @@ def test_top_lives_in_a_terminal_and_ends_with_q(tmp_path: Path) -> None:
     screen = pyte.Screen(COLUMNS, LINES)
     with _terminal(paths.home) as (pid, end):
         lines = _read_until(end, "q quit", screen)
-        assert any("● trading" in line for line in lines), lines
+        assert any("d-test" in line for line in lines), lines
         assert any("halted" in line for line in lines), lines
         assert all(len(line) <= COLUMNS for line in lines)
         os.write(end, b"q")
@@ -181,7 +187,33 @@ def test_an_alarms_section_with_faults_is_refused(tmp_path: Path) -> None:
     for text, word in (
         ('urls_env = "NO_SUCH_ONE"', "is not set"),
         ('urls_file = "/no/such/file"', "does not exist"),
-        ('urls_env = "A"\nurls_file = "b"', "exclude"),
     ):
         with pytest.raises(Exception, match=word):
             make_node(tmp_path / str(len(text)), text)
+
+
+class _Webhook(BaseHTTPRequestHandler):
+    """Takes what is posted."""
+
+    bodies: ClassVar[list[bytes]] = []
+
+    def do_POST(self) -> None:
+        self.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_words: object) -> None:
+        pass
+
+
+def test_a_test_notice_reaches_every_address(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Webhook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        urls = tmp_path / "urls"
+        urls.write_text(f"json://127.0.0.1:{server.server_port}/hook\n")
+        paths, _ = make_node(tmp_path, f'urls_file = "{urls}"')
+        assert "every address" in call(paths.home, "alarms", "test").stdout
+        assert call_json(paths.home, "alarms", "test") == {"sent": True}
+        server.shutdown()
+    assert len(_Webhook.bodies) == 2
+    assert all(b"a test" in body for body in _Webhook.bodies)

@@ -18,8 +18,9 @@ MS = 1_000_000
 
 def make_node(folder: Path, alarms: str = "") -> tuple[Paths, Settings]:
     paths = make_home(folder)
-    if alarms:
-        paths.settings.write_text(paths.settings.read_text() + f"\n[alarms]\n{alarms}\n")
+    text = paths.settings.read_text()
+    assert "\n[alarms]\n" in text
+    paths.settings.write_text(text.replace("\n[alarms]\n", f"\n[alarms]\n{alarms}\n"))
     (paths.runtime / "supervisor.lock").write_text(str(os.getpid()))
     return paths, load(paths.settings)
 
