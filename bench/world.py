@@ -87,7 +87,8 @@ max_notional = "2000000"
 messages_per_s_max = 100000
 
 [journal]
-segment_bytes = 67108864
+segment_bytes = {segment_bytes}
+reserve_bytes = {reserve_bytes}
 """
 
 ALPACA = """
@@ -122,6 +123,7 @@ class WorldOptions(Struct, frozen=True, kw_only=True):
     edges: int = 1
     horizon_ms: int = 1_000
     instruments: tuple[str, ...] = INSTRUMENTS
+    segment_bytes: int = 64 * 1024 * 1024
     extra: str = ""
     with_alpaca: bool = False
     """A second connection, in the other dialect, for shares and a coin."""
@@ -236,6 +238,8 @@ def make_home(home: Path, options: WorldOptions) -> str:
         instruments=json.dumps(list(options.instruments)),
         horizon_ms=options.horizon_ms,
         spare_account=SPARE_ACCOUNT,
+        segment_bytes=options.segment_bytes,
+        reserve_bytes=options.segment_bytes // 4,
     )
     if options.journal_url is not None:
         text += _keep_journal_at(options.journal_url, home)
