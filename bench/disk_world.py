@@ -79,26 +79,29 @@ class DiskWorld(BareWorld):
 @contextlib.asynccontextmanager
 async def disk_world() -> AsyncIterator[DiskWorld]:
     """A deployment whose journal has a file system of its own; gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="fgd-") as folder:
-        home = Path(folder) / "home"
-        before, tempfile.tempdir = tempfile.tempdir, folder
-        temp = os.environ.get("TMPDIR")
-        os.environ["TMPDIR"] = folder
+    with _own_temp() as folder, _small_disk(folder / "home" / "journal"):
+        home = folder / "home"
+        world = DiskWorld(home, make_home(home, WorldOptions(segment_bytes=SEGMENT_BYTES)), 1)
         try:
-            with _small_disk(home / "journal"):
-                options = WorldOptions(segment_bytes=SEGMENT_BYTES)
-                world = DiskWorld(home, make_home(home, options), 1)
-                try:
-                    await world.start()
-                    await world.watch()
-                    yield world
-                finally:
-                    await world.stop()
+            await world.start()
+            await world.watch()
+            yield world
+        finally:
+            await world.stop()
+
+
+@contextlib.contextmanager
+def _own_temp() -> Iterator[Path]:
+    """Where everything temporary is made meanwhile, by our processes as well."""
+    before, temp = tempfile.tempdir, os.environ.get("TMPDIR")
+    with tempfile.TemporaryDirectory(prefix="fgd-") as folder:
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
+        try:
+            yield Path(folder)
         finally:
             tempfile.tempdir = before
             os.environ.pop("TMPDIR")
-            if temp is not None:
-                os.environ["TMPDIR"] = temp
+            os.environ.update({"TMPDIR": temp} if temp is not None else {})
 
 
 @contextlib.contextmanager
@@ -187,12 +190,16 @@ async def until(is_so: Callable[[], bool], seconds: float = WAIT_S) -> bool:
 async def until_priced(client: Client) -> None:
     """Until everything traded has a price. Raises TimeoutError."""
     async with asyncio.timeout(WAIT_S):
-        while True:
-            with contextlib.suppress(Refused):
-                res = await client.query(wire.QuoteGet, instruments=INSTRUMENTS)
-                if {quote["instrument"] for quote in res.body} == set(INSTRUMENTS):
-                    return
+        while not await _is_priced(client):
             await asyncio.sleep(0.1)
+
+
+async def _is_priced(client: Client) -> bool:
+    try:
+        res = await client.query(wire.QuoteGet, instruments=INSTRUMENTS)
+    except Refused:
+        return False
+    return {quote["instrument"] for quote in res.body} == set(INSTRUMENTS)
 
 
 async def compare(world: DiskWorld, log: ClientLog, durable: set[str]) -> Agreement:

@@ -32,6 +32,7 @@ from gateway.client import Client, Refused
 SETTLE_S = 1.0
 RESTING = 10
 AT_ONCE = 20
+ROUNDS = 20
 ANSWER_S_MAX = 5.0
 PATIENCE_S = 30.0
 OPENS_S_MAX = 5.0
@@ -200,10 +201,8 @@ async def _fail_calls(trial: Trial, orders: int, luck: Random) -> None:
         before = len(trial.world.logged("router", CLOSED))
         folder = trial.world.paths.home
         async with Fault(trial.world.pid("router"), call, inject, folder) as fault:
-            for _ in range(20):
-                if not await trial.place_many(5):
-                    await trial.cancel_all()
-                    await asyncio.sleep(0.1)
+            for _ in range(ROUNDS):
+                await _place_or_cancel(trial)
         failed = fault.times()
         trial.count(f"{call} failed", len(failed))
         told = trial.world.logged("router", CLOSED)[before:]
@@ -211,6 +210,12 @@ async def _fail_calls(trial: Trial, orders: int, luck: Random) -> None:
             _judge_closing(trial, failed[0], told)
         await _until_open(trial)
         await trial.cancel_all()
+
+
+async def _place_or_cancel(trial: Trial) -> None:
+    if not await trial.place_many(5):
+        await trial.cancel_all()
+        await asyncio.sleep(0.1)
 
 
 def _judge_closing(trial: Trial, failed: float, told: list[dict[str, object]]) -> None:
