@@ -41,7 +41,7 @@ def test_a_snapshot_is_of_the_record_it_was_asked_for(home: Paths) -> None:
     assert [snapshot.number for snapshot in reader.snapshots()] == [5, 3]
     whole = restore(reader)
     assert (whole.snapshot, whole.books.number) == (5, 6)
-    assert restore(reader, 4).snapshot == 3
+    assert restore(reader, until=4).snapshot == 3
 
 
 def test_the_command_makes_one_and_is_the_least_nice(home: Paths) -> None:
