@@ -63,7 +63,7 @@ class SnapshotMaker:
 def make_snapshot(home: Path, number: int) -> None:
     """Folds the journal up to a durable record, and keeps that. Raises JournalError, OSError."""
     place = find_journal(Paths(home))
-    restored = restore(reader_of(place), number)
+    restored = restore(reader_of(place), until=number)
     assert restored.books.number == number
     assert restored.breaks == (), restored.breaks[:1]
     keep_snapshot(place, number, restored.books.to_bytes())

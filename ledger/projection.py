@@ -202,8 +202,10 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
         change = Change(number=number, orders=cause.orders, digest=digest)
         changes = self.changes.setdefault(cause.owner, {})
         changes.setdefault(cause.request_id, change)
-        if len(changes) > CHANGES_MAX:
-            self._forget_oldest(changes)
+        # Two looks for one that came: those put back must not make it grow.
+        for _ in range(2):
+            if len(changes) > CHANGES_MAX:
+                self._forget_oldest(changes)
 
     def _forget_oldest(self, changes: dict[str, Change]) -> None:
         """One whose orders have ended can do nothing any more; one that still could goes behind."""

@@ -33,7 +33,7 @@ class Restorable(Protocol):
 
 
 def restore(
-    journal: Restorable, until: int | None = None, on_progress: Progress | None = None
+    journal: Restorable, on_progress: Progress | None = None, until: int | None = None
 ) -> Restored:
     """The books as of a record, or the last one. Raises JournalCorrupt, JournalTooNew."""
     books = _newest_books(journal, until)

@@ -19,25 +19,30 @@ _OURS = (refusals.JOURNAL_FULL, refusals.JOURNAL_UNAVAILABLE)
 
 
 def take_early(
-    source: Desk | Durable, halts: tuple[Halted, ...]
-) -> tuple[list[tuple[str, Any]], list[tuple[Any, Any]]]:
-    """Takes out what may leave for connections and for edges; `halts` are in force at the gates."""
-    to_connections = _take(source.to_connections, lambda message: _is_safe(message, halts))
-    return to_connections, _take(source.to_edges, _is_our_refusal)
+    source: Desk | Durable, halts: tuple[Halted, ...] | None
+) -> tuple[list[tuple[str, Any]], list[tuple[Any, Any]], tuple[Halted, ...] | None]:
+    """Takes out what may leave for connections and for edges.
 
-
-def _take(queue: list[Any], is_early: Any) -> list[Any]:
-    early = [entry for entry in queue if is_early(entry[1])]
-    if early:
-        queue[:] = [entry for entry in queue if not is_early(entry[1])]
-    return early
-
-
-def _is_safe(message: Any, halts: tuple[Halted, ...]) -> bool:
-    """The end of a halt is no halt: it waits, and so does a halt that comes with one."""
-    if isinstance(message, m.SetHalts):
-        return set(message.halts) >= set(halts)
-    return isinstance(message, m.SendCancel)
+    `halts` are in force at the gates; None where something waits that no halt may overtake. The
+    third result is the same for what comes next.
+    """
+    to_connections: list[tuple[str, Any]] = []
+    waiting: list[tuple[str, Any]] = []
+    for name, message in source.to_connections:
+        if isinstance(message, m.SetHalts):
+            # The end of a halt is no halt: it waits, and what comes after it waits behind it.
+            is_early = halts is not None and set(message.halts) >= set(halts)
+            halts = message.halts if is_early else None
+        else:
+            is_early = isinstance(message, m.SendCancel)
+            # An Attach brings the halts of its own moment.
+            halts = None if isinstance(message, m.Attach) else halts
+        (to_connections if is_early else waiting).append((name, message))
+    source.to_connections[:] = waiting
+    to_edges = [entry for entry in source.to_edges if _is_our_refusal(entry[1])]
+    if to_edges:
+        source.to_edges[:] = [e for e in source.to_edges if not _is_our_refusal(e[1])]
+    return to_connections, to_edges, halts
 
 
 def _is_our_refusal(message: Any) -> bool:

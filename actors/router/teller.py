@@ -13,6 +13,7 @@ from actors.link import Link
 from actors.router.desk import Desk, Durable
 from actors.router.early import take_early
 from actors.router.writer import Writer
+from domain.records import Halted
 
 
 class Teller:
@@ -26,7 +27,7 @@ class Teller:
         self._writer = writer
         self._durable = Durable()
         self._next = Durable()
-        self._halts = desk.halts()
+        self._halts: tuple[Halted, ...] | None = desk.halts()
 
     def flush(self) -> None:
         """Commits the batch, then says what waited for it: an order to its broker first.
@@ -67,11 +68,12 @@ class Teller:
         self._next.take(self._desk)
 
     def _say_early(self, source: Desk | Durable) -> None:
-        to_connections, to_edges = take_early(source, self._halts)
+        to_connections, to_edges, halts = take_early(source, self._halts)
         for name, message in to_connections:
             self._say_to_connection(name, message)
         for edge, answer in to_edges:
             edge.send(answer)
+        self._halts = halts
 
     def _say(self) -> None:
         self._say_to_connections()

@@ -14,16 +14,17 @@ import pytest
 
 from actors import messages as m
 from actors.router import actor, writer
+from actors.router.sides import ConnectionSide
 from domain import commands as c
 from domain.errors import Outcome, Retry
 from domain.ids import halt_word
 from domain.orders import CancelOrder, NewOrder
-from domain.records import HaltScope
+from domain.records import GuardKind, HaltScope
 from domain.streams import NoticeKind
 from ledger.disk import Disk
 from ledger.faults import JournalLost
 from ledger.journal import JournalSettings, LocalJournal, init
-from tests.actors.router_world import MS, PAPER, World, new_order
+from tests.actors.router_world import MS, PAPER, FakeLink, World, new_order
 from tests.ledger.journal_stories import FailingDisk
 
 SMALL = JournalSettings(segment_bytes=16_384, reserve_bytes=4_096, prepare_in_background=False)
@@ -250,7 +251,7 @@ def test_after_a_failure_cancels_alone_are_taken_until_all_is_calm(
 ) -> None:
     world.live("o-1")
     disk.failing = {"sync": errno.EIO}
-    world.cancel_later = world.say(c.Cancel(cancel=CancelOrder(client_order_id="o-1")))
+    world.say(c.Cancel(cancel=CancelOrder(client_order_id="o-1")))
     tick(world, 10)
     assert code_of(world.place(new_order("o-2"))) == "journal_unavailable"
     disk.failing = {}
@@ -339,15 +340,47 @@ def test_a_halt_reaches_the_gates_in_a_stall_and_its_end_does_not(
 ) -> None:
     stall(world, disk)
     world.say(c.Place(order=new_order("o-1")))
-    halt = c.Halt(scope=HaltScope.ALL, subject="", reason="test")
+    halt = c.Halt(scope=HaltScope.ALL, reason="test")
     assert world.say(halt) is None
     assert len(world.last(PAPER, m.SetHalts).halts) == 1
-    word = halt_word("all", "", "alice", "test")
-    assert world.say(c.Resume(scope=HaltScope.ALL, subject="", confirm=word)) is None
+    word = halt_word("all", "*", "alice", "test")
+    assert world.say(c.Resume(scope=HaltScope.ALL, confirm=word)) is None
     assert len(world.last(PAPER, m.SetHalts).halts) == 1
     disk.gate.set()
     quiet(world)
     assert world.last(PAPER, m.SetHalts).halts == ()
+
+
+def test_no_halt_overtakes_the_end_of_another_in_a_stall(world: World, disk: StallingDisk) -> None:
+    halt = c.Halt(scope=HaltScope.ALL, reason="test")
+    world.say(halt)
+    stall(world, disk)
+    world.say(c.Place(order=new_order("o-1")))
+    world.say(c.SetGuard(kind=GuardKind.DEAD_MAN, grace_ms=60_000))
+    word = halt_word("all", "*", "alice", "test")
+    world.say(c.Resume(scope=HaltScope.ALL, confirm=word))
+    world.say(halt)
+    before = len(world.sent(PAPER, m.SetHalts))
+    assert len(world.last(PAPER, m.SetHalts).halts) == 1
+    disk.gate.set()
+    quiet(world)
+    told = world.sent(PAPER, m.SetHalts)[before:]
+    assert [len(message.halts) for message in told] == [0, 1]
+
+
+def test_a_halt_does_not_overtake_the_router_s_own_introduction(
+    world: World, disk: StallingDisk
+) -> None:
+    stall(world, disk)
+    world.say(c.SetGuard(kind=GuardKind.DEAD_MAN, grace_ms=60_000))
+    link = world.links[PAPER] = FakeLink(PAPER, "connection", world.effects)
+    ConnectionSide(world.router, PAPER).link_up(link)
+    world.say(c.Halt(scope=HaltScope.ALL, reason="test"))
+    assert world.sent(PAPER, m.SetHalts) == []
+    disk.gate.set()
+    quiet(world)
+    kinds = [type(message) for message in world.sent(PAPER)[-4:]]
+    assert kinds.index(m.SetHalts) > kinds.index(m.Attach)
 
 
 def test_compliance_that_comes_in_a_stall_gets_the_book_and_no_more(

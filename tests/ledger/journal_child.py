@@ -20,7 +20,7 @@ from ledger.faults import JournalFailed
 from ledger.journal import Journal, JournalSettings
 from ledger.places import Place, open_journal
 
-SETTINGS = JournalSettings(segment_bytes=1536, reserve_bytes=256, prepare_in_background=False)
+SETTINGS = JournalSettings(segment_bytes=1280, reserve_bytes=256, prepare_in_background=False)
 
 
 def say(word: object) -> None:
