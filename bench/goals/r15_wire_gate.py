@@ -31,7 +31,7 @@ from bench.world import CONNECTION_ROLE
 from domain.records import Halted, HaltScope
 
 AT_ONCE = 50
-RESTART_EVERY = 1_000
+RESTART_EVERY = 400
 HALT_MS_MAX = 50
 HALTED = (Halted(scope=HaltScope.ALL, subject="*", by="ops", reason="stop"),)
 
@@ -211,7 +211,7 @@ GOAL = Goal(
     id="R15",
     says="Whatever the router says, no more leaves than was written down; a halt is set in 50 ms",
     unit="faults",
-    short=1_000,
+    short=300,
     long=10_000,
     batch=1_000,
     run=run,
