@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import struct
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -419,3 +421,50 @@ async def test_a_path_left_by_the_dead_is_taken_over(short_folder: Path) -> None
     dead.close()
     async with listening(path), dialing(path) as ear:
         await ear.until(lambda: ear.ups)
+
+
+@pytest.mark.asyncio
+async def test_a_frame_that_cannot_be_read_ends_the_link_and_nothing_behind_it_is_heard() -> None:
+    async with piped() as (ear, pipe):
+        pipe.link.data_received(frame({"type": "of another build"}) + frame(Word(text="late")))
+        assert pipe.is_aborted
+        assert ear.words == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("far", "is_heard"), [(-2, False), (-1, True), (1, True), (2, False)])
+async def test_a_build_next_to_ours_is_heard_and_one_further_away_is_not(
+    far: int, is_heard: bool
+) -> None:
+    async with piped(greet=False) as (ear, pipe):
+        other = msgspec.structs.replace(hello("peer"), schema=link_module.LINK_SCHEMA + far)
+        pipe.link.data_received(frame(other))
+        assert (ear.ups == 1) is is_heard
+        assert pipe.is_aborted is not is_heard
+
+
+@pytest.mark.asyncio
+async def test_the_process_at_the_other_end_can_be_killed() -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "import time; time.sleep(60)"
+    )
+    try:
+        async with piped(greet=False) as (_, pipe):
+            other = msgspec.structs.replace(hello("peer"), pid=child.pid)
+            pipe.link.data_received(frame(other))
+            pipe.link.end_peer()
+            assert await asyncio.wait_for(child.wait(), 10) == -signal.SIGKILL
+            assert pipe.is_aborted
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
+@pytest.mark.asyncio
+async def test_a_peer_in_our_own_process_or_long_gone_is_only_cut_off() -> None:
+    for pid in (os.getpid(), 2**22 + 1):
+        async with piped(greet=False) as (_, pipe):
+            pipe.link.data_received(frame(msgspec.structs.replace(hello("peer"), pid=pid)))
+            pipe.link.end_peer()
+            assert pipe.is_aborted
