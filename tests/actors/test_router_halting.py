@@ -36,7 +36,7 @@ def test_a_gate_that_does_not_confirm_is_killed_before_the_halt_is_answered() ->
     world.gates_confirm = False
     assert world.say(ALL) is None
     world.hear(PAPER, m.HaltsSet(connection=PAPER, number=world.last(PAPER, m.SetHalts).number))
-    world.pass_ms(200)
+    world.pass_ms(950)
     assert world.sent("edge-0", c.Answer) == []
     world.pass_ms(60)
     assert ("paper-2", "killed") in world.effects
