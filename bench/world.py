@@ -63,6 +63,7 @@ account = "{account}"
 simulator = "oanda"
 instruments = {instruments}
 visibility_horizon_ms = {horizon_ms}
+breaker_failures = {breaker_failures}
 
 [[simulators]]
 id = "oanda"
@@ -101,6 +102,7 @@ regime = "house"
 simulator = "alpaca"
 instruments = {instruments}
 visibility_horizon_ms = {horizon_ms}
+breaker_failures = {breaker_failures}
 
 [[simulators]]
 id = "alpaca"
@@ -121,6 +123,8 @@ class WorldOptions(Struct, frozen=True, kw_only=True):
 
     edges: int = 1
     horizon_ms: int = 1_000
+    breaker_failures: int = 1_000_000
+    """Faults come so thick here that a breaker would only stop the trial."""
     instruments: tuple[str, ...] = INSTRUMENTS
     extra: str = ""
     with_alpaca: bool = False
@@ -235,6 +239,7 @@ def make_home(home: Path, options: WorldOptions) -> str:
         account=ACCOUNT,
         instruments=json.dumps(list(options.instruments)),
         horizon_ms=options.horizon_ms,
+        breaker_failures=options.breaker_failures,
         spare_account=SPARE_ACCOUNT,
     )
     if options.journal_url is not None:
@@ -247,6 +252,7 @@ def make_home(home: Path, options: WorldOptions) -> str:
             account=ALPACA_CONNECTION,
             instruments=json.dumps([*SHARES, COIN]),
             horizon_ms=options.horizon_ms,
+            breaker_failures=options.breaker_failures,
         )
     paths.settings.write_text(text + options.extra)
     places.init(journal_place(paths, load(paths.settings)))
