@@ -13,7 +13,6 @@ import asyncio
 import os
 import signal
 import time
-from pathlib import Path
 from random import Random
 
 from msgspec.structs import replace
@@ -24,7 +23,7 @@ from actors.gate import sealed
 from actors.link import Hello, Link, dial
 from bench.goal import Goal, Tally
 from bench.hand_router import HandRouter, order
-from bench.small_world import Shape, SmallWorld, small_world
+from bench.small_world import DEAD, Shape, SmallWorld, small_world, state_of
 from bench.world import CONNECTION_ROLE, world
 from gateway.client import Client, ConnectionLostError, Refused
 
@@ -69,7 +68,7 @@ async def _trial(
     running.tap.seen.clear()
     await _send(router, luck.randint(1, 5), tally)
     os.kill(pid, signal.SIGSTOP)
-    await running.until(lambda: _state(pid) == "T")
+    await running.until(lambda: state_of(pid) == "T")
     stopped_ns = time.time_ns()
     await _send(router, luck.randint(1, 8), tally)
     if luck.random() < 0.5:
@@ -94,10 +93,6 @@ async def _send(router: HandRouter, count: int, tally: Tally) -> None:
         await asyncio.sleep(GAP_S)
 
 
-def _state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
 async def _stop_whole(tally: Tally, seed: int) -> None:
     """The watchdog's part: how soon a hung connection is dead, and how soon orders pass again."""
     async with (
@@ -107,7 +102,7 @@ async def _stop_whole(tally: Tally, seed: int) -> None:
         await _until_accepted(client, "first")
         pid, stopped = running.pid(CONNECTION_ROLE), time.monotonic()
         os.kill(pid, signal.SIGSTOP)
-        while Path(f"/proc/{pid}").exists() and _state(pid) not in "ZX":
+        while state_of(pid) not in DEAD:
             await asyncio.sleep(0.005)
         seen_s = time.monotonic() - stopped
         await _until_accepted(client, "again")
