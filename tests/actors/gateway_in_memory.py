@@ -387,7 +387,7 @@ class Gateway:
         desk = self.router.desk
         fresh = Screener(RULES, "fresh")
         fresh.load(
-            accounts=tuple(self.router._snapshots()),
+            accounts=tuple(self.router.desk.snapshots()),
             orders=desk.open_orders(),
             halts=desk.halts(),
             instruments=tuple(desk.venues[PAPER].instruments.values()),
