@@ -38,7 +38,7 @@ class Line:
         self,
         request: Request,
         timeout_ms: int,
-        lane: Lane = Lane.CANCEL,
+        lane: Lane,
         check: Callable[[], None] | None = None,
     ) -> Response:
         """The answer to what may change something; `check` is asked right before the first byte.

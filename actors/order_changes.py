@@ -45,7 +45,8 @@ class OrderChanges(Struct, frozen=True):
         # It does no harm to be heard twice, so it is said again whatever became of the first.
         for pause_s in pauses_s(self.luck):
             try:
-                answer = await self.line.send(self.adapter.cancel(order), self.timeout_ms)
+                request = self.adapter.cancel(order)
+                answer = await self.line.send(request, self.timeout_ms, Lane.CANCEL)
                 return self.adapter.parse_canceled(order, answer, self.clocks.utc_ns()).events
             except (NotSent, OutcomeUnknown) as trouble:
                 log.warning("cancel without an answer", order=message.order_id, why=str(trouble))

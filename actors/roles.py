@@ -177,7 +177,7 @@ async def start_connection(stage: Stage) -> None:
     )
     transport.open()
     adapter = _adapter(settings, token)
-    pace = pace_of(settings, adapter.capabilities.pace, _has_limits(stage.settings, settings))
+    pace = pace_of(settings, adapter.capabilities.pace, has_limits(stage.settings, settings))
     exits_pass = stage.settings.compliance.exits_pass_halts
     login = Login(settings, adapter, transport, stage.luck, pace, exits_pass)
     marks = Marks(stage.paths.marks(name))
@@ -198,7 +198,7 @@ def _page(stage: Stage) -> FigurePage:
     return FigurePage(stage.paths.figures(stage.role))
 
 
-def _has_limits(settings: Settings, connection: ConnectionSettings) -> bool:
+def has_limits(settings: Settings, connection: ConnectionSettings) -> bool:
     """Whether the broker counts requests; a paper broker does where it is told to."""
     simulators = {one.id: one.limits for one in settings.simulators}
     return simulators.get(connection.simulator or "", True)

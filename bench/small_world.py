@@ -24,7 +24,7 @@ from yarl import URL
 from actors import messages as m
 from actors.link import Hello, Link, LinkOwner, dial
 from actors.paper import paper_settings
-from actors.paths import Paths, connection_role
+from actors.paths import Paths
 from actors.settings import journal_place, load
 from bench.wire_tap import WireTap
 from bench.world import ACCOUNT, BROKER_ACCOUNT, CONNECTION, CONNECTION_ROLE, OWNER
@@ -34,6 +34,7 @@ from ledger import places
 
 START_S = 30.0
 ANSWER_S = 20.0
+DEAD = frozenset("ZX")
 
 SETTINGS = """
 [deployment]
@@ -143,6 +144,8 @@ class SmallWorld:
         self.edge = HandEdge()
         self.tap: WireTap | None = None
         self.simulator_url = ""
+        self.processes: dict[str, asyncio.subprocess.Process] = {}
+        """By the first of the roles they run."""
         self._running: list[asyncio.subprocess.Process] = []
         self._dialing: asyncio.Task[None] | None = None
 
@@ -188,7 +191,9 @@ class SmallWorld:
 
     async def start_process(self, *roles: str) -> asyncio.subprocess.Process:
         """A process that runs the roles."""
-        return await self._spawn("bench.role_process", str(self.paths.home), *roles)
+        process = await self._spawn("bench.role_process", str(self.paths.home), *roles)
+        self.processes[roles[0]] = process
+        return process
 
     async def _spawn(self, module: str, *words: str) -> asyncio.subprocess.Process:
         output = (self.paths.home / f"{module}.out").open("ab")
@@ -233,8 +238,13 @@ async def small_world(shape: Shape | None = None) -> AsyncIterator[SmallWorld]:
             await world.stop()
 
 
+def state_of(pid: int) -> str:
+    """The kernel's letter for it: T is stopped; one of DEAD, or a process that is gone, is dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+
+
 def _ignore(_update: OrderUpdate) -> None:
     return None
-
-
-__all__ = ["CONNECTION", "HandEdge", "Shape", "SmallWorld", "connection_role", "small_world"]

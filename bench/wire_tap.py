@@ -44,6 +44,8 @@ class WireTap:
     def __init__(self, port: int) -> None:
         self._to = ("127.0.0.1", port)
         self.seen: list[Seen] = []
+        self.too_many = 0
+        """Answers that said 429: the broker counted, and it was too much."""
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self._listener.setsockopt(socket.SOL_SOCKET, _TIMESTAMPNS, 1)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -86,6 +88,7 @@ class WireTap:
     def _answers(self, client: socket.socket, broker: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := broker.recv(CHUNK):
+                self.too_many += data.startswith(b"HTTP/1.1 429")
                 client.sendall(data)
         self._end(client, broker)
 

@@ -64,6 +64,7 @@ simulator = "oanda"
 instruments = {instruments}
 visibility_horizon_ms = {horizon_ms}
 {connection_more}
+breaker_failures = {breaker_failures}
 
 [[simulators]]
 id = "oanda"
@@ -103,6 +104,7 @@ simulator = "alpaca"
 instruments = {instruments}
 visibility_horizon_ms = {horizon_ms}
 {connection_more}
+breaker_failures = {breaker_failures}
 
 [[simulators]]
 id = "alpaca"
@@ -123,6 +125,8 @@ class WorldOptions(Struct, frozen=True, kw_only=True):
 
     edges: int = 1
     horizon_ms: int = 1_000
+    breaker_failures: int = 1_000_000
+    """Faults come so thick here that a breaker would only stop the trial."""
     instruments: tuple[str, ...] = INSTRUMENTS
     connection: str = ""
     """More lines for the section of every connection."""
@@ -242,6 +246,7 @@ def make_home(home: Path, options: WorldOptions) -> str:
         instruments=json.dumps(list(options.instruments)),
         horizon_ms=options.horizon_ms,
         connection_more=options.connection,
+        breaker_failures=options.breaker_failures,
         spare_account=SPARE_ACCOUNT,
         journal=options.journal,
     )
@@ -256,6 +261,7 @@ def make_home(home: Path, options: WorldOptions) -> str:
             instruments=json.dumps([*SHARES, COIN]),
             horizon_ms=options.horizon_ms,
             connection_more=options.connection,
+            breaker_failures=options.breaker_failures,
         )
     paths.settings.write_text(text + options.extra)
     places.init(journal_place(paths, load(paths.settings)))

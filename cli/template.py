@@ -116,6 +116,15 @@ sessions = 64
 answer_timeout_ms = 2000
 # How long the broker may take to show an order in lookups. 0 to 60000.
 visibility_horizon_ms = 2000
+# Orders, amends or cancels in a row without an answer (or with a 5xx) after which no new order is
+# taken; cancels pass. 1 to 1000000.
+breaker_failures = 5
+# How long that lasts; then the account is read, and orders are taken again if that goes well, or
+# when an operator says `fillgate breaker reset`. 100 to 3600000.
+breaker_open_ms = 60000
+# Requests a minute to keep below, in place of the broker's published limit: at least 10, or 0 for
+# no limit. A paper broker counts only where its section says `limits = true`.
+#requests_per_minute = 6000
 
 # Shares and coins, in another dialect.
 [[connections]]
@@ -149,6 +158,8 @@ balance = 100000
 accounts = []
 # always: the market never closes. market: the broker's own hours, on its own clock.
 hours = "always"
+# true: too many requests are answered with 429, as the broker would.
+limits = false
 
 # ------------------------------------------------------------------ signals
 # What a strategy's signals mean (`POST /api/v1/signals`, `signal.new`). Repeat the section for

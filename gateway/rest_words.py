@@ -166,9 +166,10 @@ class Answered(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Halted(Struct, frozen=True, kw_only=True):
-    """The gates that confirmed: nothing in scope leaves after this."""
+    """The gates that confirmed, and those ended instead: nothing in scope leaves after this."""
 
     confirmed: tuple[str, ...]
+    ended: tuple[str, ...]
 
 
 class TicketMade(Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from domain.lifecycle import Order, Origin
 from domain.records import Halted, Resumed, Settled
 from domain.streams import NoticeKind
 
-SILENT_NS = 250_000_000
+SILENT_NS = 1_000_000_000
 """A gate that has not confirmed by then belongs to a process that hangs: it is ended."""
 CANCELED_AT_ONCE_MAX = 500
 """Cancels in one record; a halt of more orders writes several."""

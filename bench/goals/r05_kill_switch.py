@@ -2,12 +2,14 @@
 
 Orders come at 500 a second all the while. A trial halts everything, notes when the answer came,
 lets time pass, and asks the tap on the wire, whose times are the kernel's. Then it resumes, in two
-steps. Once a batch 200 orders are left working, and the halt is to cancel them.
+steps. Once a batch 200 orders are left working, and the halt is to cancel them; and once the
+connection is stopped first (SIGSTOP): then it must be dead before the halt is answered.
 """
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from decimal import Decimal
 from random import Random
@@ -15,8 +17,8 @@ from random import Random
 import msgspec
 
 from bench.goal import Goal, Tally
-from bench.small_world import CONNECTION, SmallWorld, small_world
-from bench.world import ACCOUNT, OWNER
+from bench.small_world import DEAD, Shape, SmallWorld, small_world, state_of
+from bench.world import ACCOUNT, CONNECTION, CONNECTION_ROLE, OWNER
 from domain import commands as c
 from domain.ids import halt_word
 from domain.orders import CancelOrder, NewOrder, OrderType, Side, TimeInForce
@@ -49,7 +51,24 @@ async def run(trials: int, seed: int) -> Tally:
                 await _trial(world, tally, luck, f"seed {seed}, trial {number}")
         finally:
             load.cancel()
+    await _halt_a_silent_one(tally, seed)
     return tally
+
+
+async def _halt_a_silent_one(tally: Tally, seed: int) -> None:
+    """A connection that cannot confirm is ended, and named so, before the answer."""
+    async with small_world(
+        Shape(processes=(("router", "compliance"), (CONNECTION_ROLE,)))
+    ) as world:
+        silent = world.processes[CONNECTION_ROLE]
+        silent.send_signal(signal.SIGSTOP)
+        _, answer = await world.edge.say(c.Halt(scope=HaltScope.ALL, reason="silence"))
+        told = msgspec.msgpack.decode(answer.body or b"\x80")
+        is_dead = state_of(silent.pid) in DEAD
+        tally.counts["ended"] = len(told.get("ended", ()))
+        if told != {"confirmed": [], "ended": [CONNECTION]} or not is_dead:
+            tally.violations += 1
+            tally.details.append(f"seed {seed}: a silent connection: {told}, dead: {is_dead}")
 
 
 async def _priced(world: SmallWorld) -> None:
@@ -143,7 +162,7 @@ GOAL = Goal(
     id="R5",
     says="After the kill switch's answer no byte of a new order leaves; 200 cancels leave in 0.5 s",
     unit="halts",
-    short=10,
+    short=6,
     long=1_000,
     batch=100,
     run=run,

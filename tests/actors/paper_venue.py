@@ -471,7 +471,8 @@ class PaperAdapter:
 
 
 class PaperTransport:
-    """The line to the venue. Fates: ok, slow, hung, lost, late, dropped, not_sent, broken."""
+    """The line to the venue. Fates: ok, slow, hung, lost, late, dropped, not_sent, broken,
+    too_many."""
 
     def __init__(self, venue: PaperVenue) -> None:
         self.venue = venue
@@ -498,6 +499,8 @@ class PaperTransport:
             raise NotSent("no connection")
         if check is not None:
             check()
+        if fate == "too_many":
+            return Response(status=429, body=b"", headers={"retry-after": "2"})
         told = None
         if fate == "late":
             asyncio.get_running_loop().call_later(LATE_S, venue.answer, asked)

@@ -268,6 +268,19 @@ def test_a_paper_broker_can_replay_ticks_and_finds_a_port_of_its_own(tmp_path: P
     assert made["port"] > 0
 
 
+@pytest.mark.parametrize(
+    ("broker", "name", "limit"),
+    [("oanda", "requests_per_s", 120), ("alpaca", "requests_per_min", 200)],
+)
+def test_a_paper_broker_counts_requests_as_its_broker_does(
+    tmp_path: Path, broker: Any, name: str, limit: int
+) -> None:
+    for limits, expected in ((True, limit), (False, None)):
+        simulator = SimulatorSettings(id="sim", broker=broker, limits=limits)
+        made = json.loads(paper_settings(simulator, settings_with(simulator), Paths(tmp_path)))
+        assert made.get(name) == expected
+
+
 def test_what_becomes_known_of_a_security_is_taken_and_a_tripped_halt_is_told() -> None:
     screening = Screening()
     link = screening.link()

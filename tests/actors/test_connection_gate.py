@@ -15,7 +15,7 @@ from virtual_time import in_virtual_time
 
 from actors import messages as m
 from actors.gate import sealed
-from actors.retries import PAUSES_S
+from actors.retries import PAUSES_S, even, pauses_s
 from domain import events as ev
 from domain.accounts import SessionState
 from domain.errors import Outcome
@@ -243,6 +243,25 @@ async def test_a_request_that_never_left_is_refused_with_its_proof(tmp_path: Pat
     assert refused.reason.startswith("not_sent")
     assert wired.placed() == []
     await wired.stop()
+
+
+@in_virtual_time
+async def test_what_was_not_sent_is_tried_again_while_it_may_still_leave(tmp_path: Path) -> None:
+    wired = Wired(tmp_path)
+    link = await wired.up()
+    wired.venue.fates.extend(["not_sent"] * len(PAUSES_S))
+    wired.hear(link, wired.dispatch(1))
+    await asyncio.sleep(1)
+    assert len(wired.placed()) == 1
+    assert [item.intent for item in wired.items(m.Told) if item.intent] == [1]
+    assert wired.items(m.GateRefused) == []
+    await wired.stop()
+
+
+def test_luck_spreads_the_pauses_and_there_are_three() -> None:
+    assert list(pauses_s(lambda: 0.0)) == [pause_s / 2 for pause_s in PAUSES_S]
+    assert list(pauses_s(even)) == list(PAUSES_S)
+    assert len(PAUSES_S) == 3
 
 
 @pytest.mark.parametrize("fate", ["lost", "late", "dropped", "broken"])

@@ -193,3 +193,40 @@ async def test_what_a_working_order_replaces_is_told_before_the_account(tmp_path
     assert kinds == ["Told", "SyncedAccount", "StateChanged"]
     assert wired.events() == [replaced]
     await wired.stop()
+
+
+@in_virtual_time
+async def test_the_account_is_read_again_where_the_router_asks_for_it(tmp_path: Path) -> None:
+    wired = Wired(tmp_path)
+    link = await wired.up()
+    before = len(wired.items(m.SyncedAccount))
+    wired.hear(link, m.Resync(epoch=1))
+    await asyncio.sleep(0.1)
+    assert len(wired.items(m.SyncedAccount)) == before + 1
+    await wired.stop()
+
+
+@in_virtual_time
+async def test_a_connection_out_of_step_reads_it_anyway_when_it_is_back(tmp_path: Path) -> None:
+    wired = Wired(tmp_path)
+    wired.venue.is_down = True
+    link = wired.attach()
+    await asyncio.sleep(0.1)
+    asked = len(wired.venue.requests)
+    wired.hear(link, m.Resync(epoch=1))
+    await asyncio.sleep(0.01)
+    assert len(wired.venue.requests) == asked
+    await wired.stop()
+
+
+@in_virtual_time
+async def test_a_reading_that_fails_leaves_the_connection_as_it_is(tmp_path: Path) -> None:
+    wired = Wired(tmp_path)
+    link = await wired.up()
+    before = len(wired.items(m.SyncedAccount))
+    wired.venue.read_fates.extend(["broken"])
+    wired.hear(link, m.Resync(epoch=1))
+    await asyncio.sleep(0.1)
+    assert len(wired.items(m.SyncedAccount)) == before
+    assert wired.connection.is_ready()
+    await wired.stop()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import struct
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -489,3 +491,30 @@ async def test_a_refused_peer_is_told_of_once_however_often_it_comes_back(
         async with piped(deployment="ours", greet=False) as (_ear, pipe):
             pipe.link.data_received(frame(hello("peer", "theirs")))
     assert lines == ["it belongs to deployment theirs, we to ours"]
+
+
+@pytest.mark.asyncio
+async def test_the_process_at_the_other_end_can_be_killed() -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "import time; time.sleep(60)"
+    )
+    try:
+        async with piped(greet=False) as (_, pipe):
+            other = msgspec.structs.replace(hello("peer"), pid=child.pid)
+            pipe.link.data_received(frame(other))
+            pipe.link.end_peer()
+            assert await asyncio.wait_for(child.wait(), 10) == -signal.SIGKILL
+            assert pipe.is_aborted
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
+@pytest.mark.asyncio
+async def test_a_peer_in_our_own_process_or_long_gone_is_only_cut_off() -> None:
+    for pid in (os.getpid(), 2**22 + 1):
+        async with piped(greet=False) as (_, pipe):
+            pipe.link.data_received(frame(msgspec.structs.replace(hello("peer"), pid=pid)))
+            pipe.link.end_peer()
+            assert pipe.is_aborted

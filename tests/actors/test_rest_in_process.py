@@ -234,7 +234,7 @@ async def test_a_lot_is_protected_by_new_orders_and_by_moving_its_bracket(
 
 async def test_a_halt_stops_new_orders_and_a_resume_lets_them_pass(rest: RestWorld) -> None:
     halt = {"scope": "account", "subject": ACCOUNT, "reason": "lunch"}
-    assert (await rest.call("POST", "/halts", halt)).body == {"confirmed": ["paper-1"]}
+    assert (await rest.call("POST", "/halts", halt)).body == {"confirmed": ["paper-1"], "ended": []}
     refused = await rest.call("POST", "/orders", an_order("o-1"))
     assert (refused.status, refused.body["outcome"]) == (422, "none")
     resume = {"scope": "account", "subject": ACCOUNT}

@@ -14,6 +14,7 @@ import structlog
 from actors import logs
 from actors.logs import conceal, configure_logs
 from actors.paths import Paths
+from actors.roles import has_limits
 from actors.settings import (
     ConnectionSettings,
     SettingsError,
@@ -254,6 +255,34 @@ def test_a_url_that_would_send_the_secret_in_the_clear_is_told_at_start(tmp_path
         tmp_path, PLAIN.replace('= "sim"', '= "sim"\napi_url = "http://broker.example"', 1)
     )
     assert "api_url http is for loopback only; use https" in fault
+
+
+@pytest.mark.parametrize(("rate", "is_fault"), [(0, False), (9, True), (10, False)])
+def test_a_rate_too_low_to_share_is_refused(tmp_path: Path, rate: int, is_fault: bool) -> None:
+    path = tmp_path / "fillgate.toml"
+    text = PLAIN.replace('= "sim"', f'= "sim"\nrequests_per_minute = {rate}', 1)
+    if is_fault:
+        (fault,) = faults_of(tmp_path, text)
+        assert "requests_per_minute must be 0 (no limit) or at least 10" in fault
+    else:
+        path.write_text(text)
+        assert load(path).connections[0].requests_per_minute == rate
+
+
+@pytest.mark.parametrize(
+    ("sessions", "credits", "found"), [(64, 64, 56), (64, 10, 10), (8, 64, 7), (1, 64, 1)]
+)
+def test_some_sessions_are_left_to_cancels(sessions: int, credits: int, found: int) -> None:
+    assert connection(sessions=sessions, credits=credits).order_credits == found
+
+
+def test_a_paper_broker_counts_only_where_it_is_told_to(tmp_path: Path) -> None:
+    path = tmp_path / "fillgate.toml"
+    for text, counts in ((PLAIN, False), (PLAIN + "limits = true\n", True)):
+        path.write_text(text)
+        settings = load(path)
+        assert has_limits(settings, settings.connections[0]) is counts
+    assert has_limits(settings, connection(simulator=None))
 
 
 def test_each_broker_s_simulator_is_opened_by_a_token_of_its_own_form() -> None:

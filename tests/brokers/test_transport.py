@@ -218,6 +218,19 @@ async def test_no_free_connection_in_time_is_proof_that_nothing_was_sent():
 
 
 @pytest.mark.asyncio
+async def test_what_the_last_look_raises_keeps_every_byte_here_and_the_connection_free():
+    def shut() -> None:
+        raise NotSent("halted")
+
+    async with talking(reply()) as (carrier, server):
+        await carrier.send(POST, LONG_MS)
+        with pytest.raises(NotSent, match="halted"):
+            await carrier.send(POST, LONG_MS, shut)
+        await carrier.send(POST, LONG_MS, lambda: None)
+        assert (len(server.seen), server.connections) == (2, 1)
+
+
+@pytest.mark.asyncio
 async def test_no_answer_in_time_is_unknown():
     async with talking(never) as (carrier, server):
         with pytest.raises(OutcomeUnknown, match=f"{SHORT_MS} ms"):
