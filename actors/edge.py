@@ -29,7 +29,7 @@ from actors.ledger_side import LedgerSide
 from actors.link import Link, LinkOwner, dial, listen
 from actors.logs import configure_logs
 from actors.paths import LEDGER_ROLE, connection_role
-from domain.commands import Login, Logout, Published, Query, ReadStream, Submit
+from domain.commands import Login, Logout, Published, Query, ReadStream, Refusals, Submit
 from domain.errors import ErrorInfo
 from gateway.backend import Status
 from gateway.errors import refusal
@@ -178,6 +178,10 @@ class Edge:
     def logout(self, logout: Logout) -> None:
         """Closes a session's socket."""
         self._send(logout)
+
+    def note(self, refusals: Refusals) -> None:
+        """Tells who was not let in."""
+        self._send(refusals)
 
     def read(self, read: ReadStream) -> None:
         """Reads a durable stream."""

@@ -17,6 +17,7 @@ from domain.errors import ErrorInfo
 from domain.orders import AmendOrder, CancelOrder, NewOrder
 from domain.screening import Rate, Verdict
 from domain.streams import StreamUpdate
+from domain.trail import Audited
 
 SCHEMA = 1
 
@@ -125,7 +126,18 @@ class Guard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="guard"):
     account: str | None = None
 
 
-Cause = EpochStarted | Ordered | Changed | Reported | Synced | Settled | Halted | Resumed | Guard
+Cause = (
+    EpochStarted
+    | Ordered
+    | Changed
+    | Reported
+    | Synced
+    | Settled
+    | Halted
+    | Resumed
+    | Guard
+    | Audited
+)
 
 
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -74,6 +74,7 @@ class NoticeKind(Enum):
     UNKNOWN_ORDER = "unknown_order"
     GUARD_FIRED = "guard_fired"
     FINDING = "finding"
+    AUDIT = "audit"
 
 
 class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="notice"):

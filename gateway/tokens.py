@@ -21,7 +21,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.authority import Principal
+from gateway.authority import TOKEN_ID_CHARS, Principal
 from gateway.wire import Scope
 
 PREFIX = "fg_"
@@ -81,7 +81,7 @@ class TokenStore:
         text = PREFIX + urlsafe_b64encode(luck(SECRET_BYTES)).decode().rstrip("=")
         hashed = digest(text)
         token = Token(
-            id=hashed[:12],
+            id=hashed[:TOKEN_ID_CHARS],
             sha256=hashed,
             owner=terms.owner,
             scopes=terms.scopes,
