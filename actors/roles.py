@@ -23,6 +23,7 @@ from actors.paths import LEDGER_ROLE, Paths, connection_role
 from actors.prices import Prices
 from actors.router.actor import Router
 from actors.router.desk import Venue
+from actors.router.files_trail import FilesTrail
 from actors.router.place import Place
 from actors.settings import (
     ConnectionSettings,
@@ -83,6 +84,7 @@ async def start_router(stage: Stage) -> None:
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     place = Place(stage.clocks, stage.hello, boot_id, stage.beacon)
     router = Router(journal, books, venues, place, settings.signals)
+    router.guards.trail.files = FilesTrail(stage.paths)
     await router.run(stage.paths)
 
 

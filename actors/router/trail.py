@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.router.desk import Desk
+from actors.router.files_trail import FilesTrail
 from domain.audit import Retention
 from domain.commands import Login, Logout, Refusals
 from domain.streams import NoticeKind
@@ -38,6 +39,7 @@ class Trail:
     """Collects acts; `tick` writes them down."""
 
     def __init__(self, desk: Desk) -> None:
+        self.files: FilesTrail | None = None
         self._desk = desk
         self._waiting: list[tuple[Audited, str | None]] = []
         self._kept: OrderedDict[Key, tuple[Repeats, str | None]] = OrderedDict()
@@ -88,6 +90,9 @@ class Trail:
 
     def tick(self) -> None:
         """Drafts what waits; the tick's batch commits it."""
+        if self.files is not None:
+            for audited in self.files.take():
+                self.write(audited)
         while self._kept:
             key, (repeats, owner) = next(iter(self._kept.items()))
             if self._desk.boot_ns - repeats.since_ns < QUIET_NS:
