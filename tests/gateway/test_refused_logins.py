@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from gateway_world import a_world, until
-from rest_world import PREFIX, a_rest
+from rest_world import a_rest
 
 from domain.commands import Refusal, Refusals
 from gateway.refused import OTHERS, PEERS_MAX, QUIET_NS, RefusedLogins
+from gateway.rest_operations import PREFIX
 from gateway.settings import GatewaySettings
 from gateway.way import PLAIN_ON_LOOPBACK, Way, peer_of
 
