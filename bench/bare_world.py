@@ -149,11 +149,7 @@ class BareWorld:
         """Waits until orders get through an edge."""
         url = f"http://127.0.0.1:{self.sockets[1].getsockname()[1]}/readyz"
         async with asyncio.timeout(READY_S), aiohttp.ClientSession() as session:
-            while True:
-                with contextlib.suppress(aiohttp.ClientError):
-                    async with session.get(url) as answer:
-                        if answer.status == 200:
-                            return
+            while not await _is_ready(session, url):
                 await asyncio.sleep(0.02)
 
     async def until(self, is_true: Callable[[], bool]) -> None:
@@ -180,6 +176,14 @@ class BareWorld:
                 await process.wait()
         for sock in self.sockets:
             sock.close()
+
+
+async def _is_ready(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url) as answer:
+            return answer.status == 200
+    except aiohttp.ClientError:
+        return False
 
 
 def _listening() -> socket.socket:

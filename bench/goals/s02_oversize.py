@@ -46,10 +46,12 @@ async def run(trials: int, seed: int) -> Tally:
             await KINDS[kind](world)
         before = world.process("edge-0").memory_info().rss
         for _ in range(ROUNDS):
-            for kind, attack in KINDS.items():
-                code = await attack(world)
-                if code not in REFUSED[kind]:
-                    tally.details.append(f"{kind}: ended with {code}")
+            ends = {kind: await attack(world) for kind, attack in KINDS.items()}
+            tally.details += [
+                f"{kind}: ended with {code}"
+                for kind, code in ends.items()
+                if code not in REFUSED[kind]
+            ]
         grown = world.process("edge-0").memory_info().rss - before
         if grown > RSS_BYTES_MAX:
             tally.details.append(f"the edge grew by {grown / 2**20:.1f} MiB")

@@ -46,11 +46,14 @@ class Bearer:
         """Orders, by the same client that would come back if it could."""
         with contextlib.suppress(ConnectionLostError):
             async with self._client as client:
-                for count in range(1_000_000):
-                    with contextlib.suppress(Refused):
-                        await client.place(an_order(f"{self.name}-{count}", count))
-                    await asyncio.sleep(ORDER_EVERY_S)
+                await self._order(client)
         self.closed_ns = time.time_ns()
+
+    async def _order(self, client: Client) -> None:
+        for count in range(1_000_000):
+            with contextlib.suppress(Refused):
+                await client.place(an_order(f"{self.name}-{count}", count))
+            await asyncio.sleep(ORDER_EVERY_S)
 
 
 async def run(trials: int, seed: int) -> Tally:
