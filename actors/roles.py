@@ -17,6 +17,7 @@ from actors.calendars import build_calendars
 from actors.compliance import ComplianceActor
 from actors.connection import BrokerConnection, Login
 from actors.host import Stage
+from actors.limit_store import LimitRefused, LimitStore
 from actors.link import Link, listen
 from actors.marks import Marks
 from actors.paths import LEDGER_ROLE, Paths, connection_role
@@ -35,7 +36,9 @@ from actors.settings import (
 from brokers.adapter import Adapter, AdapterSettings
 from brokers.registry import BROKERS
 from brokers.transport import Transport, TransportSettings
+from compliance.settings import ComplianceSettings
 from domain.accounts import BrokerAccount
+from gateway.backend import Clocks
 from ledger.faults import JournalLocked, JournalUnreachable
 from ledger.journal import Journal
 from ledger.places import open_journal, reader_of
@@ -45,6 +48,7 @@ WARM_CONNECTIONS = 8
 LEDGER_NICENESS = 5
 LOCK_RETRY_S = {"local": 0.02, "postgres": 0.2}
 UNREACHABLE_RETRY_S = 0.5
+LIMITS_LOOK_S = 1.0
 
 log = structlog.get_logger()
 
@@ -107,11 +111,33 @@ async def start_compliance(stage: Stage) -> None:
     named = {c.regime for c in settings.connections} | set(settings.compliance.regimes.values())
     today = datetime.fromtimestamp(stage.clocks.utc_ns() // 10**9, UTC).date()
     calendars = build_calendars(named, today)
-    actor = ComplianceActor(settings.compliance, stage.incarnation, calendars)
+    store = LimitStore(stage.paths.limits, settings.compliance)
+    limits = store.in_force(stage.clocks.utc_ns())
+    actor = ComplianceActor(limits, stage.incarnation, calendars)
     server, _lock = await listen(
         stage.paths.socket("compliance"), lambda: Link(stage.hello, m.compliance_inbox, actor)
     )
-    await server.serve_forever()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.serve_forever())
+        tasks.create_task(follow_limits(actor, store, limits, stage.clocks))
+
+
+async def follow_limits(
+    actor: ComplianceActor, store: LimitStore, limits: ComplianceSettings, clocks: Clocks
+) -> None:
+    """Screens by what two persons approved, as soon as it is in force."""
+    first, count = actor.incarnation, 0
+    while True:
+        await asyncio.sleep(LIMITS_LOOK_S)
+        try:
+            now = store.in_force(clocks.utc_ns())
+        except LimitRefused as trouble:
+            log.error("limits unreadable, those in force stay", why=str(trouble))
+            continue
+        if now != limits:
+            limits, count = now, count + 1
+            log.info("limits changed", count=count)
+            actor.use(limits, f"{first}.{count}")
 
 
 async def start_ledger(stage: Stage) -> None:

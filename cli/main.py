@@ -12,6 +12,7 @@ try:
         explain,
         init,
         journal,
+        limits,
         order,
         orders,
         quotes,
@@ -24,7 +25,9 @@ except ModuleNotFoundError as missing:
     # Not even the doctor can run without it.
     sys.exit(f"error: the package {missing.name} is not installed\nfix:   run `make install`")
 
-COMMANDS = (init, up, demo, doctor, token, orders, order, explain, quotes, journal, store, api)
+COMMANDS = (
+    init, up, demo, doctor, token, limits, orders, order, explain, quotes, journal, store, api,
+)  # fmt: skip
 
 if __name__ == "__main__":
     app()

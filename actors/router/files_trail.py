@@ -14,6 +14,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from actors.limit_store import LimitChange, LimitRefused, Step, read_changes
 from actors.paths import Paths
 from domain.trail import Act, Audited
 from gateway.tokens import Token, TokenError, read_tokens
@@ -28,9 +29,12 @@ log = structlog.get_logger()
 
 
 class Told(Struct, kw_only=True):
-    """Tokens by id, and whether they are revoked; settings by dotted key (None: never told)."""
+    """Tokens by id, and whether they are revoked; changes of limits by id, and their step;
+    settings by dotted key (None: never told).
+    """
 
     tokens: dict[str, bool] = {}
+    limits: dict[str, str] = {}
     settings: dict[str, str] | None = None
 
 
@@ -42,6 +46,7 @@ class FilesTrail:
         self._state = paths.home / "trail.json"
         self._told = _read(self._state)
         self._stamp: object = ()
+        self._limits_stamp: object = ()
         self._ticks = 0
         self._is_due = False
 
@@ -51,7 +56,7 @@ class FilesTrail:
             self._keep()
         found = [] if self._ticks else self._find_settings()
         if self._ticks % LOOK_TICKS == 0:
-            found += self._find_tokens()
+            found += self._find_tokens() + self._find_limits()
         self._ticks += 1
         self._is_due = bool(found) or self._is_due
         return found
@@ -84,6 +89,26 @@ class FilesTrail:
         ]
         self._told.tokens = now
         return made + ended + gone
+
+    def _find_limits(self) -> list[Audited]:
+        stamp = _stamp_of(self._paths.limits)
+        if stamp == self._limits_stamp:
+            return []
+        try:
+            changes = read_changes(self._paths.limits)
+        except LimitRefused as trouble:
+            log.warning("limits cannot be read", why=str(trouble))
+            return []
+        self._limits_stamp = stamp
+        told = self._told.limits
+        found = [_proposed(change) for change in changes if change.id not in told]
+        found += [
+            _decided(change)
+            for change in changes
+            if change.step is not Step.PROPOSED and told.get(change.id) != change.step.value
+        ]
+        self._told.limits = {change.id: change.step.value for change in changes}
+        return found
 
     def _find_settings(self) -> list[Audited]:
         try:
@@ -136,6 +161,18 @@ def _made(token: Token) -> Audited:
 def _revoked(token: Token) -> Audited:
     by, detail = token.revoked_by or "system", {"owner": token.owner}
     return Audited(act=Act.BEARER_REVOKED, by=by, subject=token.id, detail=detail)
+
+
+def _proposed(change: LimitChange) -> Audited:
+    detail = {"reason": change.reason}
+    detail |= {name: f"{change.old[name]} -> {value}" for name, value in change.new.items()}
+    return Audited(act=Act.LIMIT_PROPOSED, by=change.by, subject=change.id, detail=detail)
+
+
+def _decided(change: LimitChange) -> Audited:
+    act = Act.LIMIT_APPROVED if change.step is Step.APPROVED else Act.LIMIT_REJECTED
+    detail = {name: f"{change.old[name]} -> {value}" for name, value in change.new.items()}
+    return Audited(act=act, by=change.decided_by, subject=change.id, detail=detail)
 
 
 def _read(path: Path) -> Told:
