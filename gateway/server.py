@@ -171,7 +171,7 @@ class GatewayServer:
         if not self._tokens.is_in_force(session.principal, now_ns):
             connection.close(CloseCode.UNAUTHORIZED, forbidden("the token is no longer in force"))
             return
-        if connection.silent_ticks * self._tick_ms > self.settings.silence_ms_max:
+        if connection.silent_ticks * self._tick_ms >= self.settings.silence_ms_max:
             connection.end_silence(connection.silent_ticks * self._tick_ms)
             return
         connection.perform(session.tick())
