@@ -315,6 +315,7 @@ class Edge:
             path = paths.socket(connection_role(connection.id))
             work = dial(path, lambda: Link(me, m.edge_inbox, QuoteSide(self)))
             links.append(loop.create_task(work))
+        log.info("edge serves", role=stage.role)
         await stopping.wait()
         await asyncio.gather(self.rest.stop(), self.server.stop())
         # Who left is still to be told: a link that closes drops what its socket has not taken.
