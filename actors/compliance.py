@@ -30,6 +30,7 @@ class ComplianceActor(LinkOwner[Any]):
         calendars: Mapping[str, BusinessCalendar] | None = None,
     ) -> None:
         self.incarnation = incarnation
+        self._calendars = calendars
         # One for the whole life, so that no verdict id comes twice; None while no book is loaded.
         self._made = Screener(settings, incarnation, calendars)
         self.screener: Screener | None = None
@@ -37,6 +38,13 @@ class ComplianceActor(LinkOwner[Any]):
         self._router: Link[Any] | None = None
         self._screens = 0
         self.tracer: Tracer | None = None
+
+    def use(self, settings: ComplianceSettings, incarnation: str) -> None:
+        """Screens by other settings from the next book on, which the router brings at once."""
+        self.incarnation = incarnation
+        self._made = Screener(settings, incarnation, self._calendars)
+        if self._router is not None:
+            self._router.close()
 
     def received(self, link: Link[Any], message: Any) -> None:
         """A router's word; an older router is cut off."""

@@ -32,7 +32,7 @@ from actors.link import Link, LinkOwner, dial, listen
 from actors.logs import configure_logs
 from actors.paths import LEDGER_ROLE, connection_role
 from actors.tracing import Tracer, make_tracer
-from domain.commands import Answer, Login, Logout, Published, Query, ReadStream, Submit
+from domain.commands import Answer, Login, Logout, Published, Query, ReadStream, Refusals, Submit
 from domain.errors import ErrorInfo
 from gateway.backend import Status
 from gateway.errors import refusal
@@ -188,6 +188,10 @@ class Edge:
         """Closes a session's socket."""
         self._send(logout)
 
+    def note(self, refusals: Refusals) -> None:
+        """Tells who was not let in."""
+        self._send(refusals)
+
     def read(self, read: ReadStream) -> None:
         """Reads a durable stream."""
         self._send(read)
@@ -324,6 +328,7 @@ class Edge:
             path = paths.socket(connection_role(connection.id))
             work = dial(path, lambda: Link(me, m.edge_inbox, QuoteSide(self)))
             links.append(loop.create_task(work))
+        log.info("edge serves", role=stage.role)
         await stopping.wait()
         await asyncio.gather(self.rest.stop(), self.server.stop())
         # Who left is still to be told: a link that closes drops what its socket has not taken.

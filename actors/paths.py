@@ -51,6 +51,11 @@ class Paths(Struct, frozen=True):
         return self.home / "tokens.json"
 
     @property
+    def limits(self) -> Path:
+        """Changes of limits, proposed and decided."""
+        return self.home / "limits.json"
+
+    @property
     def first_token(self) -> Path:
         """The token that `init` made for the first strategy, readable by its user alone."""
         return self.home / "first.token"

@@ -18,6 +18,7 @@ from actors.connection import BrokerConnection, Login
 from actors.connection_tally import figures_of as connection_figures
 from actors.figures import FigurePage, publish
 from actors.host import Stage
+from actors.limit_store import LimitRefused, LimitStore
 from actors.link import Link, listen
 from actors.logs import conceal
 from actors.marks import Marks, read_boot_id
@@ -26,6 +27,7 @@ from actors.paths import LEDGER_ROLE, Paths, connection_role
 from actors.prices import Prices
 from actors.router.actor import Router
 from actors.router.figures import figures_of as router_figures
+from actors.router.files_trail import FilesTrail
 from actors.router.place import Place
 from actors.router.tally import TracedTally
 from actors.router.venue import Venue
@@ -41,7 +43,9 @@ from actors.tracing import make_tracer
 from brokers.adapter import Adapter, AdapterSettings
 from brokers.registry import BROKERS
 from brokers.transport import Transport, TransportSettings
+from compliance.settings import ComplianceSettings
 from domain.accounts import BrokerAccount
+from gateway.backend import Clocks
 from ledger.faults import JournalLocked, JournalUnreachable
 from ledger.journal import Journal
 from ledger.places import open_journal, reader_of
@@ -51,6 +55,7 @@ WARM_CONNECTIONS = 8
 LEDGER_NICENESS = 5
 LOCK_RETRY_S = {"local": 0.02, "postgres": 0.2}
 UNREACHABLE_RETRY_S = 0.5
+LIMITS_LOOK_S = 1.0
 
 log = structlog.get_logger()
 
@@ -94,6 +99,7 @@ async def start_router(stage: Stage) -> None:
     maker = SnapshotMaker(stage.paths.home)
     place = Place(stage.clocks, stage.hello, read_boot_id(), stage.beacon, maker.begin)
     router = Router(journal, books, venues, place, settings.signals)
+    router.guards.trail.files = FilesTrail(stage.paths)
     tracer = make_tracer(settings.traces, stage.role)
     if tracer is not None:
         router.desk.tally = TracedTally(tracer)
@@ -123,7 +129,9 @@ async def start_compliance(stage: Stage) -> None:
     named = {c.regime for c in settings.connections} | set(settings.compliance.regimes.values())
     today = datetime.fromtimestamp(stage.clocks.utc_ns() // 10**9, UTC).date()
     calendars = build_calendars(named, today)
-    actor = ComplianceActor(settings.compliance, stage.incarnation, calendars)
+    store = LimitStore(stage.paths.limits, settings.compliance)
+    limits = store.in_force(stage.clocks.utc_ns())
+    actor = ComplianceActor(limits, stage.incarnation, calendars)
     actor.tracer = make_tracer(settings.traces, stage.role)
     server, _lock = await listen(
         stage.paths.socket("compliance"), lambda: Link(stage.hello, m.compliance_inbox, actor)
@@ -131,6 +139,25 @@ async def start_compliance(stage: Stage) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(server.serve_forever())
         tasks.create_task(publish(_page(stage), actor.figures))
+        tasks.create_task(follow_limits(actor, store, limits, stage.clocks))
+
+
+async def follow_limits(
+    actor: ComplianceActor, store: LimitStore, limits: ComplianceSettings, clocks: Clocks
+) -> None:
+    """Screens by what two persons approved, as soon as it is in force."""
+    first, count = actor.incarnation, 0
+    while True:
+        await asyncio.sleep(LIMITS_LOOK_S)
+        try:
+            now = store.in_force(clocks.utc_ns())
+        except LimitRefused as trouble:
+            log.error("limits unreadable, those in force stay", why=str(trouble))
+            continue
+        if now != limits:
+            limits, count = now, count + 1
+            log.info("limits changed", count=count)
+            actor.use(limits, f"{first}.{count}")
 
 
 async def start_ledger(stage: Stage) -> None:

@@ -37,6 +37,7 @@ from ledger.places import reader_of
 
 READY_S = 60.0
 STOP_S = 5.0
+SERVING_S = 0.2
 BACKLOG = 1_024
 SIMULATOR = "simulator-oanda"
 
@@ -151,6 +152,23 @@ class BareWorld:
         async with asyncio.timeout(READY_S), aiohttp.ClientSession() as session:
             while not await _is_ready(session, url):
                 await asyncio.sleep(0.02)
+
+    async def serving(self, role: str) -> None:
+        """Waits until this edge, and no other one in its place, takes clients."""
+        async with asyncio.timeout(READY_S):
+            while not await self._takes(role):
+                self.look()
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(SERVING_S)
+
+    async def _takes(self, role: str) -> bool:
+        """True where its own link answers; its listeners follow at once."""
+        try:
+            _, writer = await asyncio.open_unix_connection(self.paths.socket(role))
+        except OSError:
+            return False
+        writer.close()
+        return True
 
     async def until(self, is_true: Callable[[], bool]) -> None:
         """Waits for what another process does. Raises TimeoutError, or what a dead process said."""

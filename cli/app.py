@@ -61,6 +61,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Fillgate: a self-hosted execution gateway. Start with [bold]fillgate up[/bold].",
 )
+limits_app = typer.Typer(no_args_is_help=True, help="Show limits; change them, two together.")
 token_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke client tokens.")
 order_app = typer.Typer(
     no_args_is_help=True, help="Place, cancel, amend, explain or resolve an order."
@@ -75,6 +76,7 @@ audit_app = typer.Typer(
 breaker_app = typer.Typer(no_args_is_help=True, help="A broker connection's circuit breaker.")
 app.add_typer(token_app, name="token")
 app.add_typer(breaker_app, name="breaker")
+app.add_typer(limits_app, name="limits")
 app.add_typer(order_app, name="order")
 app.add_typer(journal_app, name="journal")
 app.add_typer(store_app, name="store")

@@ -15,6 +15,7 @@ try:
         explain,
         init,
         journal,
+        limits,
         order,
         orders,
         quotes,
@@ -30,8 +31,8 @@ except ModuleNotFoundError as missing:
     sys.exit(f"error: the package {missing.name} is not installed\nfix:   run `make install`")
 
 COMMANDS = (
-    init, up, demo, doctor, top, alarms, token, orders, order, explain, resolve, quotes, journal, store,
-    audit, backup, api,
+    init, up, demo, doctor, top, alarms, token, limits, orders, order, explain, resolve, quotes,
+    journal, store, audit, backup, api,
 )  # fmt: skip
 
 if __name__ == "__main__":

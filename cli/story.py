@@ -13,6 +13,7 @@ from domain.errors import ErrorInfo
 from domain.orders import AmendOrder, CancelOrder, NewOrder, Trailing
 from domain.records import Record
 from domain.screening import Verdict, Violation
+from domain.trail import Audited, words_of
 
 
 def describe_order(order: NewOrder) -> str:
@@ -123,6 +124,7 @@ CAUSES: dict[type, Callable[[Any], str]] = {
     rec.Resumed: lambda c: f"{c.by} lifted the halt of {c.scope.value} {c.subject}",
     rec.Resolved: lambda c: f"{c.by} resolved it as {c.resolution}: {c.evidence}",
     rec.BreakerReset: lambda c: f"{c.by} reset the breaker of {c.connection}",
+    Audited: words_of,
     rec.Guard: lambda c: (
         f"session {c.session} {'armed' if c.armed else 'lifted'} its guard {c.kind.value}"
     ),

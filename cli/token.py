@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import secrets
 import time
@@ -47,6 +48,7 @@ def create(
         scopes=parse_scopes(scopes),
         expires_ns=None if span_s is None else now_ns + span_s * NS,
         label=label,
+        by=getpass.getuser(),
     )
     text = TokenStore(state.paths.tokens).create(terms, now_ns, secrets.token_bytes)
     if state.is_json:
@@ -89,7 +91,7 @@ def revoke(
 ) -> None:
     """End a token; its sessions are closed within a second."""
     state = state_of(ctx, home, json)
-    TokenStore(state.paths.tokens).revoke(token_id)
+    TokenStore(state.paths.tokens).revoke(token_id, getpass.getuser())
     if state.is_json:
         print_json({"revoked": token_id})
     else:

@@ -212,12 +212,14 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="answer"
 
 
 class Login(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="login"):
-    """A session opened (or came back) at an edge."""
+    """A session opened (or came back) at an edge, by a token (its id) and from an address."""
 
     ref: int
     owner: str
     session: str
     generation: int
+    token: str = ""
+    peer: str = ""
 
 
 class LoggedIn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="logged_in"):
@@ -243,6 +245,20 @@ class Logout(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="logout"
     session: str
     generation: int
     is_moving: bool = False
+
+
+class Refusal(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """So many tries from an address that were not let in for one reason."""
+
+    peer: str
+    code: str
+    count: int = 1
+
+
+class Refusals(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="refusals"):
+    """Whom an edge let not in: for the audit trail alone. Nothing follows."""
+
+    refused: tuple[Refusal, ...]
 
 
 class ReadStream(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="read"):
@@ -309,5 +325,5 @@ class SessionReplaced(Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     generation: int
 
 
-ToRouter = Submit | Login | Logout | ReadStream | Query
+ToRouter = Submit | Login | Logout | ReadStream | Query | Refusals
 FromRouter = Answer | LoggedIn | StreamPage | Published | QueryAnswer | SessionReplaced

@@ -17,6 +17,7 @@ from domain.errors import ErrorInfo
 from domain.orders import AmendOrder, CancelOrder, NewOrder
 from domain.screening import Rate, Verdict
 from domain.streams import StreamUpdate
+from domain.trail import Audited
 
 SCHEMA = 1
 
@@ -154,6 +155,7 @@ Cause = (
     | Guard
     | Resolved
     | BreakerReset
+    | Audited
 )
 
 

@@ -83,6 +83,7 @@ class NoticeKind(Enum):
     JOURNAL = "journal"
     RESOLVED = "resolved"
     BREAKER = "breaker"
+    AUDIT = "audit"
 
 
 class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="notice"):

@@ -76,6 +76,10 @@ _ACCOUNT_IN: dict[type[wire.Request], str] = {
 """Where a request names an account further down; elsewhere it is a field of its own, or none."""
 
 
+TOKEN_ID_CHARS = 12
+"""A token's id in lists and logs: the first characters of its hash."""
+
+
 class Principal(Struct, frozen=True, kw_only=True):
     """Whom a token speaks for, and what it allows."""
 

@@ -7,9 +7,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from domain.commands import Login, Logout, Query, ReadStream, Submit
+from domain.commands import Login, Logout, Query, ReadStream, Refusals, Submit
 from domain.errors import ErrorInfo
 from domain.quotes import Quote
+from gateway.refused import RefusedLogins
 from gateway.settings import GatewaySettings
 
 
@@ -40,6 +41,9 @@ class Backend(Protocol):
 
     def logout(self, logout: Logout) -> None:
         """A socket closed: the session's guards start to run. Nothing follows."""
+
+    def note(self, refusals: Refusals) -> None:
+        """Who was not let in, for the audit trail. Nothing follows."""
 
     def read(self, read: ReadStream) -> None:
         """Reads a durable stream; a `StreamPage` follows."""
@@ -72,3 +76,4 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     status: Callable[[], Status]
     latest_quotes: Callable[[str], tuple[Quote, ...]]
     find_quote_fault: Callable[[str], ErrorInfo | None]
+    refused: RefusedLogins

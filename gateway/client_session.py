@@ -153,7 +153,7 @@ class ClientSession:
 
     async def _live(self, socket: ClientSocket) -> bool:
         """Follows one connection to its end; True where it got as far as the welcome."""
-        silence = self._watch_silence(socket, 0)
+        silence = self._watch_silence(socket)
         try:
             code = await socket.closed
         finally:
@@ -168,22 +168,24 @@ class ClientSession:
         self.reconnects += 1
         return was_open
 
-    def _watch_silence(self, socket: ClientSocket, silent: int) -> list[asyncio.TimerHandle]:
+    def _watch_silence(self, socket: ClientSocket) -> list[asyncio.TimerHandle]:
         """Ends a connection that says nothing for three heartbeats: it is dead or stopped."""
         timer: list[asyncio.TimerHandle] = []
+        loop = asyncio.get_running_loop()
 
-        def check(silent: int) -> None:
-            silent = 0 if socket.is_heard else silent + 1
+        def check(looked_s: float, silent_s: float) -> None:
+            now_s = loop.time()
+            period_ms = self.hello.heartbeat_ms if self.hello is not None else 1_000
+            wait_s = period_ms / LOOKS_A_HEARTBEAT / 1000
+            # Where this loop itself stood still, what came meanwhile may not be read yet.
+            silent_s = 0.0 if socket.is_heard else silent_s + min(now_s - looked_s, 2 * wait_s)
             socket.is_heard = False
-            if silent >= SILENT_HEARTBEATS_MAX * LOOKS_A_HEARTBEAT:
+            if silent_s >= SILENT_HEARTBEATS_MAX * period_ms / 1000:
                 socket.abort()
                 return
-            period_ms = self.hello.heartbeat_ms if self.hello is not None else 1_000
-            loop = asyncio.get_running_loop()
-            wait_s = period_ms / LOOKS_A_HEARTBEAT / 1000
-            timer[:] = [loop.call_later(wait_s, check, silent)]
+            timer[:] = [loop.call_later(wait_s, check, now_s, silent_s)]
 
-        check(silent)
+        check(loop.time(), 0.0)
         return timer
 
     def _finish(self, error: Exception) -> None:

@@ -20,7 +20,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from domain.commands import Login, Query, ReadStream, Submit
-from domain.errors import ErrorInfo
+from domain.errors import Category, ErrorInfo
 from domain.quotes import Quote
 from gateway import wire
 from gateway.codec import Codec
@@ -40,6 +40,7 @@ from gateway.outputs import (
     Watch,
 )
 from gateway.session import Session, State
+from gateway.way import peer_of
 from gateway.wire import CloseCode
 
 if TYPE_CHECKING:
@@ -166,7 +167,14 @@ class Connection(asyncio.Protocol):
         server.admit(self)
         self.perform(self.session.greet())
 
+    @property
+    def peer(self) -> str:
+        """The client's address, as far as this socket knows."""
+        return peer_of(self._transport)
+
     def _refuse(self, response: Response, error: ErrorInfo) -> None:
+        if error.category is Category.AUTH:
+            self.server.around.refused.note(self.peer, error.code)
         self._has_answered = True
         self.server.counts.refused[response.status_code] += 1
         self._protocol.send_response(refuse(response, error))

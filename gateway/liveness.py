@@ -32,7 +32,7 @@ class Fate(Enum):
 
 def judge(transport: Any, *, is_paused: bool, silent_ms: int, settings: GatewaySettings) -> Fate:
     """The fate of a client that has been silent for so long."""
-    if silent_ms <= settings.silence_ms_max:
+    if silent_ms < settings.silence_ms_max:
         return Fate.STAYS
     sock = transport.get_extra_info("socket")
     if not is_paused and not transport.get_write_buffer_size() and not _count_untaken(sock):

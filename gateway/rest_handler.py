@@ -35,11 +35,13 @@ from gateway.rest_reading import (
 )
 from gateway.rest_words import Page, WaitQuery
 from gateway.tickets import VALID_MS, TicketBox
+from gateway.way import peer_of
 from gateway.wire_bounds import ROWS_MAX, RequestId
 
 LIST_ROWS_DEFAULT = 100
 HEADERS_ALLOWED = "Authorization, Content-Type, Idempotency-Key, If-Match"
 HEADERS_EXPOSED = "ETag, Location, Retry-After"
+NOT_LET_IN = frozenset({"unauthorized", "foreign_origin"})
 NEVER_RESTS = frozenset({TimeInForce.IOC.value, TimeInForce.FOK.value})
 ENDED = frozenset(status.value for status in TERMINAL)
 RESTING = frozenset({Status.LIVE.value, Status.PARTIALLY_FILLED.value})
@@ -77,6 +79,8 @@ class RestHandler:
                 self._check_origin(http)
             response = await self._answer(http, path, query)
         except Refused as refused:
+            if refused.error.code in NOT_LET_IN:
+                self._desk.around.refused.note(peer_of(http.transport), refused.error.code)
             response = answer_problem(problem_of(refused.error, path), refused.headers)
         if origin is not None and origin in self._settings.origins:
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin

@@ -12,6 +12,8 @@ import socket
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from msgspec.structs import replace
+
 from domain.commands import (
     Answer,
     FromRouter,
@@ -37,6 +39,7 @@ from gateway.errors import forbidden, going_away, refusal
 from gateway.fanout import QuoteFanout
 from gateway.handshake import Doors
 from gateway.metrics import Counts
+from gateway.refused import RefusedLogins
 from gateway.settings import GatewaySettings
 from gateway.tickets import TicketBox
 from gateway.tokens import TokenBook
@@ -68,6 +71,7 @@ class GatewayServer:
             status=backend.status,
             latest_quotes=self.quotes.latest,
             find_quote_fault=backend.find_quote_fault,
+            refused=RefusedLogins(),
         )
         self._tokens = tokens
         self._clocks = clocks
@@ -145,6 +149,10 @@ class GatewayServer:
             self._tick_one(connection, now_ns, is_ping)
         if is_ping:
             self._forget_given_up()
+        if self.backend.status().is_router_up:
+            refused = self.around.refused.take(self._clocks.boot_ns())
+            if refused is not None:
+                self.backend.note(refused)
 
     def _forget_given_up(self) -> None:
         """Drops the refs of requests that sessions gave up: no answer may ever come."""
@@ -163,7 +171,7 @@ class GatewayServer:
         if not self._tokens.is_in_force(session.principal, now_ns):
             connection.close(CloseCode.UNAUTHORIZED, forbidden("the token is no longer in force"))
             return
-        if connection.silent_ticks * self._tick_ms > self.settings.silence_ms_max:
+        if connection.silent_ticks * self._tick_ms >= self.settings.silence_ms_max:
             connection.end_silence(connection.silent_ticks * self._tick_ms)
             return
         connection.perform(session.tick())
@@ -253,7 +261,7 @@ class GatewayServer:
     def log_in(self, connection: Connection, login: Login) -> None:
         """Hands a login on."""
         self._by_ref[login.ref] = connection
-        self.backend.login(login)
+        self.backend.login(replace(login, peer=connection.peer))
 
     def read(self, connection: Connection, read: ReadStream) -> None:
         """Hands a read on."""

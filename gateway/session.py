@@ -30,7 +30,7 @@ from domain.commands import Answer, LoggedIn, Login, Query, QueryAnswer, StreamP
 from domain.errors import ErrorInfo, Outcome
 from domain.streams import StreamUpdate
 from gateway import errors, wire
-from gateway.authority import Principal, Subject, authorize, scopes_of
+from gateway.authority import TOKEN_ID_CHARS, Principal, Subject, authorize, scopes_of
 from gateway.backend import Surroundings
 from gateway.client_clock import ClientClock
 from gateway.codec import Codec
@@ -144,6 +144,7 @@ class Session:
             owner=self.principal.owner,
             session=login.session,
             generation=login.generation,
+            token=self.principal.token_id[:TOKEN_ID_CHARS],
         )
 
     def _logged_in(self, told: LoggedIn) -> list[Output]:

@@ -21,7 +21,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.authority import Principal
+from gateway.authority import TOKEN_ID_CHARS, Principal
 from gateway.wire import Scope
 
 PREFIX = "fg_"
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 class Token(Struct, frozen=True, kw_only=True):
-    """A token as stored; `id` names it in lists and logs."""
+    """A token as stored; `id` names it in lists and logs, `by` the system user who made it."""
 
     id: str
     sha256: str
@@ -43,6 +43,8 @@ class Token(Struct, frozen=True, kw_only=True):
     expires_ns: int | None = None
     revoked: bool = False
     label: str = ""
+    by: str = ""
+    revoked_by: str = ""
 
 
 class TokenTerms(Struct, frozen=True, kw_only=True):
@@ -52,6 +54,7 @@ class TokenTerms(Struct, frozen=True, kw_only=True):
     scopes: tuple[Scope, ...]
     expires_ns: int | None = None
     label: str = ""
+    by: str = ""
 
 
 class TokenFile(Struct, frozen=True, kw_only=True):
@@ -81,13 +84,14 @@ class TokenStore:
         text = PREFIX + urlsafe_b64encode(luck(SECRET_BYTES)).decode().rstrip("=")
         hashed = digest(text)
         token = Token(
-            id=hashed[:12],
+            id=hashed[:TOKEN_ID_CHARS],
             sha256=hashed,
             owner=terms.owner,
             scopes=terms.scopes,
             created_ns=now_ns,
             expires_ns=terms.expires_ns,
             label=terms.label,
+            by=terms.by,
         )
         with self._lock():
             tokens = self.list()
@@ -100,7 +104,7 @@ class TokenStore:
         """All tokens, the oldest first."""
         return read_tokens(self._path)
 
-    def revoke(self, token_id: str) -> None:
+    def revoke(self, token_id: str, by: str = "") -> None:
         """Ends a token; edges close its sessions within a second."""
         with self._lock():
             tokens = self.list()
@@ -108,7 +112,7 @@ class TokenStore:
                 raise TokenError(f"no token {token_id}; list them to see the ids")
             self._write(
                 tuple(
-                    replace(token, revoked=True) if token.id == token_id else token
+                    replace(token, revoked=True, revoked_by=by) if token.id == token_id else token
                     for token in tokens
                 )
             )

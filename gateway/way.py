@@ -34,6 +34,12 @@ class Way(Struct, frozen=True):
 PLAIN_ON_LOOPBACK = Way()
 
 
+def peer_of(transport: Any) -> str:
+    """The address at the other end; empty where there is none."""
+    found = transport.get_extra_info("peername") if transport is not None else None
+    return str(found[0]) if isinstance(found, tuple) else ""
+
+
 def is_loopback(sock: socket.socket) -> bool:
     """True where only this machine can connect."""
     if sock.family == socket.AF_UNIX:

@@ -26,6 +26,7 @@ from domain.records import (
 )
 from domain.screening import Verdict
 from domain.streams import Notice, OrderUpdate, StreamUpdate
+from domain.trail import Audited
 from domain.transactions import Transaction, TransactionType
 from ledger.store_tables import balances, positions
 
@@ -329,6 +330,9 @@ def find_act(record: Record) -> AuditRow | None:
             scope = {"tag": cause.tag, "instrument": cause.instrument, "account": cause.account}
             words |= {name: value for name, value in scope.items() if value is not None}
             return _act(record, cause.owner, act, cause.session, words)
+        case Audited():
+            count = {"count": str(cause.count)} if cause.count > 1 else {}
+            return _act(record, cause.by, cause.act.value, cause.subject, cause.detail | count)
         case EpochStarted():
             words = {"boot_id": cause.boot_id, "incarnation": cause.incarnation}
             return _act(record, "router", "epoch.start", str(record.epoch), words)

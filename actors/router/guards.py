@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from actors.router.changes import Changes
 from actors.router.desk import Desk
+from actors.router.trail import Trail
 from domain.commands import Cancel, Login, Logout, SessionReplaced, Submit
 from domain.errors import Category, ErrorInfo, Outcome, Retry
 from domain.orders import CancelOrder
@@ -42,6 +43,7 @@ class Guards:
         self._desk = desk
         self._changes = changes
         self._sessions: dict[tuple[str, str], Presence] = {}
+        self.trail = Trail(desk)
 
     def recover(self) -> None:
         """After a restart every guarded session is silent from now on."""
@@ -53,6 +55,7 @@ class Guards:
         """Takes the session to this edge; refuses one older than what is there."""
         presence = self._find(login)
         if login.generation < presence.generation:
+            self.trail.stale(login)
             return ErrorInfo(
                 code="stale_generation",
                 category=Category.AUTH,
@@ -68,6 +71,7 @@ class Guards:
             self._desk.to_edges.append((presence.edge, told))
         presence.generation, presence.edge = login.generation, edge
         presence.silent_since_ns, presence.sign_ns = None, self._desk.boot_ns
+        self.trail.login(login)
         return None
 
     def _find(self, login: Login) -> Presence:
@@ -85,6 +89,7 @@ class Guards:
 
     def logout(self, logout: Logout) -> None:
         """The session's socket closed."""
+        self.trail.logout(logout)
         presence = self._sessions.get((logout.owner, logout.session))
         if presence is not None and presence.generation == logout.generation:
             moment_ns = MOVING_MS * MS if logout.is_moving else 0
@@ -103,7 +108,8 @@ class Guards:
             presence.sign_ns = self._desk.boot_ns
 
     def tick(self) -> None:
-        """Fires the guards whose grace is over."""
+        """Fires the guards whose grace is over, and writes down who came and went."""
+        self.trail.tick()
         for guard in tuple(self._desk.books.guards.values()):
             presence = self._sessions.get((guard.owner, guard.session))
             if presence is not None and self._is_due(guard, presence):

@@ -9,6 +9,7 @@ import structlog
 
 from actors.link import Link, LinkOwner
 from actors.router.unread import refuse_unread
+from domain.commands import Refusals
 
 if TYPE_CHECKING:
     from actors.router.actor import Router
@@ -43,7 +44,10 @@ class EdgeSide(_Side):
     def received(self, link: Link[Any], message: Any) -> None:
         """Its word."""
         self.router.look_at_clocks()
-        self.router.from_edge(link, message)
+        if isinstance(message, Refusals):
+            self.router.guards.trail.refused(message)
+        else:
+            self.router.from_edge(link, message)
 
     def unread(self, link: Link[Any], frame: bytes, trouble: msgspec.MsgspecError) -> None:
         """One request of one client is refused; the others keep their link."""

@@ -95,7 +95,7 @@ async def _roll(world: BareWorld) -> list[float]:
         await world.end(role, signal.SIGTERM)
         took.append(time.monotonic() - began)
         await world.start_role(role)
-        await world.ready()
+        await world.serving(role)
     return took
 
 

@@ -150,7 +150,7 @@ class FakeClient:
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     fake = FakeClient()
-    monkeypatch.setattr(dial, "Client", SimpleNamespace(connect=lambda *_: fake))
+    monkeypatch.setattr(dial, "Client", SimpleNamespace(connect=lambda *_, **__: fake))
     return fake
 
 

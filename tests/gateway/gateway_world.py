@@ -32,6 +32,8 @@ from domain.commands import (
     Query,
     QueryAnswer,
     ReadStream,
+    Refusal,
+    Refusals,
     StreamPage,
     Submit,
 )
@@ -104,6 +106,7 @@ class FakeRouter:
         self.accounts: tuple[str, ...] = (ACCOUNT,)
         self.answers: dict[str, QueryAnswer] = {}
         self.errors: dict[type, Any] = {}
+        self.refused: list[Refusal] = []
 
     def accounts_of(self, owner: str) -> frozenset[str]:
         return frozenset(self.accounts if owner == OWNER else ())
@@ -183,6 +186,9 @@ class FakeRouter:
 
     def logout(self, logout: Logout) -> None:
         self.asked.append(logout)
+
+    def note(self, refusals: Refusals) -> None:
+        self.refused += refusals.refused
 
     def read(self, read: ReadStream) -> None:
         self.asked.append(read)

@@ -35,6 +35,7 @@ from gateway.codec import JSON, MSGPACK, Codec
 from gateway.errors import refusal
 from gateway.outputs import Close, Follow, Send, SendUpdate, Unfollow, Unwatch, Watch
 from gateway.rates import NS_PER_MS
+from gateway.refused import RefusedLogins
 from gateway.session import Session, State
 from gateway.settings import GatewaySettings, Limits
 from gateway.wire import CloseCode, Scope
@@ -62,6 +63,7 @@ class Bench:
                 repeat(q) for q in self.quotes if q.instrument == name
             ),
             find_quote_fault=lambda name: self.quote_faults.get(name),
+            refused=RefusedLogins(),
         )
         self.quotes: list[Quote] = []
         self.quote_faults: dict[str, ErrorInfo] = {}

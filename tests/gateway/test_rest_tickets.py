@@ -14,6 +14,7 @@ import pytest_asyncio
 from gateway_world import OWNER, RawClient
 from rest_world import ORIGIN, RestWorld, a_rest
 
+from bench.origin_tricks import TRICKS
 from gateway import wire
 from gateway.authority import Principal
 from gateway.rest_operations import PREFIX
@@ -33,26 +34,6 @@ async def rest(tmp_path: Path) -> AsyncIterator[RestWorld]:
 
 # -- origins
 
-HOSTS = (
-    "desk.example.evil.example", "evildesk.example", "sub.desk.example", "desk.example.",
-    "desk.example:443", "desk.example:8443", "desk.example:", "desk.exampl", "desk-example",
-    "xn--desk-example", "DESK.example", "Desk.Example", "desk.EXAMPLE", "desk.example%00",
-    "desk.example%2eevil", "desk.example@evil.example", "evil.example@desk.example",
-    "evil.example#desk.example", "evil.example?desk.example", "evil.example/desk.example",
-    "desk.example/", "desk.example//", "desk.example/path", "desk.example?x", "desk.example#x",
-    "desk.example,evil.example", "desk.example;evil", "[desk.example]", "127.0.0.1", "localhost",
-    "localhost:5174", "localhost:05173", "localhost", "0.0.0.0", "[::1]", "desk.example\\evil",
-    "desk。example", "desk․example", "desk.example﹒", "d\u0435sk.example",
-)  # fmt: skip
-SCHEMES = ("https://{}", "http://{}", "HTTPS://{}", "wss://{}", "{}")
-WORDS = (
-    "null", "Null", "NULL", "undefined", "*", "https://*", "https://", "https:", "//desk.example",
-    "file:" + "//", "about:blank", "data:", "javascript:alert(1)", "chrome-extension://abc",
-    "https:/desk.example", "https:desk.example", "https://desk.example https://desk.example",
-    "https://desk.example, https://desk.example", "https://desk.example\thttps://evil.example",
-    "ftp://desk.example", "https://desk.example:0443", "https://user@desk.example",
-)  # fmt: skip
-TRICKS = sorted({scheme.format(host) for scheme in SCHEMES for host in HOSTS} | set(WORDS))
 GOOD = {ORIGIN, OTHER, "http://localhost:5173"}
 
 
