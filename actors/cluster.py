@@ -1,7 +1,8 @@
 """Ray's own processes, started by hand: GCS and raylet, bound to this deployment's folder.
 
-`ray start` puts them up and leaves; they become children of the supervisor (a subreaper), are
-known by pid, and are ended by pid.
+`ray start` puts them up and leaves; they become children of the supervisor (a subreaper), who
+keeps them from then on by the commands that they were started with. A GCS finds its tables in
+RocksDB again. A raylet that died is another node to the GCS, so the next one has another id.
 """
 
 from __future__ import annotations
@@ -9,16 +10,23 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 import socket
 import sys
 from pathlib import Path
 
 import psutil
+from msgspec import Struct
 
 from actors import options
+from actors.keeping import Kept, Wanted, find_start
 from actors.settings import RaySettings
 
 START_TIMEOUT_S = 60
+GCS = "gcs_server"
+RAYLET = "raylet"
+_NODE_ID = "--node_id="
+_SOCKETS = ("--raylet_socket_name=", "--store_socket_name=")
 _OURS = ("gcs_server", "raylet", "dashboard", "monitor.py", "log_monitor.py")
 
 
@@ -43,8 +51,17 @@ def ray_environment(runtime: Path) -> dict[str, str]:
     return {**os.environ, **options.environment(runtime)}
 
 
-async def start_ray(runtime: Path, settings: RaySettings) -> str:
-    """Starts a head node and returns its address. Raises ClusterError."""
+class Cluster(Struct, frozen=True, kw_only=True):
+    """A head node that was started: its address, and the two processes that matter."""
+
+    address: str
+    gcs: Kept
+    raylet: Kept
+
+
+async def start_ray(runtime: Path, settings: RaySettings) -> Cluster:
+    """Starts a head node, with nothing of an earlier one. Raises ClusterError."""
+    shutil.rmtree(runtime / "gcs", ignore_errors=True)
     port = free_port()
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head",
@@ -69,7 +86,36 @@ async def start_ray(runtime: Path, settings: RaySettings) -> str:
     output, _ = await asyncio.wait_for(process.communicate(), START_TIMEOUT_S)
     if process.returncode:
         raise ClusterError(output.decode(errors="replace"))
-    return f"127.0.0.1:{port}"
+    found = {kind: _kept(process) for kind, process in ray_processes(runtime).items()}
+    if not {GCS, RAYLET} <= found.keys():
+        raise ClusterError(f"GCS or raylet ended at once; see {runtime / 'ray'}")
+    return Cluster(address=f"127.0.0.1:{port}", gcs=found[GCS], raylet=found[RAYLET])
+
+
+def _kept(process: psutil.Process) -> Kept:
+    started = find_start(process.pid) or 0
+    return Kept(pid=process.pid, started=started, command=tuple(process.cmdline()))
+
+
+def wanted_gcs(runtime: Path, command: tuple[str, ...]) -> Wanted:
+    """How the GCS is started again: as it was."""
+    return Wanted(role=GCS, command=command, environment=ray_environment(runtime))
+
+
+def wanted_raylet(runtime: Path, command: tuple[str, ...]) -> Wanted:
+    """How the raylet is started again: as another node at the same sockets."""
+    environment = ray_environment(runtime)
+    return Wanted(role=RAYLET, command=command, environment=environment, renew=renew_raylet)
+
+
+def renew_raylet(command: tuple[str, ...]) -> tuple[str, ...]:
+    """The command of the raylet after this one, whose sockets are removed."""
+    node = next(word for word in command if word.startswith(_NODE_ID)).removeprefix(_NODE_ID)
+    for word in command:
+        if word.startswith(_SOCKETS):
+            Path(word.partition("=")[2]).unlink(missing_ok=True)
+    fresh = secrets.token_hex(len(node) // 2)
+    return tuple(word.replace(node, fresh) for word in command)
 
 
 def ray_processes(runtime: Path) -> dict[str, psutil.Process]:

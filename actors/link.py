@@ -34,13 +34,14 @@ M = TypeVar("M")
 
 
 class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
-    """Who speaks: `incarnation` is new at each start, `epoch` the journal's where it has one."""
+    """Who speaks: `incarnation` is new at each start, `is_quarantined` if there were too many."""
 
     role: str
     deployment: str
     incarnation: str
     pid: int
     schema: int = LINK_SCHEMA
+    is_quarantined: bool = False
 
 
 class Ping(Struct, frozen=True, kw_only=True, tag="ping"):
@@ -75,7 +76,7 @@ class Link(asyncio.Protocol, Generic[M]):
         """Checks the peer's user and introduces us."""
         # uvloop's transports are asyncio's by shape, not by class.
         self._transport = cast(asyncio.Transport, transport)
-        if not _is_same_user(transport.get_extra_info("socket")):
+        if not is_same_user(transport.get_extra_info("socket")):
             self._transport.abort()
             return
         self._write(self._me)
@@ -102,7 +103,7 @@ class Link(asyncio.Protocol, Generic[M]):
     def _take(self, frame: bytes) -> None:
         message = self._decode(frame)
         if isinstance(message, Hello):
-            if message.deployment != self._me.deployment:
+            if message.deployment != self._me.deployment or not self._understands(message):
                 self.close()
                 return
             self.peer = message
@@ -115,6 +116,10 @@ class Link(asyncio.Protocol, Generic[M]):
             self.pong(message)
         elif self.peer is not None:
             self._owner.received(self, message)
+
+    def _understands(self, peer: Hello) -> bool:
+        """Release N speaks with N - 1 and N + 1, and with no other: none may guess."""
+        return abs(peer.schema - self._me.schema) <= 1
 
     def pong(self, _message: Pong) -> None:
         """An answer to our ping."""
@@ -245,7 +250,8 @@ async def _outlive(link: Link[M]) -> None:
         link.close()
 
 
-def _is_same_user(sock: socket.socket) -> bool:
+def is_same_user(sock: socket.socket) -> bool:
+    """Whether the peer of a Unix socket is a process of our own user."""
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
     _, uid, _ = _PEERCRED.unpack(credentials)
     return bool(uid == os.getuid())

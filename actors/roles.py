@@ -31,6 +31,7 @@ from actors.settings import (
     read_store_url,
     read_token,
 )
+from actors.standing_by import catch_up
 from brokers.adapter import Adapter, AdapterSettings
 from brokers.registry import BROKERS
 from brokers.transport import Transport, TransportSettings
@@ -75,7 +76,7 @@ async def start_router(stage: Stage) -> None:
     stage.beacon.declare(Declared.REPLAYING)
     settings = stage.settings
     journal = await _open_journal(stage)
-    books = restore(journal).books
+    books = stage.shadow.take_over(journal) if stage.shadow else restore(journal).books
     venues = {
         connection.id: Venue(settings=connection, adapter=_adapter(connection, token=""))
         for connection in settings.connections
@@ -93,6 +94,8 @@ async def _open_journal(stage: Stage) -> Journal:
         try:
             return open_journal(place)
         except JournalLocked:
+            if stage.shadow is not None:
+                catch_up(stage.shadow)
             await asyncio.sleep(LOCK_RETRY_S[place.settings.backend])
         except JournalUnreachable as trouble:
             log.warning("the journal's server is away", why=str(trouble))

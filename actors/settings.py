@@ -45,7 +45,11 @@ class SettingsError(Exception):
 
 
 class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which deployment this is. `id` ties the journal, the sockets and the processes together."""
+    """Which deployment this is. `id` ties the journal, the sockets and the processes together.
+
+    `standbys` processes wait for each role; one restarted more than `restarts_max` times within a
+    minute is put in quarantine.
+    """
 
     id: Name
     host: str = "127.0.0.1"
@@ -53,6 +57,8 @@ class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     health_port: Port = 8766
     rest_port: Port = 8767
     edges: Annotated[int, Meta(ge=1, le=16)] = 1
+    standbys: Annotated[int, Meta(ge=0, le=3)] = 0
+    restarts_max: Annotated[int, Meta(ge=1, le=1000)] = 5
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

@@ -50,6 +50,8 @@ port = 0
 health_port = 0
 rest_port = 0
 edges = {edges}
+standbys = {standbys}
+restarts_max = {restarts_max}
 
 [[owners]]
 id = "{owner}"
@@ -120,6 +122,10 @@ class WorldOptions(Struct, frozen=True, kw_only=True):
     """What a bench may vary."""
 
     edges: int = 1
+    standbys: int = 0
+    """Processes that wait for each role."""
+    restarts_max: int = 1_000
+    """Benches kill more often than quarantine allows."""
     horizon_ms: int = 1_000
     instruments: tuple[str, ...] = INSTRUMENTS
     extra: str = ""
@@ -229,6 +235,8 @@ def make_home(home: Path, options: WorldOptions) -> str:
     text = SETTINGS.format(
         deployment=deployment,
         edges=options.edges,
+        standbys=options.standbys,
+        restarts_max=options.restarts_max,
         owner=OWNER,
         broker_account=BROKER_ACCOUNT,
         connection=CONNECTION,

@@ -16,6 +16,7 @@ from ledger.faults import JournalMissing
 from ledger.following import Followable
 from ledger.journal import Journal, JournalSettings, LocalJournal
 from ledger.reader import JournalReader, Progress
+from ledger.snapshot import Snapshot
 from ledger.verification import JournalReport
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class Reader(Followable, Protocol):
 
     def replay(self, after: int = 0, on_progress: Progress | None = None) -> Iterator[Record]:
         """The records there are now after number `after`. Raises JournalError."""
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """Valid snapshots, newest first. Raises JournalError."""
 
     def verify(self) -> JournalReport:
         """Reads every byte; lists faults and raises none."""

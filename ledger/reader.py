@@ -18,6 +18,7 @@ from ledger.disk import read_file
 from ledger.faults import JournalCorrupt
 from ledger.follower import Follower
 from ledger.segment import HEADER_BYTES, check_tail, find_end, walk
+from ledger.snapshot import Snapshot, read_all
 from ledger.verification import JournalReport, verify
 
 PROGRESS_RECORDS = 10_000
@@ -49,6 +50,11 @@ class JournalReader:
         chain = read_chain(self._directory, self._deployment_id)
         tail = chain.segments[-1]
         return find_end(read_file(tail.path), tail.first, str(tail.path)).last
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """Valid snapshots, newest first. Raises JournalError."""
+        owner = read_chain(self._directory, self._deployment_id).deployment_id
+        return read_all(self._directory, owner)
 
     def verify(self) -> JournalReport:
         """Reads every byte; lists faults and raises none. A commit under way may look torn."""

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Protocol
+
 from msgspec import Struct
 
 from domain.lifecycle import Break
 from ledger.journal import Journal
 from ledger.projection import Books, UnreadableState
 from ledger.reader import Progress
+from ledger.snapshot import Snapshot
+
+
+class Snapshotted(Protocol):
+    """A journal, or a reader of one, as far as its snapshots go."""
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """Valid snapshots, newest first."""
 
 
 class Restored(Struct, frozen=True, kw_only=True):
@@ -20,7 +31,7 @@ class Restored(Struct, frozen=True, kw_only=True):
 
 def restore(journal: Journal, on_progress: Progress | None = None) -> Restored:
     """The books as of the last durable record. Raises JournalCorrupt, JournalTooNew."""
-    books = _newest_books(journal)
+    books = newest_books(journal)
     snapshot = books.number
     breaks: list[Break] = []
     for record in journal.replay(books.number, on_progress):
@@ -28,7 +39,8 @@ def restore(journal: Journal, on_progress: Progress | None = None) -> Restored:
     return Restored(books=books, snapshot=snapshot, breaks=tuple(breaks))
 
 
-def _newest_books(journal: Journal) -> Books:
+def newest_books(journal: Snapshotted) -> Books:
+    """The books of the newest snapshot that can be used; empty ones where there is none."""
     for snapshot in journal.snapshots():
         try:
             books = Books.from_bytes(snapshot.state)
