@@ -29,7 +29,7 @@ from actors.logs import configure_logs
 from actors.paths import Paths
 from actors.settings import Settings, load
 from actors.standing_by import stand_by
-from actors.starts import note_end, note_start
+from actors.starts import WINDOW_NS, note_end, note_start
 from ledger.shadow import Shadow
 
 log = structlog.get_logger()
@@ -55,9 +55,19 @@ class Stage:
         self.shadow: Shadow | None = None
         self.retire: Callable[[], Awaitable[None]] = _at_once
         restarts = note_start(self.paths.starts(role), self.clocks.boot_ns())
-        self.is_quarantined = restarts > self.settings.deployment.restarts_max
-        self.hello = Hello(
-            role=role,
+        is_too_often = restarts > self.settings.deployment.restarts_max
+        self._calm_ns = self.clocks.boot_ns() + WINDOW_NS if is_too_often else 0
+
+    @property
+    def is_quarantined(self) -> bool:
+        """Whether the role was restarted too often within the last minute."""
+        return self.clocks.boot_ns() < self._calm_ns
+
+    @property
+    def hello(self) -> Hello:
+        """How the process introduces itself now."""
+        return Hello(
+            role=self.role,
             deployment=self.settings.deployment.id,
             incarnation=self.incarnation,
             pid=os.getpid(),

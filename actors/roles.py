@@ -24,6 +24,7 @@ from actors.prices import Prices
 from actors.router.actor import Router
 from actors.router.desk import Venue
 from actors.router.place import Place
+from actors.router.quarantine import look_at
 from actors.settings import (
     ConnectionSettings,
     Settings,
@@ -36,6 +37,7 @@ from brokers.adapter import Adapter, AdapterSettings
 from brokers.registry import BROKERS
 from brokers.transport import Transport, TransportSettings
 from domain.accounts import BrokerAccount
+from domain.records import HaltScope
 from ledger.faults import JournalLocked, JournalUnreachable
 from ledger.journal import Journal
 from ledger.places import open_journal, reader_of
@@ -84,6 +86,8 @@ async def start_router(stage: Stage) -> None:
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     place = Place(stage.clocks, stage.hello, boot_id, stage.beacon)
     router = Router(journal, books, venues, place, settings.signals)
+    # Right after its start, for the epoch's record comes first.
+    asyncio.get_running_loop().call_soon(look_at, router, stage.hello, HaltScope.ALL, "*")
     await router.run(stage.paths)
 
 

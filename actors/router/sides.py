@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors.link import Link, LinkOwner
+from actors.router.quarantine import look_at
+from domain.records import HaltScope
 
 if TYPE_CHECKING:
     from actors.router.actor import Router
@@ -49,6 +51,7 @@ class ConnectionSide(_Side):
     def link_up(self, link: Link[Any]) -> None:
         """It answers."""
         self.router.look_at_clocks()
+        look_at(self.router, link.peer, HaltScope.CONNECTION, self._name)
         self.router.connection_up(self._name, link)
 
     def link_down(self, link: Link[Any]) -> None:
@@ -67,6 +70,7 @@ class ComplianceSide(_Side):
     def link_up(self, link: Link[Any]) -> None:
         """It answers."""
         self.router.look_at_clocks()
+        look_at(self.router, link.peer, HaltScope.ALL, "*")
         self.router.compliance_up(link)
 
     def link_down(self, link: Link[Any]) -> None:
