@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -16,6 +17,7 @@ from actors.beacon import Declared
 from actors.calendars import build_calendars
 from actors.compliance import ComplianceActor
 from actors.connection import BrokerConnection, Login
+from actors.draining import drain
 from actors.host import Stage
 from actors.link import Link, listen
 from actors.marks import Marks
@@ -151,6 +153,7 @@ async def start_connection(stage: Stage) -> None:
     login = Login(settings, _adapter(settings, token), transport)
     marks = Marks(stage.paths.marks(name))
     connection = BrokerConnection(login, marks, stage.incarnation, stage.clocks)
+    stage.retire = partial(drain, connection)
     prices = Prices(connection)
     server, _lock = await listen(
         stage.paths.socket(stage.role), lambda: Link(stage.hello, m.connection_inbox, prices)

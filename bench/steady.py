@@ -110,14 +110,15 @@ class Steady:
 async def until_priced(client: Client) -> None:
     """Until the pair has a price: before, compliance refuses what it cannot value."""
     async with asyncio.timeout(OUTCOME_S):
-        while True:
-            try:
-                res = await client.query(wire.QuoteGet, instruments=(PAIR,))
-                if res.body:
-                    return
-            except Refused:
-                pass
+        while not await _is_priced(client):
             await asyncio.sleep(LOOK_S)
+
+
+async def _is_priced(client: Client) -> bool:
+    try:
+        return bool((await client.query(wire.QuoteGet, instruments=(PAIR,))).body)
+    except Refused:
+        return False
 
 
 async def find_differences(deployment: World, log: Log) -> list[str]:

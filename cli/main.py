@@ -15,6 +15,7 @@ try:
         order,
         orders,
         quotes,
+        roll,
         store,
         token,
         up,
@@ -24,7 +25,9 @@ except ModuleNotFoundError as missing:
     # Not even the doctor can run without it.
     sys.exit(f"error: the package {missing.name} is not installed\nfix:   run `make install`")
 
-COMMANDS = (init, up, demo, doctor, token, orders, order, explain, quotes, journal, store, api)
+COMMANDS = (
+    init, up, roll, demo, doctor, token, orders, order, explain, quotes, journal, store, api,
+)  # fmt: skip
 
 if __name__ == "__main__":
     app()
