@@ -23,6 +23,8 @@ from actors.keeping import Kept, Wanted, find_start
 from actors.settings import RaySettings
 
 START_TIMEOUT_S = 60
+PORTS = 200
+"""How many ports Ray gets, from its first one on, where that is fixed."""
 GCS = "gcs_server"
 RAYLET = "raylet"
 _NODE_ID = "--node_id="
@@ -62,7 +64,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
 async def start_ray(runtime: Path, settings: RaySettings) -> Cluster:
     """Starts a head node, with nothing of an earlier one. Raises ClusterError."""
     shutil.rmtree(runtime / "gcs", ignore_errors=True)
-    port = free_port()
+    port = settings.first_port or free_port()
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head",
         f"--port={port}",
@@ -74,6 +76,7 @@ async def start_ray(runtime: Path, settings: RaySettings) -> Cluster:
         f"--num-cpus={settings.cpus}",
         f"--object-store-memory={settings.object_store_mib * 1024 * 1024}",
         f"--temp-dir={runtime / 'ray'}",
+        *_fixed_ports(settings.first_port),
     ]  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -90,6 +93,23 @@ async def start_ray(runtime: Path, settings: RaySettings) -> Cluster:
     if not {GCS, RAYLET} <= found.keys():
         raise ClusterError(f"GCS or raylet ended at once; see {runtime / 'ray'}")
     return Cluster(address=f"127.0.0.1:{port}", gcs=found[GCS], raylet=found[RAYLET])
+
+
+def _fixed_ports(first: int) -> list[str]:
+    """Where Ray listens beside its first port, if that is fixed: agents, node, workers."""
+    if not first:
+        return []
+    named = (
+        "object-manager-port",
+        "node-manager-port",
+        "dashboard-agent-listen-port",
+        "dashboard-agent-grpc-port",
+        "runtime-env-agent-port",
+        "metrics-export-port",
+    )
+    words = [f"--{name}={port}" for port, name in enumerate(named, first + 1)]
+    workers = first + 1 + len(named)
+    return [*words, f"--min-worker-port={workers}", f"--max-worker-port={first + PORTS - 1}"]
 
 
 def _kept(process: psutil.Process) -> Kept:

@@ -119,10 +119,15 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class RaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How Ray is run. It holds no order; these bound what it takes."""
+    """How Ray is run. It holds no order; these bound what it takes.
+
+    All of Ray's ports are `first_port` and the next 199, so that a firewall can close them; with 0
+    they are any free ones.
+    """
 
     object_store_mib: Annotated[int, Meta(ge=75, le=65_536)] = 80
     cpus: Annotated[int, Meta(ge=1, le=1024)] = 16
+    first_port: Annotated[int, Meta(ge=0, le=65_336)] = 0
     address: str | None = None
 
 

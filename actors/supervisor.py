@@ -18,10 +18,9 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import aiohttp
-import msgspec
 import psutil
 import structlog
 from msgspec import Struct
@@ -29,6 +28,7 @@ from msgspec import Struct
 from actors.cluster import GCS, RAYLET, ray_environment, start_ray, wanted_gcs, wanted_raylet
 from actors.handles import fetch_handles
 from actors.keeping import Keeper, Kept, Wanted
+from actors.legacy import Legacy, read_legacy, write_json
 from actors.link import PathLock
 from actors.logs import configure_logs
 from actors.paper import paper_settings
@@ -66,14 +66,6 @@ class Running(Struct, frozen=True, kw_only=True):
     rest_url: str = ""
     ray_address: str
     simulators: dict[str, str] = {}
-
-
-class Legacy(Struct, frozen=True, kw_only=True):
-    """What a supervisor leaves to its successor: where clients connect, and what it keeps."""
-
-    ray_address: str
-    listening: tuple[tuple[str, int], ...]
-    kept: dict[str, Kept]
 
 
 class Supervisor:
@@ -289,8 +281,20 @@ class Supervisor:
             await self._run_program("actors.roll", self._address, health)
         except (StartFailed, TimeoutError) as error:
             trouble = str(error) or "a process did not take over in time"
-        write_json(self._paths.rolled, Rolled(pid=os.getpid(), trouble=trouble))
         self._say(trouble or "every process was replaced")
+        if trouble:
+            write_json(self._paths.rolled, Rolled(pid=os.getpid(), trouble=trouble))
+        else:
+            self._begin_anew()
+
+    def _begin_anew(self) -> NoReturn:
+        """Becomes what is installed now, and takes over from itself."""
+        self._paths.ready.unlink(missing_ok=True)
+        write_json(self._paths.rolled, Rolled(pid=os.getpid()))
+        for sock in self._sockets:
+            sock.close()  # the edges hold them
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it would end who has no handler yet
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the command that we are
 
     async def _wait_until_ready(self, health_url: str) -> None:
         async with aiohttp.ClientSession() as session:
@@ -320,14 +324,6 @@ class Supervisor:
         below = psutil.Process().children(recursive=True)
         known = {process.pid for process in below}
         end([*below, *(p for p in find_remains(self._paths) if p.pid not in known)])
-
-
-def read_legacy(path: Path) -> Legacy | None:
-    """What was left; None where nothing was, or it cannot be read."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Legacy)
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return None
 
 
 async def is_ready(session: aiohttp.ClientSession, health_url: str) -> bool:
@@ -365,14 +361,6 @@ def _listen(host: str, port: int) -> socket.socket:
     sock.setblocking(False)
     sock.set_inheritable(True)
     return sock
-
-
-def write_json(path: Path, facts: Any) -> None:
-    """Writes it whole, for our user alone."""
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(msgspec.json.encode(facts))
-    partial.chmod(0o600)
-    partial.rename(path)
 
 
 def main(home: Path) -> None:

@@ -144,6 +144,8 @@ class World:
         self.token = token
         self.ready: dict[str, Any] = {}
         self.process: asyncio.subprocess.Process | None = None
+        self.prefix: tuple[str, ...] = ()
+        """What the supervisor is started under: a network namespace."""
 
     @property
     def url(self) -> str:
@@ -159,6 +161,7 @@ class World:
         """Starts the supervisor and waits until orders can be taken."""
         output = (self.home / "up.out").open("wb")
         self.process = await asyncio.create_subprocess_exec(
+            *self.prefix,
             sys.executable,
             "-m",
             "actors.supervisor",

@@ -58,9 +58,10 @@ async def _upgrade(deployment: World) -> list[str]:
     assert deployment.process is not None
     before = {role: deployment.pid(role) for role in ROLES}
     deployment.paths.rolled.unlink(missing_ok=True)
+    deployment.paths.rolled.unlink(missing_ok=True)
     os.kill(deployment.process.pid, signal.SIGHUP)
     async with asyncio.timeout(ROLL_S_MAX):
-        while not deployment.paths.rolled.exists():
+        while not (deployment.paths.rolled.exists() and deployment.paths.ready.exists()):
             await asyncio.sleep(0.05)
     rolled = msgspec.json.decode(deployment.paths.rolled.read_bytes(), type=Rolled)
     faults = [rolled.trouble] if rolled.trouble else []

@@ -18,11 +18,11 @@ from actors import keeping
 from actors.cluster import renew_raylet
 from actors.handles import fetch_handles, offer_handles
 from actors.keeping import Keeper, Kept, Wanted, find_start, until_ended
+from actors.legacy import Legacy, read_legacy, write_json
 from actors.paths import Paths
 from actors.remains import end, find_remains
 from actors.rolling import replace_edge
 from actors.starts import WINDOW_NS, note_end, note_start
-from actors.supervisor import Legacy, read_legacy, write_json
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(600)")
 WAIT_S = 20.0
