@@ -124,8 +124,9 @@ class BrokerConnection(LinkOwner[Any]):
             return
         if self.router is not None and self.router is not link:
             self.router.close()
+        self.marks.settle(attach.last_intent)
         self.router, self.epoch, self.halts = link, attach.epoch, attach.halts
-        # An intent of an older epoch is never sent under this one.
+        # An intent of an older epoch is never sent now.
         self.last_intent = max(self.last_intent, attach.last_intent)
         self.outbox.free(attach.incarnation, attach.last)
         if not self._attached.is_set():

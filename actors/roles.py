@@ -85,12 +85,16 @@ async def start_router(stage: Stage) -> None:
         connection.id: Venue(settings=connection, adapter=_adapter(connection, token=""))
         for connection in settings.connections
     }
-    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    place = Place(stage.clocks, stage.hello, boot_id, stage.beacon)
+    place = Place(stage.clocks, stage.hello, boot_id(), stage.beacon)
     router = Router(journal, books, venues, place, settings.signals)
     # Right after its start, for the epoch's record comes first.
     asyncio.get_running_loop().call_soon(look_at, router, stage.hello, HaltScope.ALL, "*")
     await router.run(stage.paths)
+
+
+def boot_id() -> str:
+    """This boot of this machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 async def _open_journal(stage: Stage) -> Journal:
@@ -152,6 +156,7 @@ async def start_connection(stage: Stage) -> None:
     transport.open()
     login = Login(settings, _adapter(settings, token), transport)
     marks = Marks(stage.paths.marks(name))
+    marks.doubt_unless(boot_id())
     connection = BrokerConnection(login, marks, stage.incarnation, stage.clocks)
     stage.retire = partial(drain, connection)
     prices = Prices(connection)

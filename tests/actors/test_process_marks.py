@@ -56,6 +56,26 @@ def test_a_slot_used_again_counts_as_sent(tmp_path: Path) -> None:
     marks.close()
 
 
+def test_after_a_boot_what_was_given_out_before_it_may_have_been_sent(tmp_path: Path) -> None:
+    first = Marks(tmp_path / "a.marks")
+    first.doubt_unless("boot-1")
+    assert first.has(1)  # nothing is known until a router says how far it is
+    first.settle(0)
+    assert not first.has(1)
+    first.write(1, 1)
+    again = Marks(tmp_path / "a.marks")
+    again.doubt_unless("boot-1")  # a crash of the process alone
+    again.settle(5)
+    assert (again.has(1), again.has(5)) == (True, False)
+    later = Marks(tmp_path / "a.marks")
+    later.doubt_unless("boot-2")  # the power was gone, and marks may be, too
+    later.settle(5)
+    assert (later.has(5), later.has(6)) == (True, False)
+    after = Marks(tmp_path / "a.marks")
+    after.doubt_unless("boot-2")
+    assert (after.has(5), after.has(6)) == (True, False)
+
+
 def test_marks_survive_a_process_that_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "a.marks"
     program = (
