@@ -34,8 +34,10 @@ def ask(home: Path, address: str, within_s: float) -> dict[str, int]:
             if not ray.is_initialized():
                 connect(address)
             found = found_hosts()
-            hosts = 1 + settings.deployment.standbys
-            names = [name for role in roles(settings) for name in complete(role, found, hosts)]
+            hosts, node = 1 + settings.deployment.standbys, settings.cluster.node
+            names = [
+                name for role in roles(settings) for name in complete(role, found, hosts, node)
+            ]
             return {name: _pid(name) for name in names}
         except (ConnectionError, ValueError, ray.exceptions.RayError) as trouble:
             if time.monotonic() > deadline:

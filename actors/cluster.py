@@ -8,6 +8,7 @@ RocksDB again. A raylet that died is another node to the GCS, so the next one ha
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 import shutil
@@ -20,7 +21,7 @@ from msgspec import Struct
 
 from actors import options
 from actors.keeping import Kept, Wanted, find_start
-from actors.settings import RaySettings
+from actors.settings import ClusterSettings, RaySettings, Settings
 
 START_TIMEOUT_S = 60
 PORTS = 200
@@ -53,29 +54,39 @@ def ray_environment(runtime: Path) -> dict[str, str]:
     return {**os.environ, **options.environment(runtime)}
 
 
+def share_token(settings: ClusterSettings, runtime: Path) -> None:
+    """Takes the token that all nodes have, where there are several."""
+    if settings.ray_token_file is not None:
+        token = runtime / "ray.token"
+        token.touch(mode=0o600)
+        token.write_text(Path(settings.ray_token_file).read_text().strip())
+
+
 class Cluster(Struct, frozen=True, kw_only=True):
-    """A head node that was started: its address, and the two processes that matter."""
+    """A node that was started: its cluster's address, its raylet, and the GCS where it is here."""
 
     address: str
-    gcs: Kept
     raylet: Kept
+    gcs: Kept | None = None
 
 
-async def start_ray(runtime: Path, settings: RaySettings) -> Cluster:
-    """Starts a head node, with nothing of an earlier one. Raises ClusterError."""
+async def start_ray(runtime: Path, settings: RaySettings, seat: Seat | None = None) -> Cluster:
+    """Starts a node, with nothing of an earlier one. Raises ClusterError."""
+    seat = seat or Seat()
     shutil.rmtree(runtime / "gcs", ignore_errors=True)
     port = settings.first_port or free_port()
+    head = ["--head", f"--port={port}", "--include-dashboard=false", "--no-monitor"]
+    if seat.head is not None:
+        head = [f"--address={seat.head}:{port}"]
     command = [
-        sys.executable, "-m", "ray.scripts.scripts", "start", "--head",
-        f"--port={port}",
-        "--node-ip-address=127.0.0.1",
-        "--include-dashboard=false",
+        sys.executable, "-m", "ray.scripts.scripts", "start", *head,
+        f"--node-ip-address={seat.host}",
         "--include-log-monitor=false",
-        "--no-monitor",
         "--disable-usage-stats",
         f"--num-cpus={settings.cpus}",
         f"--object-store-memory={settings.object_store_mib * 1024 * 1024}",
         f"--temp-dir={runtime / 'ray'}",
+        f"--resources={json.dumps(seat.resources)}",
         *_fixed_ports(settings.first_port),
     ]  # fmt: skip
     process = await asyncio.create_subprocess_exec(
@@ -90,9 +101,31 @@ async def start_ray(runtime: Path, settings: RaySettings) -> Cluster:
     if process.returncode:
         raise ClusterError(output.decode(errors="replace"))
     found = {kind: _kept(process) for kind, process in ray_processes(runtime).items()}
-    if not {GCS, RAYLET} <= found.keys():
+    if RAYLET not in found or (seat.head is None and GCS not in found):
         raise ClusterError(f"GCS or raylet ended at once; see {runtime / 'ray'}")
-    return Cluster(address=f"127.0.0.1:{port}", gcs=found[GCS], raylet=found[RAYLET])
+    address = f"{seat.head or seat.host}:{port}"
+    return Cluster(address=address, gcs=found.get(GCS), raylet=found[RAYLET])
+
+
+class Seat(Struct, frozen=True, kw_only=True):
+    """Where a node sits: its address, the head's where that is another, what it is known by."""
+
+    host: str = "127.0.0.1"
+    head: str | None = None
+    resources: dict[str, float] = {}
+
+
+def find_seat(settings: Settings) -> Seat:
+    """This node's, by the settings."""
+    if not settings.nodes:
+        return Seat()
+    own = next(node for node in settings.nodes if node.id == settings.cluster.node)
+    first = settings.nodes[0]
+    return Seat(
+        host=own.host,
+        head=None if own is first else first.host,
+        resources={options.node_resource(own.id): 1.0},
+    )
 
 
 def _fixed_ports(first: int) -> list[str]:

@@ -37,7 +37,7 @@ def wanted_hosts(settings: Settings) -> list[str]:
     return [
         name
         for role in roles(settings)
-        for name in complete(role, found, 1 + settings.deployment.standbys)
+        for name in complete(role, found, 1 + settings.deployment.standbys, settings.cluster.node)
     ]
 
 
@@ -46,10 +46,13 @@ def found_hosts() -> list[str]:
     return [str(name) for name in ray.util.list_named_actors()]
 
 
-def complete(role: str, found: list[str], wanted: int) -> list[str]:
-    """The role's hosts, filled up with free names to the number wanted."""
-    names = [name for name in found if options.role_of(name) == role]
-    free = (name for name in (options.host_name(role, n) for n in count()) if name not in names)
+def complete(role: str, found: list[str], wanted: int, node: str = "") -> list[str]:
+    """The role's hosts on this node, filled up with free names to the number wanted."""
+    names = [
+        name for name in found if (options.role_of(name), options.node_of(name)) == (role, node)
+    ]
+    every = (options.host_name(role, number, node) for number in count())
+    free = (name for name in every if name not in names)
     return names + [next(free) for _ in range(wanted - len(names))]
 
 

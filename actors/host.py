@@ -26,9 +26,10 @@ from actors.beacon import Beacon, Declared
 from actors.clocks import SYSTEM_CLOCKS
 from actors.link import Hello, Link, LinkOwner, listen
 from actors.logs import configure_logs
-from actors.paths import Paths
+from actors.paths import LEDGER_ROLE, Paths
 from actors.settings import Settings, load
-from actors.standing_by import stand_by
+from actors.shard import until_gone, until_here
+from actors.standing_by import ROUTER, stand_by
 from actors.starts import WINDOW_NS, note_end, note_start
 from ledger.shadow import Shadow
 
@@ -111,6 +112,9 @@ async def _main(
     role: str, paths: Paths, settings: Settings, start: Callable[[Stage], Awaitable[None]]
 ) -> None:
     shadow = await stand_by(role, paths, settings)
+    is_tied = bool(settings.nodes) and role not in (ROUTER, LEDGER_ROLE)
+    if is_tied:
+        await until_here(paths.shard)
     stage = Stage(role, paths.home)
     stage.shadow = shadow
     gc.freeze()
@@ -119,7 +123,19 @@ async def _main(
     )
     await sit_out(stage)
     stage.beacon.declare(Declared.WORKING)
-    await start(stage)
+    if not is_tied:
+        await start(stage)
+        return
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_leave_with_the_shard(stage))
+        await start(stage)
+
+
+async def _leave_with_the_shard(stage: Stage) -> None:
+    """What trades on another machine needs nobody here."""
+    await until_gone(stage.paths.shard)
+    log.warning("the shard is on this machine no longer")
+    stage.leave()
 
 
 async def sit_out(stage: Stage) -> None:

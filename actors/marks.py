@@ -32,6 +32,8 @@ class Marks:
         self._place = path.with_suffix(".place")
         self._is_settled = True
         self.floor = 0
+        self.is_shared = False
+        """Whether another machine may give out intents, too."""
 
     def doubt_unless(self, place: str) -> None:
         """What was marked elsewhere than in this place (a boot of a machine) proves nothing."""
@@ -41,8 +43,11 @@ class Marks:
         self._name = place
 
     def settle(self, last_intent: int) -> None:
-        """All intents so far were given out before this place was: they may have been sent."""
-        if not self._is_settled:
+        """All intents so far were given out before this place was, or in part by another machine.
+
+        They may have been sent.
+        """
+        if not self._is_settled or (self.is_shared and last_intent > self.last):
             self._is_settled, self.floor = True, last_intent
             self._place.write_text(f"{self._name} {last_intent}")
 

@@ -69,16 +69,30 @@ def find_faults() -> list[str]:
 
 
 def spawn(ray: Any, host: type, name: str, home: str) -> Any:
-    """Starts (or finds) a host by its name, `role.number`. Raises what Ray raises."""
-    named = ray.remote(**ACTOR)(host).options(name=name, namespace=NAMESPACE, get_if_exists=True)
+    """Starts (or finds) a host by its name, on the node that it names. Raises what Ray raises."""
+    node = node_of(name)
+    where = {"resources": {node_resource(node): 0.001}} if node else {}
+    named = ray.remote(**ACTOR)(host).options(
+        name=name, namespace=NAMESPACE, get_if_exists=True, **where
+    )
     return named.remote(role_of(name), home)
 
 
-def host_name(role: str, number: int) -> str:
+def host_name(role: str, number: int, node: str = "") -> str:
     """The name of a role's host; all hosts of a role are alike, and one of them has the role."""
-    return f"{role}.{number}"
+    return f"{role}.{number}@{node}" if node else f"{role}.{number}"
 
 
 def role_of(name: str) -> str:
     """The role that a host is for."""
-    return name.rpartition(".")[0]
+    return name.partition("@")[0].rpartition(".")[0]
+
+
+def node_of(name: str) -> str:
+    """The node that a host is on; empty where there is one alone."""
+    return name.partition("@")[2]
+
+
+def node_resource(node: str) -> str:
+    """What Ray calls a node of ours, to place actors on it."""
+    return f"fillgate-{node}"

@@ -87,6 +87,11 @@ class Paths(Struct, frozen=True):
         """The lock that makes one process the role's; others of it wait for it."""
         return self.runtime / f"{role}.place"
 
+    @property
+    def shard(self) -> Path:
+        """The lock that a router holds while it has the journal: what trades is on this machine."""
+        return self.runtime / "shard"
+
     def waiting(self, role: str, pid: int) -> Path:
         """There while the process waits for the role, ready to take it."""
         return self.runtime / f"{role}.waiting.{pid}"

@@ -11,6 +11,7 @@ from actors.paths import Paths
 STOP_S = 2.0
 PARTS = frozenset(
     {
+        "actors.bridge",
         "actors.edge",
         "actors.watchdog",
         "actors.deploy",

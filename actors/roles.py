@@ -34,6 +34,7 @@ from actors.settings import (
     read_store_url,
     read_token,
 )
+from actors.shard import take as take_shard
 from actors.standing_by import catch_up
 from brokers.adapter import Adapter, AdapterSettings
 from brokers.registry import BROKERS
@@ -80,6 +81,7 @@ async def start_router(stage: Stage) -> None:
     stage.beacon.declare(Declared.REPLAYING)
     settings = stage.settings
     journal = await _open_journal(stage)
+    _shard = await take_shard(stage.paths.shard)
     books = stage.shadow.take_over(journal) if stage.shadow else restore(journal).books
     venues = {
         connection.id: Venue(settings=connection, adapter=_adapter(connection, token=""))
@@ -157,6 +159,7 @@ async def start_connection(stage: Stage) -> None:
     login = Login(settings, _adapter(settings, token), transport)
     marks = Marks(stage.paths.marks(name))
     marks.doubt_unless(boot_id())
+    marks.is_shared = bool(stage.settings.nodes)
     connection = BrokerConnection(login, marks, stage.incarnation, stage.clocks)
     stage.retire = partial(drain, connection)
     prices = Prices(connection)

@@ -24,10 +24,11 @@ from actors import options
 from actors.deploy import complete, connect, found_hosts
 from actors.host import ActorHost
 from actors.link import Hello, Link, LinkOwner, Ping, Pong
-from actors.paths import Paths
+from actors.paths import LEDGER_ROLE, Paths
 from actors.roles import roles
 from actors.rolling import LOOK_S, TAKE_OVER_S, holder_pid, until
 from actors.settings import Settings, load
+from actors.shard import is_here
 from actors.supervisor import is_ready
 
 STATUS_S = 2.0
@@ -48,13 +49,26 @@ class Roll:
         """All roles, the router last: those behind it must be ready for it. Raises TimeoutError."""
         names = roles(self._settings)
         for role in (*(name for name in names if name != "router"), "router"):
+            if self._is_elsewhere(role):
+                await self._renew_all(role)
+                continue
             await self._replace(role)
             await self._until_trading(role)
+
+    def _is_elsewhere(self, role: str) -> bool:
+        """Whether what trades is on another machine, and the role only waits on this one."""
+        return bool(self._settings.nodes) and role != LEDGER_ROLE and not is_here(self._paths.shard)
+
+    async def _renew_all(self, role: str) -> None:
+        wanted = 1 + self._settings.deployment.standbys
+        for name in complete(role, found_hosts(), wanted, self._settings.cluster.node):
+            host = self._host(name)
+            await self._renew(host, await find_pid(host))
 
     async def _replace(self, role: str) -> None:
         paths, wanted = self._paths, 1 + self._settings.deployment.standbys
         before = holder_pid(paths, role)
-        names = complete(role, found_hosts(), max(wanted, 2))
+        names = complete(role, found_hosts(), max(wanted, 2), self._settings.cluster.node)
         hosts = {name: self._host(name) for name in names}
         for name, host in hosts.items():
             pid = await find_pid(host)

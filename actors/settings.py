@@ -131,6 +131,24 @@ class RaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     address: str | None = None
 
 
+class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One machine of several, and where its bridge listens for the others."""
+
+    id: Name
+    host: str
+    port: Annotated[int, Meta(ge=1, le=65535)] = 8770
+
+
+class ClusterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which of [[nodes]] this home is for, and the keys by which nodes know each other."""
+
+    node: str = ""
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    ray_token_file: str | None = None
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything, as decoded from one TOML file."""
 
@@ -144,6 +162,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ray: RaySettings = RaySettings()
     store: StoreSettings = StoreSettings()
     signals: tuple[SignalRule, ...] = ()
+    nodes: tuple[NodeSettings, ...] = ()
+    cluster: ClusterSettings = ClusterSettings()
 
 
 def load(path: Path) -> Settings:
@@ -214,7 +234,26 @@ def _find_faults(settings: Settings) -> list[str]:
         faults += [f"{kind}: {name} is used twice; each must be unique" for name in twice]
     for connection in settings.connections:
         faults += _connection_faults(connection, owners, simulators)
-    return faults + _journal_faults(settings.journal)
+    return faults + _journal_faults(settings.journal) + find_node_faults(settings)
+
+
+def find_node_faults(settings: Settings) -> list[str]:
+    """What several machines need beyond one."""
+    if not settings.nodes:
+        return []
+    faults = []
+    names = [node.id for node in settings.nodes]
+    if settings.cluster.node not in names:
+        faults.append(f"[cluster] node {settings.cluster.node!r} is not among [[nodes]]")
+    if settings.journal.backend == "local":
+        faults.append("[[nodes]]: a local journal has one machine; use backend postgres")
+    if not settings.ray.first_port:
+        faults.append("[[nodes]]: [ray] first_port must be set, the same on all of them")
+    for name in ("ca_file", "cert_file", "key_file", "ray_token_file"):
+        path = getattr(settings.cluster, name)
+        if path is None or not Path(path).is_file():
+            faults.append(f"[cluster] {name} {path} does not exist")
+    return faults
 
 
 def _journal_faults(journal: JournalSettings) -> list[str]:

@@ -25,7 +25,16 @@ import psutil
 import structlog
 from msgspec import Struct
 
-from actors.cluster import GCS, RAYLET, ray_environment, start_ray, wanted_gcs, wanted_raylet
+from actors.cluster import (
+    GCS,
+    RAYLET,
+    find_seat,
+    ray_environment,
+    share_token,
+    start_ray,
+    wanted_gcs,
+    wanted_raylet,
+)
 from actors.handles import fetch_handles
 from actors.keeping import Keeper, Kept, Wanted
 from actors.legacy import Legacy, read_legacy, write_json
@@ -152,6 +161,9 @@ class Supervisor:
             command = (sys.executable, "-m", "actors.edge", str(paths.home), str(number))
             self._keep(Wanted(role=role, command=command, handles=handles), found)
         await deploying
+        if settings.nodes:
+            bridging = (sys.executable, "-m", "actors.bridge", str(paths.home))
+            self._keep(Wanted(role="bridge", command=bridging), found)
         watching = (sys.executable, "-m", "actors.watchdog", str(paths.home))
         self._keep(Wanted(role="watchdog", command=watching), found)
         health_port = health.getsockname()[1]
@@ -176,9 +188,13 @@ class Supervisor:
             found, self._address = legacy.kept, legacy.ray_address
         else:
             self._say("starting Ray")
-            cluster = await start_ray(runtime, self._settings.ray)
-            found, self._address = {GCS: cluster.gcs, RAYLET: cluster.raylet}, cluster.address
-        self._keep(wanted_gcs(runtime, found[GCS].command), found)
+            share_token(self._settings.cluster, runtime)
+            cluster = await start_ray(runtime, self._settings.ray, find_seat(self._settings))
+            found, self._address = {RAYLET: cluster.raylet}, cluster.address
+            if cluster.gcs is not None:
+                found[GCS] = cluster.gcs
+        if GCS in found:
+            self._keep(wanted_gcs(runtime, found[GCS].command), found)
         self._keep(wanted_raylet(runtime, found[RAYLET].command), found)
         return self._address
 

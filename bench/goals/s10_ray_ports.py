@@ -26,6 +26,9 @@ from bench.world import World, WorldOptions, make_home
 FIRST_PORT = 20_000
 CLOSE = Path(__file__).parents[2] / "deploy" / "close-ray-ports.sh"
 ASK_S = "1"
+LET_IN_S_MAX = 20.0
+IMPATIENT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "3"}
+"""A client that is refused tries again for as long."""
 
 
 async def run(trials: int, seed: int) -> Tally:
@@ -102,11 +105,16 @@ async def _is_let_in(deployment: World, ours: Machine, environment: dict[str, st
     process = await asyncio.create_subprocess_exec(
         *ours.prefix, sys.executable, "-m", "actors.addressing",
         str(deployment.home), deployment.ready["ray_address"], ASK_S,
-        env={**environment, "PYTHONPATH": os.getcwd()},
+        env={**environment, **IMPATIENT, "PYTHONPATH": os.getcwd()},
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    told, _ = await process.communicate(b"now\n")
+    try:
+        told, _ = await asyncio.wait_for(process.communicate(b"now\n"), LET_IN_S_MAX)
+    except TimeoutError:
+        process.kill()
+        await process.communicate()
+        return False
     return process.returncode == 0 and b'"pids"' in told
 
 
