@@ -31,9 +31,10 @@ BEAT_S = 0.2
 SILENCE_S = 1.0
 DIAL_S = 1.0
 CHUNK_BYTES = 64 * 1024
-ROLE_BYTES_MAX = 128
 SHARD = b"shard"
 HERE, ELSEWHERE = b"1", b"0"
+TROUBLES = (OSError, TimeoutError, EOFError, ValueError)
+"""A peer that is away, silent, or says what nobody asked."""
 
 log = structlog.get_logger()
 
@@ -69,16 +70,19 @@ class Bridge:
     # -- for the others
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
+        with contextlib.suppress(*TROUBLES):
             async with _closing(writer):
                 asked = (await asyncio.wait_for(reader.readuntil(b"\n"), DIAL_S)).strip()
-                if asked == SHARD:
-                    await self._tell(writer)
-                elif asked.decode() in self.roles and is_here(self._paths.shard):
-                    path = self._paths.socket(asked.decode())
-                    near = await asyncio.open_unix_connection(str(path))
-                    async with _closing(near[1]):
-                        await carry((reader, writer), near)
+                await self._give(asked, (reader, writer))
+
+    async def _give(self, asked: bytes, far: Streams) -> None:
+        if asked == SHARD:
+            await self._tell(far[1])
+        elif asked.decode() in self.roles and is_here(self._paths.shard):
+            path = self._paths.socket(asked.decode())
+            near = await asyncio.open_unix_connection(str(path))
+            async with _closing(near[1]):
+                await carry(far, near)
 
     async def _tell(self, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -90,13 +94,17 @@ class Bridge:
 
     async def _watch(self, node: NodeSettings) -> None:
         while True:
-            with contextlib.suppress(OSError, TimeoutError):
-                reader, writer = await self._dial(node, SHARD)
-                async with _closing(writer):
-                    while told := await asyncio.wait_for(reader.read(64), SILENCE_S):
-                        self._learn(node, told[-1:] == HERE)
+            with contextlib.suppress(*TROUBLES):
+                await self._listen_to(node)
             self._learn(node, False)
             await asyncio.sleep(BEAT_S)
+
+    async def _listen_to(self, node: NodeSettings) -> None:
+        """Until it falls silent."""
+        reader, writer = await self._dial(node, SHARD)
+        async with _closing(writer):
+            while told := await asyncio.wait_for(reader.read(64), SILENCE_S):
+                self._learn(node, told[-1:] == HERE)
 
     def _learn(self, node: NodeSettings, is_holder: bool) -> None:
         if is_holder and self.holder is not node:
@@ -143,17 +151,17 @@ class Bridge:
         path.chmod(0o600)
 
     async def _pass_on(self, role: str, near: Streams) -> None:
-        holder = self.holder
-        with contextlib.suppress(OSError, TimeoutError):
+        self._carried.add(near[1])
+        with contextlib.suppress(*TROUBLES):
             async with _closing(near[1]):
-                self._carried.add(near[1])
-                try:
-                    if holder is not None:
-                        far = await self._dial(holder, role.encode())
-                        async with _closing(far[1]):
-                            await carry(near, far)
-                finally:
-                    self._carried.discard(near[1])
+                await self._reach(role, near)
+        self._carried.discard(near[1])
+
+    async def _reach(self, role: str, near: Streams) -> None:
+        if self.holder is not None:
+            far = await self._dial(self.holder, role.encode())
+            async with _closing(far[1]):
+                await carry(near, far)
 
     def _close(self) -> None:
         for role in tuple(self._servers):

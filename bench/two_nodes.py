@@ -137,9 +137,9 @@ async def two_nodes(first: Machine, second: Machine) -> AsyncIterator[TwoNodes]:
         with _broker(folder, worlds[0], (first, second), port):
             nodes = TwoNodes(*worlds)
             try:
-                for world in worlds:
-                    await world.start()
-                    world.ready["simulators"] = {"oanda": f"http://127.0.0.1:{port}"}
+                await worlds[0].start()
+                worlds[0].ready["simulators"] = {"oanda": f"http://127.0.0.1:{port}"}
+                await worlds[1].start()
                 yield nodes
             finally:
                 await nodes.end_second()

@@ -59,13 +59,8 @@ async def lose(trials: int, first: Machine, second: Machine) -> Tally:
             await until_priced(client)
             steady = Steady(client, log, RATE)
             for number in range(trials):
-                if number:
-                    await nodes.second.start()
-                await nodes.move()
-                if await steady.accepted_after(time.monotonic(), ACCEPTED_S_MAX) is None:
-                    tally.details.append("the second machine took no order")
-                await asyncio.sleep(CALM_S)
-                await _lose_one(nodes, steady, "frozen" if number % 2 else "dead", tally)
+                how = "frozen" if number % 2 else "dead"
+                await _one(nodes, steady, how, tally)
             await steady.stop()
         tally.details += await find_differences(head, log)
     tally.counts = {"orders": len(steady.sent)}
@@ -73,7 +68,17 @@ async def lose(trials: int, first: Machine, second: Machine) -> Tally:
     return tally
 
 
-async def _lose_one(nodes: TwoNodes, steady: Steady, how: str, tally: Tally) -> None:
+async def _one(nodes: TwoNodes, steady: Steady, how: str, tally: Tally) -> None:
+    """What trades is moved to the second machine, which is then lost and started anew."""
+    await nodes.move()
+    if await steady.accepted_after(time.monotonic(), ACCEPTED_S_MAX) is None:
+        tally.details.append("the second machine took no order")
+    await asyncio.sleep(CALM_S)
+    await _lose(nodes, steady, how, tally)
+    await nodes.second.start()
+
+
+async def _lose(nodes: TwoNodes, steady: Steady, how: str, tally: Tally) -> None:
     nodes.signal_all(signal.SIGSTOP if how == "frozen" else signal.SIGKILL)
     took_s = await steady.accepted_after(time.monotonic(), ACCEPTED_S_MAX)
     if took_s is None:
