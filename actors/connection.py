@@ -85,6 +85,7 @@ class BrokerConnection(LinkOwner[Any]):
         self.tally = ConnectionTally(clocks.boot_ns)
         self.state = SessionState.DISCONNECTED
         self._reason = ""
+        self._is_leaving = False
         timeout_ms = settings.answer_timeout_ms
         self.reads = BrokerReads(self.adapter, self.line, clocks, timeout_ms)
         self._changes = OrderChanges(
@@ -167,7 +168,7 @@ class BrokerConnection(LinkOwner[Any]):
             m.Attached(
                 connection=self.settings.id,
                 epoch=self.gate.epoch,
-                credits=self.settings.order_credits,
+                credits=0 if self._is_leaving else self.settings.order_credits,
                 state=self.state,
                 instruments=tuple(self.instruments.values()),
                 breaker=self.breaker.state,
@@ -175,6 +176,11 @@ class BrokerConnection(LinkOwner[Any]):
                 per_order_us=self.granting.per_order_us,
             )
         )
+
+    def leave(self) -> None:
+        """Takes no more orders: another process is about to have this login."""
+        self._is_leaving = True
+        self._introduce()
 
     # -- orders
 

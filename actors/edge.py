@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import socket
@@ -26,11 +25,15 @@ from actors import messages as m
 from actors.beacon import Declared
 from actors.edge_figures import figures_of, node_metrics
 from actors.figures import FigurePage, publish
-from actors.host import Stage
+from actors.handles import offer_handles
+from actors.host import Stage, settle_memory, sit_out
 from actors.ledger_side import LedgerSide
 from actors.link import Link, LinkOwner, dial, listen
 from actors.logs import configure_logs
-from actors.paths import LEDGER_ROLE, connection_role
+from actors.paths import LEDGER_ROLE, Paths, connection_role
+from actors.settings import Settings, load
+from actors.standing_by import stand_by
+from actors.starts import note_end
 from actors.tracing import Tracer, make_tracer
 from domain.commands import Answer, Login, Logout, Published, Query, ReadStream, Refusals, Submit
 from domain.errors import ErrorInfo
@@ -311,6 +314,7 @@ class Edge:
         runner = web.AppRunner(health_app(self.health, metrics), access_log=None)
         await runner.setup()
         await web.SockSite(runner, sockets.health).start()
+        offer_handles(paths.handles(stage.role), sockets)
         links = [loop.create_task(self._watch_certificate())]
         await self.server.start([sockets.clients], self.way)
         await self.rest.start([sockets.rest], self.way)
@@ -341,24 +345,25 @@ class Edge:
 
 def main(home: Path, number: int, descriptors: tuple[int, int, int]) -> None:
     """Runs edge number `number` of a deployment on passed sockets: clients, health, REST."""
-    stage = Stage(f"edge-{number}", home)
-    configure_logs(
-        stage.paths.logs / f"{stage.role}.log", stage.settings.deployment.log_level, stage.role
-    )
+    role, paths = f"edge-{number}", Paths(home)
+    settings = load(paths.settings)
+    configure_logs(paths.logs / f"{role}.log", settings.deployment.log_level, role)
     sockets = Sockets(*(socket.socket(fileno=fd) for fd in descriptors))
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 1000)
+    settle_memory()
     with (
         contextlib.suppress(asyncio.CancelledError),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(_run(stage, sockets))
+        runner.run(_run(role, paths, settings, sockets))
 
 
-async def _run(stage: Stage, sockets: Sockets) -> None:
+async def _run(role: str, paths: Paths, settings: Settings, sockets: Sockets) -> None:
+    await stand_by(role, paths, settings)
+    stage = Stage(role, paths.home)
+    await sit_out(stage)
     stage.beacon.declare(Declared.WORKING)
     await Edge(stage).run(sockets)
+    note_end(paths.starts(role))
 
 
 if __name__ == "__main__":

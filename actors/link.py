@@ -42,13 +42,14 @@ log = structlog.get_logger()
 
 
 class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
-    """Who speaks: `incarnation` is new at each start, `epoch` the journal's where it has one."""
+    """Who speaks: `incarnation` is new at each start, `is_quarantined` if there were too many."""
 
     role: str
     deployment: str
     incarnation: str
     pid: int
     schema: int = LINK_SCHEMA
+    is_quarantined: bool = False
 
 
 class Ping(Struct, frozen=True, kw_only=True, tag="ping"):
@@ -75,6 +76,7 @@ class Link(asyncio.Protocol, Generic[M]):
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self.peer: Hello | None = None
+        self.socket_pid: int | None = None
         loop = asyncio.get_running_loop()
         self.greeted: asyncio.Future[None] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
@@ -83,9 +85,11 @@ class Link(asyncio.Protocol, Generic[M]):
         """Checks the peer's user and introduces us."""
         # uvloop's transports are asyncio's by shape, not by class.
         self._transport = cast(asyncio.Transport, transport)
-        if not _is_same_user(transport.get_extra_info("socket")):
+        pid, uid = peer_of(transport.get_extra_info("socket"))
+        if uid != os.getuid():
             self._transport.abort()
             return
+        self.socket_pid = pid
         self._write(self._me)
 
     def data_received(self, data: bytes) -> None:
@@ -303,7 +307,13 @@ async def _outlive(link: Link[M]) -> None:
         link.close()
 
 
-def _is_same_user(sock: socket.socket) -> bool:
+def is_same_user(sock: socket.socket) -> bool:
+    """Whether the peer of a Unix socket is a process of our own user."""
+    return peer_of(sock)[1] == os.getuid()
+
+
+def peer_of(sock: socket.socket) -> tuple[int, int]:
+    """The process and the user at the other end of a Unix socket, by the kernel's word."""
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
-    _, uid, _ = _PEERCRED.unpack(credentials)
-    return bool(uid == os.getuid())
+    pid, uid, _ = _PEERCRED.unpack(credentials)
+    return pid, uid

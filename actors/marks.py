@@ -4,8 +4,8 @@ Before the first byte of an order leaves, its intent number is written here, wit
 is for. The file is a shared mapping: it survives SIGKILL (the page belongs to the kernel) and
 proves nothing after a power loss. An intent without its mark was never sent; one whose slot was
 reused since is taken for sent, and so is every intent from before this file vouches: those given
-before the machine's boot that the file names, or before there was a file. Behind the slots stand
-that boot, where vouching begins, and the newest router epoch ever served.
+before the machine's boot that the file names, by another machine, or before there was a file.
+Behind the slots stand that boot, where vouching begins, and the newest router epoch ever served.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class Marks:
         self.last = max(intent for intent, _ in self._marked())
         written, floor, self.epoch = _HEAD.unpack_from(self._map, self._head)
         self._floor: int | None = floor if written == self._boot else None
+        self.is_shared = False
+        """Whether another machine may give out intents, too."""
 
     def _open(self, path: Path) -> mmap.mmap | bytearray:
         size = SLOTS * _SLOT.size + _HEAD.size
@@ -62,7 +64,7 @@ class Marks:
 
     def vouch_after(self, intent: int) -> None:
         """From here on the file proves what was not sent; what was given before stays in doubt."""
-        if self._floor is None:
+        if self._floor is None or (self.is_shared and intent > self.last):
             self._floor = intent
             self._write_head()
 

@@ -347,6 +347,11 @@ class Tripped(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="trippe
 ToCompliance = LoadBook | Observe | ScreenRequest | SeeRates | SeeMarket | Release | SetHalts
 FromCompliance = Loaded | ScreenAnswer | Found | Tripped
 
+
+class Leave(Struct, frozen=True, kw_only=True, tag="leave"):
+    """Leave the role to another process, once what is under way has ended."""
+
+
 _Greeting = Hello | Ping | Pong
 
 router_inbox = msgspec.msgpack.Decoder(ToRouter | _Greeting)
@@ -360,3 +365,4 @@ router_from_connection = msgspec.msgpack.Decoder(FromConnection | _Greeting)
 compliance_inbox = msgspec.msgpack.Decoder(ToCompliance | _Greeting)
 router_from_compliance = msgspec.msgpack.Decoder(FromCompliance | _Greeting)
 watchdog_inbox = msgspec.msgpack.Decoder(_Greeting)
+control_inbox = msgspec.msgpack.Decoder(Leave | _Greeting)

@@ -18,6 +18,11 @@ RAY_ENVIRONMENT = {
     "RAY_memory_monitor_refresh_ms": "0",
     # By default all actors die 60 s after the GCS; so they trade on.
     "RAY_gcs_rpc_server_reconnect_timeout_s": "3600",
+    # A GCS that is started again knows its actors still.
+    "RAY_gcs_storage": "rocksdb",
+    # By default workers follow their raylet within a second. They trade on, fenced by their locks,
+    # while the next raylet gets their successors, who wait.
+    "RAY_raylet_death_check_interval_milliseconds": "2000000000",
     "RAY_health_check_period_ms": "300",
     "RAY_health_check_timeout_ms": "600",
     "RAY_health_check_failure_threshold": "3",
@@ -39,7 +44,11 @@ NAMESPACE = "fillgate"
 
 def environment(runtime: Path) -> dict[str, str]:
     """The environment of every Ray process of a deployment."""
-    return {**RAY_ENVIRONMENT, "RAY_AUTH_TOKEN_PATH": str(runtime / "ray.token")}
+    return {
+        **RAY_ENVIRONMENT,
+        "RAY_AUTH_TOKEN_PATH": str(runtime / "ray.token"),
+        "RAY_gcs_storage_path": str(runtime / "gcs"),
+    }
 
 
 def find_faults() -> list[str]:
@@ -59,7 +68,31 @@ def find_faults() -> list[str]:
     return faults
 
 
-def spawn(ray: Any, host: type, role: str, home: str) -> Any:
-    """Starts (or finds) the actor of a role by its name. Raises what Ray raises."""
-    named = ray.remote(**ACTOR)(host).options(name=role, namespace=NAMESPACE, get_if_exists=True)
-    return named.remote(role, home)
+def spawn(ray: Any, host: type, name: str, home: str) -> Any:
+    """Starts (or finds) a host by its name, on the node that it names. Raises what Ray raises."""
+    node = node_of(name)
+    where = {"resources": {node_resource(node): 0.001}} if node else {}
+    named = ray.remote(**ACTOR)(host).options(
+        name=name, namespace=NAMESPACE, get_if_exists=True, **where
+    )
+    return named.remote(role_of(name), home)
+
+
+def host_name(role: str, number: int, node: str = "") -> str:
+    """The name of a role's host; all hosts of a role are alike, and one of them has the role."""
+    return f"{role}.{number}@{node}" if node else f"{role}.{number}"
+
+
+def role_of(name: str) -> str:
+    """The role that a host is for."""
+    return name.partition("@")[0].rpartition(".")[0]
+
+
+def node_of(name: str) -> str:
+    """The node that a host is on; empty where there is one alone."""
+    return name.partition("@")[2]
+
+
+def node_resource(node: str) -> str:
+    """What Ray calls a node of ours, to place actors on it."""
+    return f"fillgate-{node}"

@@ -76,6 +76,16 @@ class Paths(Struct, frozen=True):
         name = blake2b(str(self.home.resolve()).encode(), digest_size=5).hexdigest()
         return Path(tempfile.gettempdir()) / f"fg-{name}"
 
+    @property
+    def kept(self) -> Path:
+        """What a supervisor keeps, for its successor."""
+        return self.runtime / "kept.json"
+
+    @property
+    def rolled(self) -> Path:
+        """How the last rolling replacement went."""
+        return self.runtime / "rolled.json"
+
     def marks(self, connection: str) -> Path:
         """The send marks of a login."""
         return self.home / "marks" / f"{connection}.marks"
@@ -87,6 +97,31 @@ class Paths(Struct, frozen=True):
     def socket(self, role: str) -> Path:
         """The link of a role: `router`, `compliance`, `ledger`, `edge-0`, `connection-<id>`."""
         return self.runtime / f"{role}.sock"
+
+    def place(self, role: str) -> Path:
+        """The lock that makes one process the role's; others of it wait for it."""
+        return self.runtime / f"{role}.place"
+
+    @property
+    def shard(self) -> Path:
+        """The lock that a router holds while it has the journal: what trades is on this machine."""
+        return self.runtime / "shard"
+
+    def waiting(self, role: str, pid: int) -> Path:
+        """There while the process waits for the role, ready to take it."""
+        return self.runtime / f"{role}.waiting.{pid}"
+
+    def starts(self, role: str) -> Path:
+        """When the role's last processes started."""
+        return self.runtime / f"{role}.starts"
+
+    def control(self, role: str) -> Path:
+        """Where the process that has the role can be asked to leave it."""
+        return self.runtime / f"{role}.ctl.sock"
+
+    def handles(self, role: str) -> Path:
+        """Where an edge hands out the sockets that it listens on."""
+        return self.runtime / f"{role}.handles"
 
     def beacon(self, role: str) -> Path:
         """The sign of life of a role."""

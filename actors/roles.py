@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -16,6 +17,7 @@ from actors.calendars import build_calendars
 from actors.compliance import ComplianceActor
 from actors.connection import BrokerConnection, Login
 from actors.connection_tally import figures_of as connection_figures
+from actors.draining import drain
 from actors.figures import FigurePage, publish
 from actors.host import Stage
 from actors.limit_store import LimitRefused, LimitStore
@@ -29,6 +31,7 @@ from actors.router.actor import Router
 from actors.router.figures import figures_of as router_figures
 from actors.router.files_trail import FilesTrail
 from actors.router.place import Place
+from actors.router.quarantine import look_at
 from actors.router.tally import TracedTally
 from actors.router.venue import Venue
 from actors.settings import (
@@ -38,13 +41,16 @@ from actors.settings import (
     read_store_url,
     read_token,
 )
+from actors.shard import take as take_shard
 from actors.snapshot_maker import SnapshotMaker
+from actors.standing_by import catch_up
 from actors.tracing import make_tracer
 from brokers.adapter import Adapter, AdapterSettings
 from brokers.registry import BROKERS
 from brokers.transport import Transport, TransportSettings
 from compliance.settings import ComplianceSettings
 from domain.accounts import BrokerAccount
+from domain.records import HaltScope
 from gateway.backend import Clocks
 from ledger.faults import JournalLocked, JournalUnreachable
 from ledger.journal import Journal
@@ -87,7 +93,8 @@ async def start_router(stage: Stage) -> None:
     stage.beacon.declare(Declared.REPLAYING)
     settings = stage.settings
     journal = await _open_journal(stage)
-    books = restore(journal).books
+    _shard = await take_shard(stage.paths.shard)
+    books = stage.shadow.take_over(journal) if stage.shadow else restore(journal).books
     venues = {
         connection.id: Venue(
             settings=connection,
@@ -104,6 +111,8 @@ async def start_router(stage: Stage) -> None:
     if tracer is not None:
         router.desk.tally = TracedTally(tracer)
     stage.beacon.on_end = router.desk.tally.state_ended
+    # Right after its start, for the epoch's record comes first.
+    asyncio.get_running_loop().call_soon(look_at, router, stage.hello, HaltScope.ALL, "*")
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(router.run(stage.paths))
         tasks.create_task(publish(_page(stage), lambda: router_figures(router)))
@@ -117,6 +126,8 @@ async def _open_journal(stage: Stage) -> Journal:
         try:
             return open_journal(place)
         except JournalLocked:
+            if stage.shadow is not None:
+                catch_up(stage.shadow)
             await asyncio.sleep(LOCK_RETRY_S[place.settings.backend])
         except JournalUnreachable as trouble:
             log.warning("the journal's server is away", why=str(trouble))
@@ -208,8 +219,10 @@ async def start_connection(stage: Stage) -> None:
     exits_pass = stage.settings.compliance.exits_pass_halts
     login = Login(settings, adapter, transport, stage.luck, pace, exits_pass)
     marks = Marks(stage.paths.marks(name))
+    marks.is_shared = bool(stage.settings.nodes)
     connection = BrokerConnection(login, marks, stage.incarnation, stage.clocks)
     connection.tally.tracer = make_tracer(stage.settings.traces, stage.role)
+    stage.retire = partial(drain, connection)
     prices = Prices(connection)
     server, _lock = await listen(
         stage.paths.socket(stage.role), lambda: Link(stage.hello, m.connection_inbox, prices)

@@ -57,7 +57,8 @@ class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Which deployment this is. `id` ties the journal, the sockets and the processes together.
 
     `plaintext` lets a host beyond loopback be served without TLS: tokens can then be read on the
-    way, so the network must be a private one.
+    way, so the network must be a private one. `standbys` processes wait for each role; one
+    restarted more than `restarts_max` times within a minute is put in quarantine.
     """
 
     id: Name
@@ -68,6 +69,8 @@ class DeploymentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     edges: Annotated[int, Meta(ge=1, le=16)] = 1
     tls: TlsSettings | None = None
     plaintext: bool = False
+    standbys: Annotated[int, Meta(ge=0, le=3)] = 0
+    restarts_max: Annotated[int, Meta(ge=1, le=1000)] = 5
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -155,11 +158,34 @@ class AlarmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class RaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How Ray is run. It holds no order; these bound what it takes."""
+    """How Ray is run. It holds no order; these bound what it takes.
+
+    All of Ray's ports are `first_port` and the next 199, so that a firewall can close them; with 0
+    they are any free ones.
+    """
 
     object_store_mib: Annotated[int, Meta(ge=75, le=65_536)] = 80
     cpus: Annotated[int, Meta(ge=1, le=1024)] = 16
+    first_port: Annotated[int, Meta(ge=0, le=65_336)] = 0
     address: str | None = None
+
+
+class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One machine of several, and where its bridge listens for the others."""
+
+    id: Name
+    host: str
+    port: Annotated[int, Meta(ge=1, le=65535)] = 8770
+
+
+class ClusterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which of [[nodes]] this home is for, and the keys by which nodes know each other."""
+
+    node: str = ""
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    ray_token_file: str | None = None
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,6 +204,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     signals: tuple[SignalRule, ...] = ()
     alarms: AlarmSettings = AlarmSettings()
     traces: TraceSettings = TraceSettings()
+    nodes: tuple[NodeSettings, ...] = ()
+    cluster: ClusterSettings = ClusterSettings()
 
 
 def load(path: Path) -> Settings:
@@ -248,7 +276,8 @@ def _find_faults(settings: Settings) -> list[str]:
     faults += [f"[traces]: {fault}"] if fault else []
     for connection in settings.connections:
         faults += _connection_faults(connection, owners, simulators)
-    return faults + _journal_faults(settings.journal) + _alarm_faults(settings.alarms)
+    faults += _journal_faults(settings.journal) + _alarm_faults(settings.alarms)
+    return faults + find_node_faults(settings)
 
 
 def _way_faults(deployment: DeploymentSettings) -> list[str]:
@@ -257,6 +286,25 @@ def _way_faults(deployment: DeploymentSettings) -> list[str]:
         return []
     fix = "add [deployment.tls] with certificate and key, or say plaintext = true in [deployment]"
     return [f"[deployment] host {host}: without TLS only {', '.join(LOOPBACK)} is served; {fix}"]
+
+
+def find_node_faults(settings: Settings) -> list[str]:
+    """What several machines need beyond one."""
+    if not settings.nodes:
+        return []
+    faults = []
+    names = [node.id for node in settings.nodes]
+    if settings.cluster.node not in names:
+        faults.append(f"[cluster] node {settings.cluster.node!r} is not among [[nodes]]")
+    if settings.journal.backend == "local":
+        faults.append("[[nodes]]: a local journal has one machine; use backend postgres")
+    if not settings.ray.first_port:
+        faults.append("[[nodes]]: [ray] first_port must be set, the same on all of them")
+    for name in ("ca_file", "cert_file", "key_file", "ray_token_file"):
+        path = getattr(settings.cluster, name)
+        if path is None or not Path(path).is_file():
+            faults.append(f"[cluster] {name} {path} does not exist")
+    return faults
 
 
 def _journal_faults(journal: JournalSettings) -> list[str]:

@@ -49,6 +49,8 @@ class Watched(LinkOwner[Any]):
         """The role answers: remember its process, not just its number."""
         assert link.peer is not None
         self._forget()
+        if link.socket_pid not in (None, link.peer.pid):
+            return  # a bridge: the process is on another machine, which has a watchdog of its own
         with contextlib.suppress(ProcessLookupError):
             self._pidfd = os.pidfd_open(link.peer.pid)
         self._link, self._answered_ns = link, boot_ns()

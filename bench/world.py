@@ -50,6 +50,8 @@ port = 0
 health_port = 0
 rest_port = 0
 edges = {edges}
+standbys = {standbys}
+restarts_max = {restarts_max}
 
 [[owners]]
 id = "{owner}"
@@ -124,6 +126,10 @@ class WorldOptions(Struct, frozen=True, kw_only=True):
     """What a bench may vary."""
 
     edges: int = 1
+    standbys: int = 0
+    """Processes that wait for each role."""
+    restarts_max: int = 1_000
+    """Benches kill more often than quarantine allows."""
     horizon_ms: int = 1_000
     breaker_failures: int = 1_000_000
     """Faults come so thick here that a breaker would only stop the trial."""
@@ -148,6 +154,8 @@ class World:
         self.token = token
         self.ready: dict[str, Any] = {}
         self.process: asyncio.subprocess.Process | None = None
+        self.prefix: tuple[str, ...] = ()
+        """What the supervisor is started under: a network namespace."""
 
     @property
     def url(self) -> str:
@@ -163,6 +171,7 @@ class World:
         """Starts the supervisor and waits until orders can be taken."""
         output = (self.home / "up.out").open("wb")
         self.process = await asyncio.create_subprocess_exec(
+            *self.prefix,
             sys.executable,
             "-m",
             "actors.supervisor",
@@ -239,6 +248,8 @@ def make_home(home: Path, options: WorldOptions) -> str:
     text = SETTINGS.format(
         deployment=deployment,
         edges=options.edges,
+        standbys=options.standbys,
+        restarts_max=options.restarts_max,
         owner=OWNER,
         broker_account=BROKER_ACCOUNT,
         connection=CONNECTION,

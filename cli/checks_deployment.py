@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import psutil
 
 from actors import options
-from actors.cluster import ray_processes
+from actors.cluster import GCS, RAYLET, ray_processes
+from actors.legacy import read_legacy
 from actors.paths import Paths
 from actors.settings import ConnectionSettings, Settings, SettingsError, load
 from actors.supervisor import Running
@@ -144,9 +145,11 @@ def check_ray(paths: Paths, running: Running | None) -> list[Check]:
         return [ok(name, "not running; starts with `fillgate up`")]
     checks = []
     processes = ray_processes(paths.runtime)
-    for kind in ("gcs_server", "raylet"):
-        if kind not in processes:
-            fix = "trading goes on; restart the deployment when it can pause"
+    legacy = read_legacy(paths.kept)
+    for kind in (GCS, RAYLET):
+        # On another node than the head there is no GCS.
+        if kind not in processes and (legacy is None or kind in legacy.kept):
+            fix = "trading goes on, and it is started again; if not, see logs/supervisor.log"
             checks.append(fail(name, f"{kind} is gone", fix))
     for kind, process in processes.items():
         checks += [fail(name, f"{kind}: {fault}", "restart it") for fault in _ray_faults(process)]

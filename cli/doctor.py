@@ -13,6 +13,7 @@ from cli import checks as machine
 from cli import checks_deployment as deployment
 from cli.app import HomeOption, JsonOption, app, state_of
 from cli.checks import Check, Level
+from cli.checks_ray import check_ray_ports
 from cli.checks_store import check_store
 from cli.output import console, print_json, say, table
 from cli.trouble import FAILED
@@ -61,6 +62,7 @@ def examine(paths: Paths) -> Iterator[Check]:
     yield from deployment.check_tokens(paths)
     running = read_running(paths)
     yield from deployment.check_ray(paths, running)
+    yield from check_ray_ports(ray, running)
     yield from deployment.check_health(running)
     if settings is not None:
         yield from deployment.check_ports(settings, running)

@@ -20,6 +20,7 @@ try:
         orders,
         quotes,
         resolve,
+        roll,
         store,
         token,
         top,
@@ -31,8 +32,8 @@ except ModuleNotFoundError as missing:
     sys.exit(f"error: the package {missing.name} is not installed\nfix:   run `make install`")
 
 COMMANDS = (
-    init, up, demo, doctor, top, alarms, token, limits, orders, order, explain, resolve, quotes,
-    journal, store, audit, backup, api,
+    init, up, roll, demo, doctor, top, alarms, token, limits, orders, order, explain, resolve,
+    quotes, journal, store, audit, backup, api,
 )  # fmt: skip
 
 if __name__ == "__main__":

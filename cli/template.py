@@ -31,7 +31,7 @@ TEMPLATE = (
 # Fillgate's settings. Every key stands here with its default; what is switched off starts with
 # a `#` and no space. Decimals are strings, so that nothing is rounded. Secrets never stand here:
 # a connection names the environment variable or the file that holds its token.
-# Check this file with `fillgate doctor`. Changes take effect at the next `fillgate up`.
+# Check this file with `fillgate doctor`. Changes take effect at the next `fillgate up`, or `roll`.
 
 # ------------------------------------------------------------------ deployment
 [deployment]
@@ -49,6 +49,11 @@ health_port = 8766
 rest_port = 8767
 # Processes that hold client connections; one carries hundreds of clients. 1 to 16.
 edges = 1
+# Processes that wait for each role, ready to go on when the one that has it dies: 1 makes of the
+# second or two of a restart a tenth, for some 150 MB a role. 0 to 3.
+standbys = 0
+# A role restarted more often than this within a minute may only cancel, until a person resumes it.
+restarts_max = 5
 # debug, info, warning or error; into logs/, one file a process.
 log_level = "info"
 

@@ -253,6 +253,30 @@ one_in = 100
 object_store_mib = 80
 # How many CPUs it may count with; our actors ask for none.
 cpus = 16
+# All of its ports are this one and the next 199, for a firewall to close (docs/operating.md); with
+# 0 they are any free ones.
+first_port = 0
 # An existing cluster to use instead of one of our own, such as "127.0.0.1:6379".
 #address = "127.0.0.1:6379"
+
+# ------------------------------------------------------------------ several machines
+# Each machine has a home with these settings, of which only [cluster] differs. The first one of
+# [[nodes]] is Ray's head. All run every role; what trades is on one of them (docs/operating.md).
+#[cluster]
+# Which of [[nodes]] this home is for.
+#node = "n1"
+# The certificate authority of the nodes alone; and this node's certificate, which names its id.
+#ca_file = "nodes-ca.crt"
+#cert_file = "n1.crt"
+#key_file = "n1.key"
+# Ray's token, the same on all of them: 64 hexadecimal digits, mode 0600.
+#ray_token_file = "ray.token"
+
+#[[nodes]]
+# Its name, also in its certificate.
+#id = "n1"
+# Where the others reach it.
+#host = "10.0.0.1"
+# Its bridge's port, for the other nodes alone.
+#port = 8770
 """

@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from domain.records import Record
-from ledger import snapshot
 from ledger.chain import Chain, SegmentFile, check_reach, read_chain
 from ledger.codec import decode
 from ledger.disk import read_file
 from ledger.faults import JournalCorrupt
 from ledger.follower import Follower
 from ledger.segment import HEADER_BYTES, check_tail, find_end, walk
-from ledger.snapshot import Snapshot
+from ledger.snapshot import Snapshot, read_all
 from ledger.verification import JournalReport, verify
 
 PROGRESS_RECORDS = 10_000
@@ -46,16 +45,16 @@ class JournalReader:
         last = find_end(read_file(tail.path), tail.first, str(tail.path)).last
         return replay(chain, after, last, on_progress)
 
-    def snapshots(self) -> Iterator[Snapshot]:
-        """Valid snapshots, newest first. Raises JournalError."""
-        chain = read_chain(self._directory, self._deployment_id)
-        return snapshot.read_all(self._directory, chain.deployment_id)
-
     def last(self) -> int:
         """The number of the last record there is now. Raises JournalError."""
         chain = read_chain(self._directory, self._deployment_id)
         tail = chain.segments[-1]
         return find_end(read_file(tail.path), tail.first, str(tail.path)).last
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """Valid snapshots, newest first. Raises JournalError."""
+        owner = read_chain(self._directory, self._deployment_id).deployment_id
+        return read_all(self._directory, owner)
 
     def verify(self) -> JournalReport:
         """Reads every byte; lists faults and raises none. A commit under way may look torn."""

@@ -36,7 +36,7 @@ def restore(
     journal: Restorable, on_progress: Progress | None = None, until: int | None = None
 ) -> Restored:
     """The books as of a record, or the last one. Raises JournalCorrupt, JournalTooNew."""
-    books = _newest_books(journal, until)
+    books = newest_books(journal, until)
     snapshot = books.number
     breaks: list[Break] = []
     for record in journal.replay(books.number, on_progress):
@@ -46,7 +46,8 @@ def restore(
     return Restored(books=books, snapshot=snapshot, breaks=tuple(breaks))
 
 
-def _newest_books(journal: Restorable, until: int | None) -> Books:
+def newest_books(journal: Restorable, until: int | None = None) -> Books:
+    """The books of the newest snapshot that can be used; empty ones where there is none."""
     for snapshot in journal.snapshots():
         if until is not None and snapshot.number > until:
             continue

@@ -8,8 +8,10 @@ import msgspec
 import structlog
 
 from actors.link import Link, LinkOwner
+from actors.router.quarantine import look_at
 from actors.router.unread import refuse_unread
 from domain.commands import Refusals
+from domain.records import HaltScope
 
 if TYPE_CHECKING:
     from actors.router.actor import Router
@@ -67,6 +69,7 @@ class ConnectionSide(_Side):
     def link_up(self, link: Link[Any]) -> None:
         """It answers."""
         self.router.look_at_clocks()
+        look_at(self.router, link.peer, HaltScope.CONNECTION, self._name)
         self.router.connection_up(self._name, link)
 
     def link_down(self, link: Link[Any]) -> None:
@@ -85,6 +88,7 @@ class ComplianceSide(_Side):
     def link_up(self, link: Link[Any]) -> None:
         """It answers."""
         self.router.look_at_clocks()
+        look_at(self.router, link.peer, HaltScope.ALL, "*")
         self.router.compliance_up(link)
 
     def link_down(self, link: Link[Any]) -> None:

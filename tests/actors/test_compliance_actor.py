@@ -232,10 +232,10 @@ class FakeRay:
 
 def test_an_actor_is_found_by_its_name_and_never_retries() -> None:
     ray = FakeRay()
-    options.spawn(ray, object, "router", "/home")
+    options.spawn(ray, object, "router.0", "/home")
     settings, named, arguments = ray.asked
     assert (settings["max_restarts"], settings["max_task_retries"]) == (-1, 0)
-    assert (named["name"], named["get_if_exists"]) == ("router", True)
+    assert (named["name"], named["get_if_exists"]) == ("router.0", True)
     assert arguments == ("router", "/home")
 
 

@@ -79,6 +79,17 @@ def test_marks_prove_nothing_of_what_was_sent_before_the_machine_s_boot(tmp_path
     again.close()
 
 
+def test_where_another_machine_sends_too_only_one_s_own_intents_are_proven(tmp_path: Path) -> None:
+    marks = open_marks(tmp_path / "a.marks")
+    marks.is_shared = True
+    marks.write(4, 1)
+    marks.vouch_after(4)
+    assert not marks.has(5)
+    marks.vouch_after(9)  # five to nine were given out elsewhere
+    assert [marks.has(n) for n in (5, 9, 10)] == [True, True, False]
+    marks.close()
+
+
 def test_marks_go_by_the_machine_s_own_boot(tmp_path: Path) -> None:
     open_marks(tmp_path / "a.marks", read_boot_id()).close()
     marks = Marks(tmp_path / "a.marks")

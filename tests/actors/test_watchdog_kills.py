@@ -41,6 +41,7 @@ class Line:
 
     def __init__(self, pid: int) -> None:
         self.peer = Hello(role="router", deployment="test", incarnation="i", pid=pid)
+        self.socket_pid = pid
         self.pings = 0
         self.is_closed = False
 

@@ -20,6 +20,7 @@ from gateway.client import Client
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "first_strategy.py"
+ACCEPTED = (Status.LIVE, Status.FILLED)
 FREE_PORTS = (
     ("port = 8765", "port = 0"),
     ("health_port = 8766", "health_port = 0"),
@@ -63,24 +64,35 @@ def market(name: str) -> NewOrder:
 
 
 @pytest.mark.asyncio
-async def test_trading_outlives_the_supervisor_and_the_next_one_takes_over() -> None:
+async def test_trading_outlives_the_supervisor_and_its_successor_takes_over_what_lives() -> None:
     async with world() as deployment:
         assert deployment.process is not None
-        below = deployment.descendants()
-        deployment.process.kill()
-        await deployment.process.wait()
-        async with Client.connect(deployment.url, deployment.token, "orphans") as client:
-            outcome = await client.place_and_wait(market("alone"))
-            assert outcome.status in (Status.LIVE, Status.FILLED)
-
-        deployment.paths.ready.unlink()
-        await deployment.start()
+        url, below = deployment.url, deployment.descendants()
+        async with Client.connect(url, deployment.token, "stays") as client:
+            socket = client._socket
+            deployment.process.kill()
+            await deployment.process.wait()
+            assert (await client.place_and_wait(market("alone"))).status in ACCEPTED
+            deployment.paths.ready.unlink()
+            starting = asyncio.create_task(deployment.start())
+            number = 0
+            while not starting.done():
+                number += 1
+                await client.place_and_wait(market(f"m{number}"))
+            await starting
+            assert (await client.place_and_wait(market("kept"))).status in ACCEPTED
+            assert (await client.place(market("alone"))).dup
+            assert number > 10
+            assert client._socket is socket  # connected all the while
+        assert deployment.url == url
+        gone = [process for process in below if not process.is_running()]
+        assert gone == [], gone
+        # It keeps them as the one before did, and none is left when it ends.
+        deployment.kill("edge-0")
+        async with Client.connect(url, deployment.token, "again") as client:
+            assert (await client.place_and_wait(market("later"))).status in ACCEPTED
+        await deployment.stop()
         assert [process for process in below if process.is_running()] == []
-        async with Client.connect(deployment.url, deployment.token, "again") as client:
-            outcome = await client.place_and_wait(market("kept"))
-            assert outcome.status in (Status.LIVE, Status.FILLED)
-            again = await client.place(market("alone"))
-            assert again.dup
 
 
 @pytest.mark.asyncio
