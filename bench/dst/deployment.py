@@ -98,7 +98,9 @@ BROKER_LOGIN = AdapterSettings(
     broker_account_id=BROKER_ACCOUNT, token=PAPER_TOKEN,
 )  # fmt: skip
 PRINCIPAL = Principal(
-    token_id="t", owner=OWNER, scopes=frozenset({Scope.TRADE, Scope.READ, Scope.ADMIN})
+    token_id="t",  # noqa: S106 - opens nothing
+    owner=OWNER,
+    scopes=frozenset({Scope.TRADE, Scope.READ, Scope.ADMIN}),
 )
 
 
@@ -266,9 +268,7 @@ class Deployment:
         prices = Prices(connection)
         me = self._hello(role, incarnation)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(
-                self._serve(role, lambda: Link(me, m.connection_inbox, prices))
-            )
+            tasks.create_task(self._serve(role, lambda: Link(me, m.connection_inbox, prices)))
             tasks.create_task(connection.run())
             tasks.create_task(prices.run())
 

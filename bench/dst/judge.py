@@ -68,7 +68,9 @@ def judge(deployment: Deployment, trader: Trader) -> list[str]:
     if restored.books.to_bytes() != router.desk.books.to_bytes():
         found.append("replay gives other books")
     updates = [u for record in records for u in record.updates]
-    orders = [o for name in restored.books.orders.all_ids() if (o := restored.books.orders.get(name))]
+    orders = [
+        o for name in restored.books.orders.all_ids() if (o := restored.books.orders.get(name))
+    ]
     agreement = compare_venue(orders, updates, deployment.venue.book())
     found += [f"lost: {x}" for x in agreement.lost]
     found += [f"doubled: {x}" for x in agreement.doubled]
@@ -168,7 +170,7 @@ def _words(sent: Sent) -> dict[str, Any]:
 
 
 def _halts(deployment: Deployment, trader: Trader) -> Iterator[str]:
-    """After a gate confirmed a halt no order in its scope leaves, until someone asks for its end."""
+    """Once a gate confirmed a halt no order in its scope leaves, until its end is asked for."""
     ends = [asked for asked in trader.asked if asked.what == "resume"]
     for asked in trader.asked:
         if asked.what != "halt" or CONNECTION not in (asked.body or {}).get("confirmed", ()):
@@ -233,4 +235,3 @@ def _reserved(screener: Screener) -> dict[str, Any]:
             held = exposure.holding(symbol)
             found[f"{account} {symbol}"] = (held.quantity, held.opening, held.reducing)
     return found
-

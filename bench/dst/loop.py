@@ -214,7 +214,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         except Exception as trouble:
             self._trouble(process, trouble)
 
-    def run_in_executor(self, _executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]
+        self, _executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         """A thread's work, done a moment later."""
         future = self.create_future()
         self.call_soon(lambda: future.set_result(func(*args)))
@@ -245,10 +247,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         self.on_trouble = lambda _process, _trouble: None
         events._set_running_loop(self)
         try:
-            for task in reversed(self._tasks):
-                if not task.done():
-                    with contextlib.suppress(BaseException):
-                        task.get_coro().close()
+            for task in reversed([task for task in self._tasks if not task.done()]):
+                with contextlib.suppress(BaseException):
+                    task.get_coro().close()
         finally:
             events._set_running_loop(None)
             self._tasks.clear()

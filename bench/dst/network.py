@@ -169,9 +169,7 @@ class Transport:
         self.is_clogged = False
         loop = self.network.loop
         for due_ns, _ in self._coming:
-            loop.call_at_ns(
-                max(due_ns, loop.now_ns), self.deliver, context=self.process.context
-            )
+            loop.call_at_ns(max(due_ns, loop.now_ns), self.deliver, context=self.process.context)
 
 
 class Network:
@@ -216,13 +214,12 @@ class Network:
         for end in (near, far):
             self.transports[end] = None
             end.is_clogged = self.way_to(end) in self.clogged
-        self.loop.call_soon(
-            far.protocol.connection_made, far, context=server.process.context
-        )
+        self.loop.call_soon(far.protocol.connection_made, far, context=server.process.context)
         protocol.connection_made(near)
         return near, protocol
 
     def way_to(self, end: Transport) -> tuple[str, str]:
+        """Which way the bytes go that arrive there."""
         return end.peer.process.name, end.process.name
 
     def tell(self, end: Transport, parts: list[bytes]) -> None:
@@ -267,11 +264,11 @@ class Network:
 
     def bury(self, process: Process) -> None:
         """The process is dead: its peers see the end of each of its links."""
-        for end in tuple(self.transports):
-            if end.process is process:
-                self.transports.pop(end)
-                if not end.peer.is_over:
-                    if self.luck.random() < 0.5:
-                        end.peer.lose_some()
-                    end.peer.put(END)
-                end.is_over = True
+        for end in [end for end in self.transports if end.process is process]:
+            self.transports.pop(end)
+            end.is_over = True
+            if end.peer.is_over:
+                continue
+            if self.luck.random() < 0.5:
+                end.peer.lose_some()
+            end.peer.put(END)

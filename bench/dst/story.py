@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from hashlib import blake2b
 from random import Random
@@ -52,7 +52,7 @@ class Story:
     def __init__(self, seed: int, tell: Tell | None = None) -> None:
         self.seed = seed
         self.luck = luck = Random(seed)
-        self.loop = SimLoop()
+        self.loop = SimLoop()  # type: ignore[abstract]  # what it lacks nobody calls
         self.deployment = Deployment(self.loop, Random(luck.random()))
         self._trace = blake2b(digest_size=16)
         self._tell = tell
@@ -158,7 +158,7 @@ def quiet(tell: Tell | None = None) -> Iterator[None]:
     """Logs go to the trace, or nowhere; the collector stands still."""
     before = structlog.get_config()
 
-    def log(_logger: Any, level: str, event: dict[str, Any]) -> Any:
+    def log(_logger: Any, level: str, event: MutableMapping[str, Any]) -> str:
         if tell is not None:
             tell(f"{'':14}log {level}: {event}")
         raise structlog.DropEvent

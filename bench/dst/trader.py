@@ -86,7 +86,9 @@ class Trader:
 
     def _apply(self, ev: wire.Ev) -> None:
         if ev.stream == ORDERS:
-            self.log.append(StreamUpdate(stream=ev.stream, seq=ev.seq, at_ns=ev.at_ns, body=ev.body))
+            self.log.append(
+                StreamUpdate(stream=ev.stream, seq=ev.seq, at_ns=ev.at_ns, body=ev.body)
+            )
 
     # -- commands
 
@@ -113,9 +115,7 @@ class Trader:
         self._do(asked, self._command(asked, kind, **fields))
         return asked
 
-    async def _command(
-        self, asked: Asked, kind: type[wire.NumberedRequest], **fields: Any
-    ) -> None:
+    async def _command(self, asked: Asked, kind: type[wire.NumberedRequest], **fields: Any) -> None:
         assert self.client is not None
         res = await self.client.command(kind, **fields)
         asked.decided, asked.body = res.decided, res.body
@@ -157,4 +157,3 @@ class Trader:
 
     def _is_of_a_past_life(self, asked: Asked) -> bool:
         return asked.at_ns < self.born_ns
-

@@ -317,9 +317,7 @@ class Line:
         return response
 
     @asynccontextmanager
-    async def open_lines(
-        self, request: Request, silence_ms: int
-    ) -> AsyncGenerator[Lines, None]:
+    async def open_lines(self, request: Request, silence_ms: int) -> AsyncGenerator[Lines, None]:
         """A stream, open: from here on nothing is missed, unless the venue is hostile."""
         venue = self.venue
         await asyncio.sleep(venue.way_ns() / 1e9)

@@ -43,8 +43,7 @@ def test_a_seed_that_showed_a_bug_stays_good(seed: int) -> None:
 def test_a_seed_tells_the_same_story_in_any_process(hash_seed: str) -> None:
     here = [run_story(seed).trace for seed in SEEDS]
     program = (
-        "from bench.dst.story import run_story;"
-        f"print([run_story(seed).trace for seed in {SEEDS}])"
+        f"from bench.dst.story import run_story;print([run_story(seed).trace for seed in {SEEDS}])"
     )
     there = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env={"PYTHONHASHSEED": hash_seed},

@@ -19,8 +19,8 @@ from actors.outbox import Outbox
 from actors.router import reports
 from actors.router.actor import Router
 from actors.router.desk import Durable
-from bench.dst.story import run_story
 from bench.dst.storage import SimJournal
+from bench.dst.story import run_story
 from brokers.adapter import OutcomeUnknown
 from gateway.client_session import ClientSession
 
