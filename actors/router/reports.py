@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from actors import messages as m
+from actors.router.balances import find_news
 from actors.router.changes import Changes
 from actors.router.desk import Desk, Draft, Venue
 from domain import events as ev
@@ -21,7 +22,7 @@ from domain.lifecycle import TERMINAL, Order, Origin, Pending, Status
 from domain.orders import OrderType, TimeInForce
 from domain.portfolio import Position
 from domain.records import Reported, Settled, Synced
-from domain.streams import BalancesUpdate, ConnectionUpdate, NoticeKind, PositionUpdate
+from domain.streams import ConnectionUpdate, NoticeKind, PositionUpdate
 from ledger.projection import Feed
 
 UNKNOWN_ALARM_NS = 30_000_000_000
@@ -299,7 +300,8 @@ class Reports:
         )
         account = item.snapshot.account.account
         draft = self.desk.draft(cause, venue.settings.owner)
-        draft.add(f"account/{account}", BalancesUpdate(balances=item.snapshot.balances))
+        if (news := find_news(self.desk.books, item.snapshot, self.desk.now_ns)) is not None:
+            draft.add(f"account/{account}", news)
         self._compare_positions(draft, venue, item.snapshot.positions)
         for made in item.open_orders:
             self._venue_event(draft, venue, made)

@@ -119,11 +119,11 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     # -- running
 
-    def run_until(self, is_over: Callable[[], bool], until_ns: int) -> None:
-        """Lets things happen until it is over, or the time is; looks whenever time moves."""
+    def run_until(self, until_ns: int) -> None:
+        """Lets things happen up to a moment, that one included."""
         events._set_running_loop(self)
         try:
-            while not is_over() and self._run_moment(until_ns):
+            while self._run_moment(until_ns):
                 pass
         finally:
             events._set_running_loop(None)

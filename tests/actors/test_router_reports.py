@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from router_world import (
     ACCOUNT,
     MS,
@@ -552,9 +553,33 @@ def test_the_first_sight_of_an_account_is_no_break() -> None:
 
 
 def test_a_sync_that_agrees_says_nothing(world: World) -> None:
+    before = world.records()
     sync(world)
-    assert world.notices() == []
-    assert len(world.updates(f"account/{ACCOUNT}")) == 2  # balances, at both syncs
+    assert world.records() == before
+
+
+def test_balances_are_told_again_where_they_changed_and_once_an_hour(world: World) -> None:
+    stream = f"account/{ACCOUNT}"
+    told = snapshot(world.settings[PAPER])
+    less = replace(told.balances, cash=Decimal(5))
+    world.tell(m.SyncedAccount(snapshot=replace(told, balances=less)))
+    assert [u.body.balances.cash for u in world.updates(stream)] == [1_000_000, 5]
+    world.tell(m.SyncedAccount(snapshot=replace(told, balances=less)))
+    assert len(world.updates(stream)) == 2
+    world.utc_ns += 3_600_000_000_000
+    world.tell(m.SyncedAccount(snapshot=replace(told, balances=less)))
+    assert len(world.updates(stream)) == 3
+
+
+def test_what_an_account_may_do_is_news_though_its_money_is_the_same(world: World) -> None:
+    told = snapshot(world.settings[PAPER])
+    other = replace(told, account=replace(told.account, name="renamed", last_sync_ns=7))
+    world.tell(m.SyncedAccount(snapshot=other))
+    assert world.router.desk.books.accounts[ACCOUNT].name == "renamed"
+    later = replace(other, account=replace(other.account, last_sync_ns=8))
+    before = world.records()
+    world.tell(m.SyncedAccount(snapshot=later))
+    assert world.records() == before
 
 
 def test_a_difference_is_a_break_and_the_broker_is_right(world: World) -> None:
