@@ -41,6 +41,8 @@ def find_unrest(deployment: Deployment, trader: Trader) -> list[str]:
         found.append(f"read up to {connection.cursor}")
     if connection._sought:
         found.append("evidence is looked for")
+    if connection.in_flight:
+        found.append("an answer is awaited")
     if connection.outbox.held:
         found.append("items not durable")
     books = router.desk.books
