@@ -1,4 +1,4 @@
-"""P1: every message of the protocol is the same in JSON and in msgpack, and comes back as it was."""
+"""P1: every message of the protocol is the same in JSON and in msgpack, and comes back whole."""
 
 from __future__ import annotations
 
