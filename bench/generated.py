@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from enum import Enum
 from functools import cache
 from random import Random
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
@@ -27,6 +28,8 @@ PLAIN: dict[Any, Draw] = {
     int: lambda luck: _integer(luck, INT64_MIN, INT64_MAX),
     str: lambda luck: _text(luck, TEXT_CHARS, 0, 20),
     bool: lambda luck: luck.random() < 0.5,
+    bytes: lambda luck: luck.randbytes(luck.randint(0, 12)),
+    date: lambda luck: date.fromordinal(luck.randint(1, date.max.toordinal())),
     type(None): lambda _: None,
     Any: lambda luck: _anything(luck, 2),
 }
@@ -41,7 +44,9 @@ def drawer(hint: Any) -> Draw:
     if origin in (Union, types.UnionType):
         choices = tuple(drawer(arg) for arg in args)
         return lambda luck: luck.choice(choices)(luck)
-    if origin is tuple:
+    if origin is Literal:
+        return lambda luck: luck.choice(args)
+    if origin in (tuple, list):
         return _many(drawer(args[0]), 0, LIST_MAX)
     if origin is dict:
         return _mapping(drawer(args[0]), drawer(args[1]), LIST_MAX)
