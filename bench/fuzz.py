@@ -47,9 +47,10 @@ def _bend_document(luck: Random, data: bytes, words: Sequence[str]) -> bytes | N
         tree = module.decode(data)
         for _ in range(luck.randint(1, BENDS_MAX)):
             tree = _bend_node(luck, tree, words)
-        return module.encode(tree)
+        bent: bytes = module.encode(tree)
     except (msgspec.MsgspecError, UnicodeError, OverflowError, RecursionError):
         return None
+    return bent
 
 
 def _bend_node(luck: Random, tree: Any, words: Sequence[str]) -> Any:

@@ -33,6 +33,7 @@ from brokers.adapter import (
 from brokers.alpaca import AlpacaAdapter
 from brokers.oanda import OandaAdapter
 from brokers.reading import NOT_JSON
+from domain import commands
 from domain.accounts import BrokerAccount, Environment
 from domain.commands import LoggedIn, Login
 from domain.instruments import AssetClass, Instrument
@@ -144,8 +145,8 @@ def _decoder_feed(decode: Callable[[bytes], Any]) -> Feed:
 # -- the links
 
 LINKS: dict[str, tuple[msgspec.msgpack.Decoder[Any], Any]] = {
-    "router": (m.router_inbox, m.ToRouter),
-    "edge": (m.edge_inbox, m.FromRouter | m.Quotes | m.PriceOffer | m.Standing | m.TooOld),
+    "router": (m.router_inbox, commands.ToRouter),
+    "edge": (m.edge_inbox, commands.FromRouter | m.Quotes | m.PriceOffer | m.Standing | m.TooOld),
     "connection": (m.connection_inbox, m.ToConnection | m.WatchQuotes),
     "router from connection": (m.router_from_connection, m.FromConnection),
     "compliance": (m.compliance_inbox, m.ToCompliance),

@@ -25,12 +25,12 @@ from actors.router.guards import Guards
 from actors.router.orders import Orders
 from actors.router.place import Place
 from actors.router.protection import Protection
+from actors.router.quotes import Quotes
 from actors.router.reads import Reads
 from actors.router.reports import Reports
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
 from actors.router.signals import Signals
 from actors.router.watching import Watching
-from domain.accounts import AccountSnapshot
 from domain.audit import Retention
 from domain.commands import LoggedIn, Login, Logout, Query, ReadStream, StreamPage, Submit
 from domain.records import EpochStarted
@@ -69,6 +69,7 @@ class Router:
         self.reports = Reports(self.desk, self.changes)
         self.guards = Guards(self.desk, self.changes)
         self.reads = Reads(self.desk)
+        self._quotes = Quotes(self.desk)
         self._watching = Watching(self.desk)
         self._edges: set[Link[Any]] = set()
         self._connections: dict[str, Link[Any]] = {}
@@ -91,6 +92,14 @@ class Router:
         """The desk decides by these until the next batch."""
         self.desk.now_ns = self.clocks.utc_ns()
         self.desk.boot_ns = self.clocks.boot_ns()
+        stepped_ns = self._quotes.look()
+        if stepped_ns:
+            log.warning("the wall clock was set", by_s=stepped_ns / 1e9)
+            # What was asked by the clock of before is answered by it.
+            self.flush()
+            self._say_to_compliance()
+            if self._compliance is not None:
+                self._compliance.send(m.SeeRates(rates=(), stepped_ns=stepped_ns))
 
     # -- flushing
 
@@ -325,10 +334,8 @@ class Router:
                 self.changes.halts.confirmed(name, message.number)
 
     def _quoted(self, name: str, message: m.Quotes) -> None:
-        for quote in message.quotes:
-            self.desk.quotes.setdefault(quote.instrument, {})[name] = quote
+        rates = self._quotes.take(name, message.quotes)
         if self._compliance is not None:
-            rates = tuple(rate_of(quote) for quote in message.quotes)
             self._compliance.send(m.SeeRates(rates=rates))
 
     def compliance_up(self, link: Link[Any]) -> None:
@@ -347,7 +354,7 @@ class Router:
         self._compliance.send(
             m.LoadBook(
                 epoch=self.desk.epoch,
-                accounts=tuple(self._snapshots()),
+                accounts=tuple(self.desk.snapshots()),
                 orders=self.desk.open_orders(),
                 halts=self.desk.halts(),
                 instruments=tuple(
@@ -360,22 +367,6 @@ class Router:
         )
         quotes = (q for by_connection in self.desk.quotes.values() for q in by_connection.values())
         self._compliance.send(m.SeeRates(rates=tuple(rate_of(quote) for quote in quotes)))
-
-    def _snapshots(self) -> list[AccountSnapshot]:
-        books = self.desk.books
-        found = []
-        for name, account in books.accounts.items():
-            positions = tuple(p for (owner, _), p in books.positions.items() if owner == name)
-            balances = books.balances.get((name, account.base_currency))
-            feed = books.feeds.get(account.connection)
-            if balances is not None:
-                cursor = (feed.cursor if feed else None) or ""
-                found.append(
-                    AccountSnapshot(
-                        account=account, balances=balances, positions=positions, cursor=cursor
-                    )
-                )
-        return found
 
     def compliance_down(self, link: Link[Any]) -> None:
         """Nothing can be screened until it is back."""

@@ -20,7 +20,7 @@ from actors.router.lot_guards import find_shrink
 from actors.settings import ConnectionSettings
 from brokers.adapter import Adapter
 from domain import events as ev
-from domain.accounts import AccountBalances, SessionState
+from domain.accounts import AccountBalances, AccountSnapshot, SessionState
 from domain.audit import Retention
 from domain.commands import FromRouter, Published
 from domain.events import OrderEvent
@@ -120,6 +120,23 @@ class Desk:
             replace(order, account=waits.get(order.order_id)) if order.account is None else order
             for order in self.books.orders.open.values()
         )
+
+    def snapshots(self) -> list[AccountSnapshot]:
+        """Every account as the books have it."""
+        books = self.books
+        found = []
+        for name, account in books.accounts.items():
+            positions = tuple(p for (owner, _), p in books.positions.items() if owner == name)
+            balances = books.balances.get((name, account.base_currency))
+            feed = books.feeds.get(account.connection)
+            if balances is not None:
+                cursor = (feed.cursor if feed else None) or ""
+                found.append(
+                    AccountSnapshot(
+                        account=account, balances=balances, positions=positions, cursor=cursor
+                    )
+                )
+        return found
 
     def halts(self) -> tuple[Halted, ...]:
         """Those in force."""

@@ -216,7 +216,7 @@ def _reservations(deployment: Deployment, router: Any) -> Iterator[str]:
         return
     fresh = Screener(RULES, "fresh")
     fresh.load(
-        accounts=tuple(router._snapshots()),
+        accounts=tuple(router.desk.snapshots()),
         orders=router.desk.open_orders(),
         halts=router.desk.halts(),
         instruments=tuple(router.desk.venues[CONNECTION].instruments.values()),

@@ -64,9 +64,8 @@ class Story:
     def tell(self) -> list[str]:
         """The story up to its rest; why there is none, where there is none."""
         deployment, loop, luck = self.deployment, self.loop, self.luck
-        self._quote_for_ever()
-        deployment.start_all()
-        self.trader = trader = Trader(deployment)
+        self.begin()
+        trader = self.trader
         workload = Workload(deployment, trader, Random(luck.random()))
         faults = Faults(deployment, trader, Random(luck.random()))
         length_s = luck.choice((0.3, 1.0, 2.0, 4.0))
@@ -78,6 +77,12 @@ class Story:
         self._note("calm")
         faults.calm()
         return self.come_to_rest()
+
+    def begin(self) -> None:
+        """Everybody starts, and the market quotes."""
+        self._quote_for_ever()
+        self.deployment.start_all()
+        self.trader = Trader(self.deployment)
 
     def pass_s(self, seconds: float) -> None:
         """Lets what happens in a while happen."""

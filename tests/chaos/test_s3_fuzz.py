@@ -35,6 +35,6 @@ def test_bent_bytes_differ_and_come_from_the_seed_alone() -> None:
     corpus = [b'{"a":[1,2,{"b":"c"}]}', b"\x81\xa1a\x01"]
     bent = [bend(Random(seed), corpus, ("word",)) for seed in range(500)]
     assert bent == [bend(Random(seed), corpus, ("word",)) for seed in range(500)]
-    assert len(set(bent)) > 300
+    assert len(set(bent)) > 200
     assert any(b"word" in data for data in bent)
     assert any(data in corpus for data in bent)
