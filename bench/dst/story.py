@@ -180,15 +180,22 @@ def quiet(tell: Tell | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def at_rest(seed: int, tell: Tell | None = None) -> Iterator[tuple[Story, list[str]]]:
-    """The deployment of a story that has come to rest, and why not, where it has not."""
+def a_story(seed: int, tell: Tell | None = None) -> Iterator[Story]:
+    """A story that has yet to begin; gone without a trace afterwards."""
     with quiet(tell):
         story = Story(seed, tell)
         with simulated_locks(story.deployment):
             try:
-                yield story, story.tell()
+                yield story
             finally:
                 story.loop.end()
+
+
+@contextmanager
+def at_rest(seed: int, tell: Tell | None = None) -> Iterator[tuple[Story, list[str]]]:
+    """The deployment of a story that has come to rest, and why not, where it has not."""
+    with a_story(seed, tell) as story:
+        yield story, story.tell()
 
 
 def run_story(seed: int, tell: Tell | None = None) -> Verdict:

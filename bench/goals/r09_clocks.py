@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from random import Random
 
-from bench.dst.deployment import simulated_locks
 from bench.dst.judge import judge
-from bench.dst.story import Story, quiet
+from bench.dst.story import Story, a_story
 from bench.dst.trader import Trader
 from bench.goal import Goal, Tally
 from domain import events as ev
@@ -49,21 +48,16 @@ async def run(trials: int, seed: int) -> Tally:
 
 
 def _tell(seed: int, counts: dict[str, int]) -> Iterator[str]:
-    with quiet():
-        story = Story(seed)
-        with simulated_locks(story.deployment):
-            try:
-                story.begin()
-                story.pass_s(START_S)
-                _arm(story.trader)
-                for moment in range(MOMENTS):
-                    _do(story, Random(f"{seed} {moment}"), moment, counts)
-                    story.pass_s(PAUSE_S)
-                yield from _wrongs(story)
-                yield from story.come_to_rest()
-                yield from judge(story.deployment, story.trader)
-            finally:
-                story.loop.end()
+    with a_story(seed) as story:
+        story.begin()
+        story.pass_s(START_S)
+        _arm(story.trader)
+        for moment in range(MOMENTS):
+            _do(story, Random(f"{seed} {moment}"), moment, counts)
+            story.pass_s(PAUSE_S)
+        yield from _wrongs(story)
+        yield from story.come_to_rest()
+        yield from judge(story.deployment, story.trader)
 
 
 def _arm(trader: Trader) -> None:
