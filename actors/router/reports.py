@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from actors import messages as m
+from actors.router.ages import SILENT_SENDING_NS, UNKNOWN_ALARM_NS, Ages
 from actors.router.balances import find_news
 from actors.router.changes import Changes
 from actors.router.desk import Desk, Draft, Venue
@@ -25,8 +26,6 @@ from domain.records import Reported, Settled, Synced
 from domain.streams import ConnectionUpdate, NoticeKind, PositionUpdate
 from ledger.projection import Feed
 
-UNKNOWN_ALARM_NS = 30_000_000_000
-SILENT_SENDING_NS = 5_000_000_000
 WORKING = (Status.LIVE, Status.PARTIALLY_FILLED)
 DOUBTFUL = (Status.SENDING, Status.UNKNOWN)
 
@@ -37,6 +36,7 @@ class Reports:
     def __init__(self, desk: Desk, changes: Changes) -> None:
         self.desk = desk
         self.changes = changes
+        self._ages = Ages()
         self._alarmed: set[str] = set()
         self._last: dict[str, tuple[str, int]] = {}
 
@@ -342,8 +342,8 @@ class Reports:
     def tick(self) -> None:
         """What time alone brings: silent sends become UNKNOWN, old UNKNOWNs raise an alarm."""
         desk = self.desk
-        for order in tuple(desk.books.orders.open.values()):
-            age = desk.now_ns - order.updated_ns
+        doubtful = [o for o in desk.books.orders.open.values() if o.status in DOUBTFUL]
+        for order, age in self._ages.of(doubtful, desk.now_ns, desk.boot_ns):
             if order.status is Status.SENDING and age > SILENT_SENDING_NS:
                 if not desk.venues[order.connection or ""].is_attached:
                     draft = desk.draft(Settled(why="the connection is gone"), order.owner)

@@ -354,6 +354,28 @@ def test_old_doubt_raises_one_alarm(world: World) -> None:
     assert world.status() == "unknown"
 
 
+@pytest.mark.parametrize("step_ms", [3_600_000, -3_600_000])
+def test_doubt_grows_old_by_the_clock_that_is_never_set(world: World, step_ms: int) -> None:
+    world.pass_ms(50)
+    doubtful(world)
+    world.pass_ms(50)
+    world.utc_ns += step_ms * 1_000_000
+    world.pass_ms(29_000)
+    assert world.notices() == []
+    world.pass_ms(2_000)
+    assert [n.kind for n in world.notices()] == [NoticeKind.UNKNOWN_ORDER]
+
+
+def test_doubt_from_before_a_restart_keeps_its_age(world: World) -> None:
+    doubtful(world)
+    world.utc_ns += 31_000_000_000
+    world.boot_ns = 1
+    world.restart()
+    world.open()
+    world.pass_ms(50)
+    assert [n.kind for n in world.notices()] == [NoticeKind.UNKNOWN_ORDER]
+
+
 def test_an_order_whose_connection_died_becomes_unknown_after_a_while(world: World) -> None:
     world.place()
     world.lose_connection()
