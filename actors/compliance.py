@@ -60,7 +60,7 @@ class ComplianceActor(LinkOwner[Any]):
             for update in message.updates:
                 self.screener.observe(update)
         elif isinstance(message, m.SeeRates):
-            self.screener.observe_rates(message.rates)
+            self.screener.observe_rates(message.rates, message.stepped_ns)
         elif isinstance(message, m.SeeMarket):
             self.screener.observe_market(message.securities)
         elif isinstance(message, m.Release):

@@ -315,9 +315,13 @@ class Observe(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="observ
 
 
 class SeeRates(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="see_rates"):
-    """Prices to value other holdings with, at most 20 a second and instrument."""
+    """Prices to value other holdings with, at most 20 a second and instrument.
+
+    `stepped_ns`: the wall clock was set by so much, and what is known ages on as before.
+    """
 
     rates: tuple[Rate, ...]
+    stepped_ns: int = 0
 
 
 class Release(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="release"):

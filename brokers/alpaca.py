@@ -64,6 +64,7 @@ from brokers.alpaca_orders import (
 from brokers.alpaca_prices import PriceReader
 from brokers.alpaca_reader import Reader, fill_time, first_time, news_time
 from brokers.reading import (
+    NOT_JSON,
     NS,
     UnknownWord,
     deciding,
@@ -505,7 +506,7 @@ def _decode_each(
     for raw in wire.decode_raws(body):
         try:
             read.append(decode(raw))
-        except MsgspecError as trouble:
+        except NOT_JSON as trouble:
             unread.append(f"{what} {bytes(raw)[:80]!r}: {trouble}")
     return tuple(read), tuple(unread)
 
@@ -542,7 +543,7 @@ def _hears_control(line: bytes, stream: str, is_granted: Callable[[wire.Control]
         if said.stream not in ("authorization", "listening"):
             return False
         control = wire.decode_control(bytes(said.data))
-    except MsgspecError:
+    except NOT_JSON:
         return False
     if control.status == "unauthorized" or (said.stream == stream and not is_granted(control)):
         raise BrokerError(

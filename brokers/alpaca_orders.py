@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from msgspec import MsgspecError
 from msgspec.structs import replace
 
 from brokers import alpaca_messages as wire
 from brokers import alpaca_words as words
 from brokers.adapter import AmendTerms, OutcomeUnknown, Response, VenueOrder
-from brokers.reading import RETRY_AFTER_MS, digits, error_info, format_decimal, message_of
+from brokers.reading import NOT_JSON, RETRY_AFTER_MS, digits, error_info, format_decimal, message_of
 from domain.errors import ErrorInfo, UnifiedError
 from domain.instruments import AssetClass
 from domain.orders import NewOrder, OrderType, PositionEffect, Side, TimeInForce
@@ -179,7 +178,7 @@ def find_refusal(response: Response, now_ns: int, missing: UnifiedError) -> Erro
         raise OutcomeUnknown(f"HTTP {status}")
     try:
         said = wire.decode_refusal(response.body)
-    except MsgspecError:
+    except NOT_JSON:
         said = wire.Refusal()
     unified = missing if status == 404 else _unify(status, said)
     word = f"HTTP_{status}" if said.code is None else str(said.code)
@@ -215,6 +214,6 @@ def is_unknown_order(response: Response) -> bool:
     """Whether Alpaca itself says there is no such order: a proxy's 404 is no evidence."""
     try:
         said = wire.decode_refusal(response.body)
-    except MsgspecError:
+    except NOT_JSON:
         return False
     return said.code == 40410000 or "order not found" in (said.message or "")

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec import MsgspecError
 from msgspec.structs import replace
 
 from brokers import alpaca_messages as wire
 from brokers import alpaca_words as words
 from brokers.adapter import BrokerError, PriceReport, SocketStream, Step
 from brokers.alpaca_messages import time_of
-from brokers.reading import UnknownWord, need, parse_time
+from brokers.reading import NOT_JSON, UnknownWord, need, parse_time
 from domain.quotes import Quote
 
 FEEDS = ("iex", "sip")
@@ -163,7 +162,7 @@ def _hears(kind: str, text: str | None = None) -> Callable[[bytes], bool]:
     def hears(line: bytes) -> bool:
         try:
             said = wire.decode_market(line)
-        except MsgspecError:
+        except NOT_JSON:
             return False
         if said.kind == "error":
             raise BrokerError(f"the price stream refuses: {said.code} {said.msg}")

@@ -19,7 +19,6 @@ from decimal import Decimal
 from urllib.parse import quote
 from uuid import UUID, uuid5
 
-from msgspec import MsgspecError
 from msgspec.structs import replace
 
 from brokers import oanda_messages as wire
@@ -45,6 +44,7 @@ from brokers.oanda_transactions import (
     symbol_of,
 )
 from brokers.reading import (
+    NOT_JSON,
     UnknownWord,
     deciding,
     digits,
@@ -556,7 +556,7 @@ def _find_refusal(response: Response) -> ErrorInfo | None:
         return error_info(_STATUS_ERROR[status], word, message_of(response))
     try:
         answer = wire.decode_order_answer(response.body)
-    except MsgspecError:
+    except NOT_JSON:
         return error_info(UnifiedError.INVALID_ORDER, word, message_of(response))
     refused = answer.order_reject_transaction or answer.order_cancel_reject_transaction
     if refused is None:
@@ -571,7 +571,7 @@ def _is_unknown_order(response: Response) -> bool:
     """Whether OANDA itself says there is no such order: a proxy's 404 is no evidence."""
     try:
         answer = wire.decode_order_answer(response.body)
-    except MsgspecError:
+    except NOT_JSON:
         return False
     code = answer.error_code or ""
     return "ORDER" in code and "ACCOUNT" not in code

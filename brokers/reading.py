@@ -25,6 +25,9 @@ WORD_CHARS_MAX = 120
 REMEMBERED_MAX = 20_000
 """What a reader remembers of each kind; the oldest is forgotten."""
 
+NOT_JSON = (MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises of bytes that are no message."""
+
 INT64_MAX = 2**63 - 1
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 NS = 1_000_000_000
@@ -159,7 +162,7 @@ def deciding() -> Iterator[None]:
     """An answer to an order that cannot be read decides nothing."""
     try:
         yield
-    except (MsgspecError, ValueError, ArithmeticError) as error:
+    except (MsgspecError, ValueError, ArithmeticError, RecursionError) as error:
         raise OutcomeUnknown(f"the answer cannot be read: {error}") from error
 
 

@@ -116,7 +116,7 @@ class SocketLines(Lines):
     def _cut(self, message: bytes) -> tuple[bytes, ...]:
         try:
             return self._split(message)
-        except MsgspecError:
+        except (MsgspecError, UnicodeDecodeError, RecursionError):
             raise BrokerError("a stream message that cannot be read") from None
 
     async def say(self, *frames: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from compliance.magnitude import PRICE_MAX, is_usable
 from domain.screening import Rate
@@ -61,6 +62,14 @@ class RateBook:
         legs = self._legs[symbol]
         if legs:
             self._mids[legs] = middle
+
+    def move(self, by_ns: int) -> None:
+        """The clock was set: all that is known is as old as it was."""
+        if by_ns:
+            for symbol, rate in self._rates.items():
+                self._rates[symbol] = replace(rate, received_ns=rate.received_ns + by_ns)
+            for legs, mid in self._mids.items():
+                self._mids[legs] = Conversion(mid.rate, mid.at_ns + by_ns)
 
     def find(self, symbol: str, since_ns: int) -> Rate | None:
         """The symbol's price, or None where there is none received since."""

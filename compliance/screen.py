@@ -153,8 +153,9 @@ class Screener:
         """What was found since the last call: the router writes it down."""
         return self._trading.take_findings()
 
-    def observe_rates(self, rates: tuple[Rate, ...]) -> None:
-        """Takes prices outside a request: what values holdings in other instruments."""
+    def observe_rates(self, rates: tuple[Rate, ...], stepped_ns: int = 0) -> None:
+        """Takes prices outside a request; those known move with a wall clock that was set."""
+        self._rates.move(stepped_ns)
         for rate in rates:
             self._rates.put(rate)
         if rates:

@@ -27,6 +27,7 @@ from actors.router.guards import Guards
 from actors.router.orders import Orders
 from actors.router.place import Place
 from actors.router.protection import Protection
+from actors.router.quotes import Quotes
 from actors.router.reads import Reads
 from actors.router.reports import Reports
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
@@ -83,6 +84,7 @@ class Router:
         self.reports = Reports(self.desk, self.changes)
         self.guards = Guards(self.desk, self.changes)
         self.reads = Reads(self.desk)
+        self._quotes = Quotes(self.desk)
         self._watching = Watching(self.desk)
         self.teller = Teller(self.desk, self.writer)
         self._is_trading = False
@@ -102,6 +104,14 @@ class Router:
         """The desk decides by these until the next batch."""
         self.desk.now_ns = self.clocks.utc_ns()
         self.desk.boot_ns = self.clocks.boot_ns()
+        stepped_ns = self._quotes.look()
+        if stepped_ns:
+            log.warning("the wall clock was set", by_s=stepped_ns / 1e9)
+            # What was asked by the clock of before is answered by it.
+            self.flush()
+            self.say_the_news()
+            if self.teller.compliance is not None:
+                self.teller.compliance.send(m.SeeRates(rates=(), stepped_ns=stepped_ns))
 
     def flush(self) -> None:
         """Commits what was decided, then says what waited for it."""
@@ -307,10 +317,8 @@ class Router:
                 self.reports.granted(message)
 
     def _quoted(self, name: str, message: m.Quotes) -> None:
-        for quote in message.quotes:
-            self.desk.quotes.setdefault(quote.instrument, {})[name] = quote
+        rates = self._quotes.take(name, message.quotes)
         if self.teller.compliance is not None:
-            rates = tuple(rate_of(quote) for quote in message.quotes)
             self.teller.compliance.send(m.SeeRates(rates=rates))
 
     def compliance_up(self, link: Link[Any]) -> None:

@@ -19,7 +19,8 @@ WORKING = (Status.LIVE, Status.PARTIALLY_FILLED)
 def find_shrink(order: Order, position: Position, fill: ev.Fill) -> ev.Replaced | None:
     """The change of quantity that a fill's closing of the order's lot brings, or None.
 
-    A lot closed whole by another order says nothing: the broker cancels the guard itself.
+    A lot closed whole by another order says nothing: the broker cancels the guard itself. One
+    that has filled took all that was left then, though its fill was told before the other's.
     """
     source = order.terms or order.external
     lot_id = source.closes_lot if source is not None else None
@@ -28,8 +29,8 @@ def find_shrink(order: Order, position: Position, fill: ev.Fill) -> ev.Replaced 
     if all(closed.lot_id != lot_id for closed in fill.lots_closed):
         return None
     left = sum((abs(x.quantity) for x in position.lots if x.lot_id == lot_id), Decimal(0))
-    is_own = fill.broker_order_id in order.legs
-    if (not left and not is_own) or order.filled + left >= order.quantity:
+    has_filled = bool(order.filled) or fill.broker_order_id in order.legs
+    if (not left and not has_filled) or order.filled + left >= order.quantity:
         return None
     return ev.Replaced(
         at_ns=fill.at_ns, broker_order_id=order.legs[-1], quantity=order.filled + left

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from actors.router.ages import SILENT_SENDING_NS, UNKNOWN_ALARM_NS, Ages
 from actors.router.desk import Desk
 from domain import events as ev
 from domain.lifecycle import Order, Status
 from domain.records import Settled
 from domain.streams import NoticeKind
 
-UNKNOWN_ALARM_NS = 30_000_000_000
-SILENT_SENDING_NS = 5_000_000_000
+DOUBTFUL = (Status.SENDING, Status.UNKNOWN)
 
 
 class Overdue:
@@ -17,13 +17,14 @@ class Overdue:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._ages = Ages()
         self._alarmed: set[str] = set()
 
     def tick(self) -> None:
         """What time alone brings: silent sends become UNKNOWN, old UNKNOWNs raise an alarm."""
         desk = self._desk
-        for order in tuple(desk.books.orders.open.values()):
-            age = desk.now_ns - order.updated_ns
+        doubtful = [o for o in desk.books.orders.open.values() if o.status in DOUBTFUL]
+        for order, age in self._ages.of(doubtful, desk.now_ns, desk.boot_ns):
             if order.status is Status.SENDING and age > SILENT_SENDING_NS:
                 venue = desk.venues.get(order.connection or "")
                 if venue is None or not venue.is_attached:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from actors import messages as m
+from actors.router.balances import find_news
 from actors.router.changes import Changes
 from actors.router.desk import Desk, Draft
 from actors.router.facts import changes_nothing, what_is_held
@@ -24,7 +25,7 @@ from domain.lifecycle import Order, Origin, Status
 from domain.orders import OrderType, TimeInForce
 from domain.portfolio import Position
 from domain.records import Reported, Synced
-from domain.streams import BalancesUpdate, ConnectionUpdate, NoticeKind, PositionUpdate
+from domain.streams import ConnectionUpdate, NoticeKind, PositionUpdate
 from ledger.projection import Feed
 
 NS_PER_MS = 1_000_000
@@ -321,7 +322,8 @@ class Reports:
         )
         account = item.snapshot.account.account
         draft = self.desk.draft(cause, venue.settings.owner)
-        draft.add(f"account/{account}", BalancesUpdate(balances=item.snapshot.balances))
+        if (news := find_news(self.desk.books, item.snapshot, self.desk.now_ns)) is not None:
+            draft.add(f"account/{account}", news)
         self._compare_positions(draft, venue, item.snapshot.positions)
         for made in item.open_orders:
             self._venue_event(draft, venue, made)

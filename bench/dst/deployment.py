@@ -98,7 +98,9 @@ BROKER_LOGIN = AdapterSettings(
     broker_account_id=BROKER_ACCOUNT, token=PAPER_TOKEN,
 )  # fmt: skip
 PRINCIPAL = Principal(
-    token_id="t", owner=OWNER, scopes=frozenset({Scope.TRADE, Scope.READ, Scope.ADMIN})
+    token_id="t",  # noqa: S106 - opens nothing
+    owner=OWNER,
+    scopes=frozenset({Scope.TRADE, Scope.READ, Scope.ADMIN}),
 )
 
 
@@ -151,14 +153,21 @@ class Host:
 
     def __init__(self, loop: SimLoop) -> None:
         self.step_ns = 0
-        self.drift = 0.0
+        self._drift, self._since_ns = 0.0, 0
         self.boots = 1
         self._loop = loop
         self.clocks = Clocks(self._utc_ns, self._boot_ns)
 
+    def set_drift(self, drift: float) -> None:
+        """From now on the wall clock runs too fast by this share; it does not jump."""
+        self.step_ns += self._drifted_ns()
+        self._drift, self._since_ns = drift, self._loop.now_ns
+
+    def _drifted_ns(self) -> int:
+        return int((self._loop.now_ns - self._since_ns) * self._drift)
+
     def _utc_ns(self) -> int:
-        now = self._loop.now_ns
-        return UTC_START_NS + now + self.step_ns + int(now * self.drift)
+        return UTC_START_NS + self._loop.now_ns + self.step_ns + self._drifted_ns()
 
     def _boot_ns(self) -> int:
         return BOOT_START_NS + self._loop.now_ns

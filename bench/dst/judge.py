@@ -41,6 +41,8 @@ def find_unrest(deployment: Deployment, trader: Trader) -> list[str]:
         found.append(f"read up to {connection.telling.cursor}")
     if connection._sought:
         found.append("evidence is looked for")
+    if connection.in_flight:
+        found.append("an answer is awaited")
     if connection.telling.outbox.held:
         found.append("items not durable")
     books = router.desk.books
@@ -170,7 +172,7 @@ def _words(sent: Sent) -> dict[str, Any]:
 
 
 def _halts(deployment: Deployment, trader: Trader) -> Iterator[str]:
-    """After a gate confirmed a halt no order in its scope leaves, until someone asks for its end."""
+    """Once a gate confirmed a halt no order in its scope leaves, until its end is asked for."""
     ends = [asked for asked in trader.asked if asked.what == "resume"]
     for asked in trader.asked:
         if asked.what != "halt" or CONNECTION not in (asked.body or {}).get("confirmed", ()):
@@ -214,7 +216,7 @@ def _reservations(deployment: Deployment, router: Any) -> Iterator[str]:
         return
     fresh = Screener(RULES, "fresh")
     fresh.load(
-        accounts=tuple(router._snapshots()),
+        accounts=tuple(router.desk.snapshots()),
         orders=router.desk.open_orders(),
         halts=router.desk.halts(),
         instruments=tuple(router.desk.venues[CONNECTION].instruments.values()),

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, ContextVar, copy_context
 from heapq import heappop, heappush
 from typing import Any
@@ -119,14 +119,21 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     # -- running
 
-    def run_until(self, is_over: Callable[[], bool], until_ns: int) -> None:
-        """Lets things happen until it is over, or the time is; looks whenever time moves."""
+    def run_until(self, until_ns: int) -> None:
+        """Lets things happen up to a moment, that one included."""
+        with self._running():
+            while self._run_moment(until_ns):
+                pass
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
+        """This loop is the running one, in whatever loop its caller runs."""
+        outer = events._get_running_loop()
         events._set_running_loop(self)
         try:
-            while not is_over() and self._run_moment(until_ns):
-                pass
+            yield
         finally:
-            events._set_running_loop(None)
+            events._set_running_loop(outer)
 
     def _run_moment(self, until_ns: int) -> bool:
         """All that happens now, then moves the clock; False where the time is over."""
@@ -214,7 +221,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         except Exception as trouble:
             self._trouble(process, trouble)
 
-    def run_in_executor(self, _executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]
+        self, _executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         """A thread's work, done a moment later."""
         future = self.create_future()
         self.call_soon(lambda: future.set_result(func(*args)))
@@ -243,14 +252,10 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._ready.clear()
         self._timers.clear()
         self.on_trouble = lambda _process, _trouble: None
-        events._set_running_loop(self)
-        try:
-            for task in reversed(self._tasks):
-                if not task.done():
-                    with contextlib.suppress(BaseException):
-                        task.get_coro().close()
-        finally:
-            events._set_running_loop(None)
-            self._tasks.clear()
-            self._ready.clear()
-            self._timers.clear()
+        with self._running():
+            for task in reversed([task for task in self._tasks if not task.done()]):
+                with contextlib.suppress(BaseException):
+                    task.get_coro().close()
+        self._tasks.clear()
+        self._ready.clear()
+        self._timers.clear()

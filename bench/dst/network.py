@@ -219,6 +219,7 @@ class Network:
         return near, protocol
 
     def way_to(self, end: Transport) -> tuple[str, str]:
+        """Which way the bytes go that arrive there."""
         return end.peer.process.name, end.process.name
 
     def tell(self, end: Transport, parts: list[bytes]) -> None:
@@ -263,11 +264,11 @@ class Network:
 
     def bury(self, process: Process) -> None:
         """The process is dead: its peers see the end of each of its links."""
-        for end in tuple(self.transports):
-            if end.process is process:
-                self.transports.pop(end)
-                if not end.peer.is_over:
-                    if self.luck.random() < 0.5:
-                        end.peer.lose_some()
-                    end.peer.put(END)
-                end.is_over = True
+        for end in [end for end in self.transports if end.process is process]:
+            self.transports.pop(end)
+            end.is_over = True
+            if end.peer.is_over:
+                continue
+            if self.luck.random() < 0.5:
+                end.peer.lose_some()
+            end.peer.put(END)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from hashlib import blake2b
 from random import Random
@@ -52,7 +52,7 @@ class Story:
     def __init__(self, seed: int, tell: Tell | None = None) -> None:
         self.seed = seed
         self.luck = luck = Random(seed)
-        self.loop = SimLoop()
+        self.loop = SimLoop()  # type: ignore[abstract]  # what it lacks nobody calls
         self.deployment = Deployment(self.loop, Random(luck.random()))
         self._trace = blake2b(digest_size=16)
         self._tell = tell
@@ -61,19 +61,11 @@ class Story:
         self.commands = luck.randint(5, 30)
         self.faults = luck.choice((0, 1, 2, 3, 4, 6, 8))
 
-    def run(self) -> Verdict:
-        """The story to its end."""
-        with simulated_locks(self.deployment):
-            try:
-                return self._run()
-            finally:
-                self.loop.end()
-
-    def _run(self) -> Verdict:
+    def tell(self) -> list[str]:
+        """The story up to its rest; why there is none, where there is none."""
         deployment, loop, luck = self.deployment, self.loop, self.luck
-        self._quote_for_ever()
-        deployment.start_all()
-        self.trader = trader = Trader(deployment)
+        self.begin()
+        trader = self.trader
         workload = Workload(deployment, trader, Random(luck.random()))
         faults = Faults(deployment, trader, Random(luck.random()))
         length_s = luck.choice((0.3, 1.0, 2.0, 4.0))
@@ -81,31 +73,41 @@ class Story:
             loop.call_later(START_S + luck.random() * length_s, workload.step)
         for _ in range(self.faults):
             loop.call_later(START_S * luck.random() + luck.random() * length_s, faults.step)
-        loop.run_until(lambda: False, round((START_S + length_s) * NS))
+        self.pass_s(START_S + length_s)
         self._note("calm")
         faults.calm()
-        unrest = self._come_to_rest()
-        return self._judge(unrest)
+        return self.come_to_rest()
+
+    def begin(self) -> None:
+        """Everybody starts, and the market quotes."""
+        self._quote_for_ever()
+        self.deployment.start_all()
+        self.trader = Trader(self.deployment)
+
+    def pass_s(self, seconds: float) -> None:
+        """Lets what happens in a while happen."""
+        self.loop.run_until(self.loop.now_ns + round(seconds * NS))
 
     def _quote_for_ever(self) -> None:
         for symbol in MIDDLES:
             self.deployment.venue.move(symbol, 0)
         self.loop.call_later(MARKET_S, self._quote_for_ever)
 
-    def _come_to_rest(self) -> list[str]:
+    def come_to_rest(self) -> list[str]:
         """Waits until nothing is under way and nothing changes, or for too long; why not calm."""
         loop, looks, before = self.loop, 0, -1
         limit_ns = loop.now_ns + round(CALM_S_MAX * NS)
         unrest: list[str] = []
         while looks < LOOKS and loop.now_ns < limit_ns:
-            loop.run_until(lambda: False, loop.now_ns + LOOK_NS)
+            loop.run_until(loop.now_ns + LOOK_NS)
             unrest = find_unrest(self.deployment, self.trader)
             records = len(self.deployment.disk.records)
             looks = 0 if unrest or records != before else looks + 1
             before = records
         return [f"not calm: {what}" for what in unrest]
 
-    def _judge(self, unrest: list[str]) -> Verdict:
+    def judge(self, unrest: list[str]) -> Verdict:
+        """The verdict, once all is told."""
         deployment = self.deployment
         violations = [*unrest, *judge(deployment, self.trader)]
         book = deployment.venue.book()
@@ -158,7 +160,7 @@ def quiet(tell: Tell | None = None) -> Iterator[None]:
     """Logs go to the trace, or nowhere; the collector stands still."""
     before = structlog.get_config()
 
-    def log(_logger: Any, level: str, event: dict[str, Any]) -> Any:
+    def log(_logger: Any, level: str, event: MutableMapping[str, Any]) -> str:
         if tell is not None:
             tell(f"{'':14}log {level}: {event}")
         raise structlog.DropEvent
@@ -177,7 +179,26 @@ def quiet(tell: Tell | None = None) -> Iterator[None]:
         gc.enable()
 
 
+@contextmanager
+def a_story(seed: int, tell: Tell | None = None) -> Iterator[Story]:
+    """A story that has yet to begin; gone without a trace afterwards."""
+    with quiet(tell):
+        story = Story(seed, tell)
+        with simulated_locks(story.deployment):
+            try:
+                yield story
+            finally:
+                story.loop.end()
+
+
+@contextmanager
+def at_rest(seed: int, tell: Tell | None = None) -> Iterator[tuple[Story, list[str]]]:
+    """The deployment of a story that has come to rest, and why not, where it has not."""
+    with a_story(seed, tell) as story:
+        yield story, story.tell()
+
+
 def run_story(seed: int, tell: Tell | None = None) -> Verdict:
     """The verdict on one seed."""
-    with quiet(tell):
-        return Story(seed, tell).run()
+    with at_rest(seed, tell) as (story, unrest):
+        return story.judge(unrest)

@@ -62,6 +62,16 @@ def test_a_guard_of_a_lot_that_others_closed_waits_for_the_brokers_cancel() -> N
     assert find_shrink(a_guard(), a_position(0), a_close(100)) is None
 
 
+def test_a_guard_whose_fill_was_told_before_the_fill_that_shrank_it_is_filled() -> None:
+    part = apply(a_guard(), a_close(60, "b-9"))
+    assert isinstance(part, Order)
+    change = find_shrink(part, a_position(0), a_close(40))
+    assert change is not None
+    done = apply(part, change)
+    assert isinstance(done, Order)
+    assert (done.status, done.filled) == (Status.FILLED, 60)
+
+
 def test_other_lots_other_orders_and_ended_guards_stay_as_they_are() -> None:
     assert find_shrink(a_guard(), a_position(60), a_close(40, lot="8")) is None
     assert find_shrink(a_guard(terms=new_order()), a_position(60), a_close(40)) is None

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from router_world import (
     ACCOUNT,
     MS,
@@ -354,6 +355,28 @@ def test_old_doubt_raises_one_alarm(world: World) -> None:
     assert world.status() == "unknown"
 
 
+@pytest.mark.parametrize("step_ms", [3_600_000, -3_600_000])
+def test_doubt_grows_old_by_the_clock_that_is_never_set(world: World, step_ms: int) -> None:
+    world.pass_ms(50)
+    doubtful(world)
+    world.pass_ms(50)
+    world.utc_ns += step_ms * 1_000_000
+    world.pass_ms(29_000)
+    assert world.notices() == []
+    world.pass_ms(2_000)
+    assert [n.kind for n in world.notices()] == [NoticeKind.UNKNOWN_ORDER]
+
+
+def test_doubt_from_before_a_restart_keeps_its_age(world: World) -> None:
+    doubtful(world)
+    world.utc_ns += 31_000_000_000
+    world.boot_ns = 1
+    world.restart()
+    world.open()
+    world.pass_ms(50)
+    assert [n.kind for n in world.notices()] == [NoticeKind.UNKNOWN_ORDER]
+
+
 def test_an_order_whose_connection_died_becomes_unknown_after_a_while(world: World) -> None:
     world.place()
     world.lose_connection()
@@ -553,9 +576,33 @@ def test_the_first_sight_of_an_account_is_no_break() -> None:
 
 
 def test_a_sync_that_agrees_says_nothing(world: World) -> None:
+    before = world.records()
     sync(world)
-    assert world.notices() == []
-    assert len(world.updates(f"account/{ACCOUNT}")) == 2  # balances, at both syncs
+    assert world.records() == before
+
+
+def test_balances_are_told_again_where_they_changed_and_once_an_hour(world: World) -> None:
+    stream = f"account/{ACCOUNT}"
+    told = snapshot(world.settings[PAPER])
+    less = replace(told.balances, cash=Decimal(5))
+    world.tell(m.SyncedAccount(snapshot=replace(told, balances=less)))
+    assert [u.body.balances.cash for u in world.updates(stream)] == [1_000_000, 5]
+    world.tell(m.SyncedAccount(snapshot=replace(told, balances=less)))
+    assert len(world.updates(stream)) == 2
+    world.utc_ns += 3_600_000_000_000
+    world.tell(m.SyncedAccount(snapshot=replace(told, balances=less)))
+    assert len(world.updates(stream)) == 3
+
+
+def test_what_an_account_may_do_is_news_though_its_money_is_the_same(world: World) -> None:
+    told = snapshot(world.settings[PAPER])
+    other = replace(told, account=replace(told.account, name="renamed", last_sync_ns=7))
+    world.tell(m.SyncedAccount(snapshot=other))
+    assert world.router.desk.books.accounts[ACCOUNT].name == "renamed"
+    later = replace(other, account=replace(other.account, last_sync_ns=8))
+    before = world.records()
+    world.tell(m.SyncedAccount(snapshot=later))
+    assert world.records() == before
 
 
 def test_a_difference_is_a_break_and_the_broker_is_right(world: World) -> None:

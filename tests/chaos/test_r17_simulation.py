@@ -29,6 +29,7 @@ REGRESSIONS = {
     64: "an answer told the end of a lot before the stream told of its guards",
     1095: "after a power cut the absence of a send mark was taken for a proof",
     3375: "the guards of a lot that an answer had closed were never told",
+    105280: "a guard filled before the fill that shrank it was told stayed partly filled",
     385: "an exit left while compliance read the book, and was reserved for without its terms",
 }
 """Seeds that showed a bug when they were first told, and what it was."""

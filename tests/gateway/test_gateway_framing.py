@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ from wsproto.events import (
     TextMessage,
 )
 
+from bench.framing import RIGHT, WRONG
 from gateway.settings import SUBPROTOCOL_JSON
 
-PING = b'{"t":"ping","id":"p"}'
 LOGIN = '{"t":"login","session":"s"}'
 
 
@@ -67,40 +66,6 @@ class Peer:
         return None if event is None else event.code
 
 
-def frame(first: int, payload: bytes = b"", mask: bool = True, length: int | None = None) -> bytes:
-    """A frame by hand, so that it may be wrong."""
-    size = len(payload) if length is None else length
-    flag = 0x80 if mask else 0
-    if size < 126:
-        head = struct.pack("!BB", first, flag | size)
-    elif size < 65_536:
-        head = struct.pack("!BBH", first, flag | 126, size)
-    else:
-        head = struct.pack("!BBQ", first, flag | 127, size)
-    return head + (b"\0\0\0\0" if mask else b"") + payload
-
-
-FIN = 0x80
-WRONG = [
-    ("5.1 unmasked", frame(FIN | 1, PING, mask=False), 1002),
-    ("5.2 rsv1", frame(FIN | 0x40 | 1, PING), 1002),
-    ("5.2 rsv2", frame(FIN | 0x20 | 1, PING), 1002),
-    ("5.2 rsv3", frame(FIN | 0x10 | 1, PING), 1002),
-    *[(f"5.2 opcode {op}", frame(FIN | op, PING), 1002) for op in (3, 4, 5, 6, 7, 11, 12, 15)],
-    ("5.4 continuation of nothing", frame(FIN | 0, PING), 1002),
-    ("5.4 text within fragments", frame(1, b"{") + frame(FIN | 1, PING), 1002),
-    ("5.5 long ping", frame(FIN | 9, b"x" * 126), 1002),
-    ("5.5 fragmented ping", frame(9, b"x"), 1002),
-    ("5.5.1 one byte close", frame(FIN | 8, b"\x03"), 1002),
-    ("7.4 reserved close code", frame(FIN | 8, struct.pack("!H", 1005)), 1002),
-    ("7.4 close code too low", frame(FIN | 8, struct.pack("!H", 999)), 1002),
-    ("8.1 text not utf-8", frame(FIN | 1, b'{"t":"ping","id":"\xc0\x80"}'), 1007),
-    ("10.4 length announced", frame(FIN | 1, b"", length=65_537), 1009),
-    ("10.4 length of the universe", frame(FIN | 1, b"", length=2**62), 1009),
-    ("10.4 fragments too long", frame(1, b" " * 40_000) + frame(FIN | 0, b" " * 40_000), 1009),
-]
-
-
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("data", "code"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG]
@@ -113,18 +78,6 @@ async def test_a_broken_rule_fails_the_connection_with_its_code(
         peer.writer.write(data)
         assert await peer.close_code() == code
         peer.writer.close()
-
-
-RIGHT = [
-    ("5.6 text", frame(FIN | 1, PING)),
-    ("5.4 fragments", frame(1, PING[:5]) + frame(0, PING[5:9]) + frame(FIN | 0, PING[9:])),
-    ("5.4 ping between", frame(1, PING[:5]) + frame(FIN | 9, b"") + frame(FIN | 0, PING[5:])),
-    ("5.5.3 unasked pong", frame(FIN | 10, b"x") + frame(FIN | 1, PING)),
-    ("5.4 empty fragments", frame(1) + frame(0) + frame(FIN | 0, PING)),
-    ("8.1 utf-8 split", frame(1, b'{"t":"ping","id":"p"}') + frame(FIN | 0)),
-    ("5.2 long length form", frame(FIN | 1, PING + b" " * 200)),
-    ("5.2 longest", frame(FIN | 1, PING + b" " * (65_536 - len(PING)))),
-]
 
 
 @pytest.mark.asyncio
