@@ -18,7 +18,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -29,6 +29,7 @@ from actors.paper import paper_settings
 from actors.paths import Paths, connection_role
 from actors.roles import roles, starter_of
 from actors.settings import find_journal, load
+from bench.origin_tricks import ALLOWED
 from bench.world import CONNECTION, WorldOptions, make_home
 from domain.records import Record
 from gateway.tokens import TokenStore, TokenTerms
@@ -40,6 +41,14 @@ STOP_S = 5.0
 SERVING_S = 0.2
 BACKLOG = 1_024
 SIMULATOR = "simulator-oanda"
+LIMITS = "[gateway.limits]\n"
+OTHER_ORIGIN = "https://other.example"
+EXTRA = f"""
+[gateway]
+connections_per_token_max = 10000
+connections_max = 10000
+origins = ["{ALLOWED}", "{OTHER_ORIGIN}"]
+"""
 
 
 class BareWorld:
@@ -211,26 +220,55 @@ def _listening() -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def bare_world(extra: str = "", edges: int = 1) -> AsyncIterator[BareWorld]:
-    """A bare deployment that trades; `extra` is added to its settings. Gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="fgb-") as folder:
+async def bare_world(edges: int = 1, limits: str = "") -> AsyncIterator[BareWorld]:
+    """A bare deployment that trades; gone afterwards. Within `sharing` it is the shared one.
+
+    `limits` come first in the settings' `[gateway.limits]`.
+    """
+    if _shared:
+        yield _shared[0]
+        return
+    with tempfile.TemporaryDirectory(prefix="fgb-") as folder, _temporary(folder):
         home = Path(folder) / "home"
         home.mkdir()
-        # The runtime folder beside the home, so that both vanish together.
-        before, tempfile.tempdir = tempfile.tempdir, folder
-        temp = os.environ.get("TMPDIR")
-        os.environ["TMPDIR"] = folder
-        world = BareWorld(home, make_home(home, WorldOptions(edges=edges, extra=extra)), edges)
+        token = make_home(home, WorldOptions(edges=edges, extra=EXTRA))
+        settings = Paths(home).settings
+        settings.write_text(settings.read_text().replace(LIMITS, LIMITS + limits, 1))
+        world = BareWorld(home, token, edges)
         try:
             await world.start()
             yield world
         finally:
             await world.stop()
-            tempfile.tempdir = before
-            if temp is None:
-                del os.environ["TMPDIR"]
-            else:
-                os.environ["TMPDIR"] = temp
+
+
+@contextlib.asynccontextmanager
+async def sharing(limits: str = "") -> AsyncIterator[BareWorld]:
+    """One deployment for all goals run meanwhile: starting one costs more than most of them."""
+    async with bare_world(limits=limits) as world:
+        _shared.append(world)
+        try:
+            yield world
+        finally:
+            _shared.clear()
+
+
+_shared: list[BareWorld] = []
+
+
+@contextlib.contextmanager
+def _temporary(folder: str) -> Iterator[None]:
+    """The runtime folder lies beside the home, here and in every process: both vanish together."""
+    before, tempfile.tempdir = tempfile.tempdir, folder
+    variable = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = folder
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        del os.environ["TMPDIR"]
+        if variable is not None:
+            os.environ["TMPDIR"] = variable
 
 
 CONNECTION_ROLE = connection_role(CONNECTION)

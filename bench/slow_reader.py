@@ -30,7 +30,7 @@ COMPARED_FROM = 4
 """So many floods and more also compare the others' latency: fewer entries show only noise."""
 BATCH_ORDERS = 10
 PAUSE_S = 0.015
-WARM_ENTRIES = 1_500
+WARM_ENTRIES = 1_000
 CLOSED_S = 90.0
 
 

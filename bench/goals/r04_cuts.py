@@ -32,7 +32,6 @@ CUT_BYTES_MAX = 7_000
 STALLED_SHARE = 0.004
 DOWN_SHARE = 0.8
 CALM_S = 60.0
-EXTRA = "\n[gateway]\nconnections_per_token_max = 1000\nheartbeat_ms = 500\n"
 
 
 def weather(_number: int, luck: Random) -> Weather:
@@ -83,7 +82,7 @@ async def run(trials: int, seed: int) -> Tally:
     """So many cuts, then peace, then every log against the journal."""
     is_long = trials >= LONG_FROM
     tally = Tally(trials=trials)
-    async with bare_world(EXTRA) as world, chaos_proxy(
+    async with bare_world() as world, chaos_proxy(
         ("127.0.0.1", world.port), weather, seed
     ) as proxy:  # fmt: skip
         await until_priced(world)

@@ -38,7 +38,6 @@ RETURNING = 20
 AWAY_EVERY = 4
 RESTARTED = 6
 SLACK_S = 0.5
-EXTRA = "\n[gateway]\nconnections_per_token_max = 10000\n"
 FIRED = re.compile(r"of session (\S+) fired$")
 
 
@@ -56,7 +55,7 @@ async def run(trials: int, seed: int) -> Tally:
     tally = Tally(trials=trials)
     luck = Random(seed)
     away = [_an_away(number, luck) for number in range(max(2, trials // AWAY_EVERY))]
-    async with bare_world(EXTRA) as world:
+    async with bare_world() as world:
         await until_priced(world)
         target = ("127.0.0.1", world.port)
         async with chaos_proxy(target) as proxy:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 from random import Random
 
-from bench.bare_world import BareWorld, bare_world
+from bench.bare_world import OTHER_ORIGIN, BareWorld, bare_world
 from bench.goal import Goal, Tally
 from bench.origin_tricks import ALLOWED, TRICKS
 from bench.raw_websocket import call, raw
 from gateway.rest_operations import PREFIX
 from gateway.tickets import SUBPROTOCOL, VALID_MS
 
-OTHER = "https://other.example"
-EXTRA = f'\n[gateway]\norigins = ["{ALLOWED}", "{OTHER}"]\n'
 TICKETS_EVERY = 10
 EXPIRED_FROM = 100
 """So many trials and more also wait for tickets to expire."""
@@ -26,7 +24,7 @@ async def run(trials: int, seed: int) -> Tally:
     luck = Random(seed)
     tickets = trials // TICKETS_EVERY
     tricks = luck.sample(TRICKS, min(trials - tickets, len(TRICKS)))
-    async with bare_world(EXTRA) as world:
+    async with bare_world() as world:
         for trick in tricks:
             await _try_trick(world, trick, tally)
         for number in range(tickets):
@@ -79,7 +77,7 @@ async def _try_ticket(world: BareWorld, way: str, tally: Tally) -> None:
         if sorted(both) != [101, 401]:
             tally.details.append(f"a ticket used twice at once got {both}")
     elif way == "from another origin":
-        statuses = [await _use(world, ticket, OTHER), await _use(world, ticket, ALLOWED)]
+        statuses = [await _use(world, ticket, OTHER_ORIGIN), await _use(world, ticket, ALLOWED)]
     elif way == "from no origin":
         statuses = [await _use(world, ticket, None)]
     else:

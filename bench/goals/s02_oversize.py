@@ -32,7 +32,6 @@ COMPARED_FROM = 500
 BYTE_EVERY_S = 0.4
 MESSAGE_MAX = Limits().message_bytes_in_max
 BOMB = zlib.compress(bytes(BOMB_BYTES), 9)
-EXTRA = "\n[gateway]\nconnections_per_token_max = 1000\n"
 HEAD = b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nX-Slow: "
 
 
@@ -40,7 +39,7 @@ async def run(trials: int, seed: int) -> Tally:
     """All kinds of too much, several times; then so many slow handshakes at once."""
     tally = Tally(trials=trials)
     luck = Random(seed)
-    async with bare_world(EXTRA) as world:
+    async with bare_world() as world:
         await until_priced(world)
         for kind in (*KINDS, *KINDS):  # what a first time costs is not what each time costs
             await KINDS[kind](world)

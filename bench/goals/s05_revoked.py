@@ -23,7 +23,6 @@ from gateway.wire import Scope
 
 NS = 1_000_000_000
 CLOSED_S_MAX = 1.0
-EXTRA = f'\n[gateway]\norigins = ["{ALLOWED}"]\n'
 ROUND = 10
 """So many tokens end at once."""
 ORDER_EVERY_S = 0.02
@@ -60,7 +59,7 @@ async def run(trials: int, seed: int) -> Tally:
     """Half of the tokens are revoked, half expire, while all trade."""
     tally = Tally(trials=trials)
     luck = Random(seed)
-    async with bare_world(EXTRA) as world:
+    async with bare_world() as world:
         await until_priced(world)
         for first in range(0, trials, ROUND):
             await _end_some(world, (first, min(ROUND, trials - first)), luck, tally)
