@@ -242,7 +242,11 @@ async def try_doubts(wanted: int, seed: int, with_long_outage: bool) -> Found:
     """A deployment of its own, at least so many orders of unknown outcome, and what they show."""
     async with plain(OPTIONS) as deployment:
         trial = Trial(deployment, Random(seed))
-        await trial.run(wanted, with_long_outage)
+        stuck = []
+        try:
+            await trial.run(wanted, with_long_outage)
+        except TimeoutError:
+            stuck.append("orders did not come to rest, or none would pass any more")
         found = LookBack(deployment.records(), trial.outages).found
-        found.faults += await find_differences(deployment)
+        found.faults += stuck + await find_differences(deployment)
         return found

@@ -30,9 +30,13 @@ PATIENCE_S = 30.0
 
 
 class Paid(Struct, kw_only=True):
-    """Each intent's wait, how fast the orders really came, and what was wrong."""
+    """Each intent's wait, how fast the orders really came, and what was wrong.
+
+    An order that was refused had no intent: a machine too busy to answer makes such.
+    """
 
     waits: list[Waited]
+    refused: int
     rate_reached: float
     faults: list[str]
 
@@ -49,12 +53,13 @@ async def pay(orders: int, rate: int, seed: int) -> Paid:
         return Paid(
             waits=list(read_waits(deployment.paths.home / WAITS)),
             rate_reached=rate_reached,
-            faults=[*refused, *await find_differences(deployment)],
+            refused=refused,
+            faults=await find_differences(deployment),
         )
 
 
-async def _send(deployment: Plain, orders: int, rate: int, seed: int) -> tuple[float, list[str]]:
-    """Every order at its time: how many a second left, and those refused, in words."""
+async def _send(deployment: Plain, orders: int, rate: int, seed: int) -> tuple[float, int]:
+    """Every order at its time: how many a second left, and how many were refused."""
     start_ns = time.monotonic_ns()
     asking = []
     with Pacer() as pacer:
@@ -62,10 +67,11 @@ async def _send(deployment: Plain, orders: int, rate: int, seed: int) -> tuple[f
             await pacer.until(start_ns + number * NS // rate)
             asking.append(asyncio.create_task(_ask(deployment, ticket)))
     reached = round(orders * NS / (time.monotonic_ns() - start_ns), 1)
-    return reached, [fault for fault in await asyncio.gather(*asking) if fault is not None]
+    return reached, sum(await asyncio.gather(*asking))
 
 
-async def _ask(deployment: Plain, ticket: Ticket) -> str | None:
+async def _ask(deployment: Plain, ticket: Ticket) -> bool:
+    """True where it was refused."""
     order = market(
         OANDA,
         f"w{ticket.number}",
@@ -74,8 +80,7 @@ async def _ask(deployment: Plain, ticket: Ticket) -> str | None:
         quantity=Decimal(abs(ticket.units)),
     )
     answer = await deployment.edge.say(order.client_order_id, c.Place(order=order))
-    error = answer.error or answer.decided[0].error
-    return f"{order.client_order_id} was refused: {error.code}" if error is not None else None
+    return answer.error is not None or answer.decided[0].error is not None
 
 
 async def _quote(deployment: Plain) -> None:

@@ -99,6 +99,7 @@ class Soak:
         machine, start = describe(self._folder), time.monotonic()
         try:
             tally = await goal.run(min(goal.batch, self._left(goal)), seed)
+            assert tally.trials > 0, f"{goal.id} ran a batch of no trials"
         except Exception:  # the goal's trouble, shown whole at the end; the others go on
             self.broken[goal.id] = f"seed {seed}\n{traceback.format_exc()}"
             self._tell(goal, self.tally(goal).trials, f"broke at seed {seed}")
@@ -114,7 +115,6 @@ class Soak:
             machine=machine,
             tally=tally,
         )
-        assert tally.trials > 0, f"{goal.id} ran a batch of no trials"
         self._counts.add(batch)
         word = f"{tally.violations} violations" if tally.violations else f"{took_s:.1f} s a batch"
         self._tell(goal, self.tally(goal).trials, word)

@@ -17,12 +17,13 @@ async def write_down(orders: int, seed: int) -> Tally:
     if paid.rate_reached < RATE_SHARE_MIN * RATE:
         raise RuntimeError(f"seed {seed}: only {paid.rate_reached} of {RATE} orders a second")
     faults = paid.faults
-    if len(paid.waits) != orders:
-        faults.append(f"{len(paid.waits)} intents of {orders} orders")
+    if len(paid.waits) + paid.refused != orders:
+        faults.append(f"{len(paid.waits)} intents of {orders} orders, {paid.refused} refused")
     return Tally(
-        trials=orders,
+        trials=len(paid.waits),
         violations=len(faults),
         details=[f"seed {seed}: {fault}" for fault in faults],
+        counts={"refused": paid.refused},
         samples_us={
             "durable intent": [wait.whole_ns // NS_PER_US for wait in paid.waits],
             "without its sync": [(w.whole_ns - w.sync_ns) // NS_PER_US for w in paid.waits],
