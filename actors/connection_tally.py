@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from actors.figures import Figures, Latency
 from actors.messages import Dispatch
 from actors.tracing import Tracer, utc_less_boot_ns
-from domain.accounts import SessionState
+from domain.accounts import BreakerState, SessionState
 
 if TYPE_CHECKING:
     from actors.connection import BrokerConnection
@@ -57,6 +57,8 @@ def figures_of(connection: BrokerConnection, prices: Prices) -> Figures:
     """The connection as it stands."""
     told = Figures()
     told.put("fillgate_connection_up", int(connection.state is SessionState.CONNECTED))
+    is_open = connection.breaker.state is not BreakerState.CLOSED
+    told.put("fillgate_breaker_open", int(is_open))
     told.put("fillgate_outbox_items", len(connection.telling.outbox.held))
     told.put("fillgate_broker_requests_in_flight", len(connection.in_flight))
     told.put("fillgate_instruments_listed", len(connection.instruments))

@@ -41,6 +41,7 @@ from domain.orders import NewOrder, OrderType, Side, TimeInForce
 from gateway import wire
 from gateway.backend import Clocks, Status, Surroundings
 from gateway.codec import JSON, MSGPACK, Codec
+from gateway.refused import RefusedLogins
 from gateway.session import Session, State
 from gateway.settings import GatewaySettings
 
@@ -117,6 +118,7 @@ def _open_session(codec: Codec) -> Session:
         status=lambda: status,
         latest_quotes=lambda _name: (),
         find_quote_fault=lambda _name: None,
+        refused=RefusedLogins(),
     )
     session = Session(PRINCIPAL, codec, around)
     session.greet()

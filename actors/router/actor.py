@@ -87,7 +87,7 @@ class Router:
         self._quotes = Quotes(self.desk)
         self._watching = Watching(self.desk)
         self.teller = Teller(self.desk, self.writer)
-        self._is_trading = False
+        self.is_trading = False
         self._snapshot_at = books.number
 
     def start(self) -> None:
@@ -193,13 +193,13 @@ class Router:
         venues = self.desk.venues.values()
         is_ready = self.orders.compliance is not None and self.desk.closed is None
         is_trading = is_ready and any(v.takes_orders for v in venues)
-        if is_trading != self._is_trading:
-            self._is_trading = is_trading
+        if is_trading != self.is_trading:
+            self.is_trading = is_trading
             for edge in self.teller.edges:
                 edge.send(self._standing())
 
     def _standing(self) -> m.Standing:
-        return m.Standing(is_trading=self._is_trading, position=self.journal.durable)
+        return m.Standing(is_trading=self.is_trading, position=self.journal.durable)
 
     def edge_down(self, link: Link[Any]) -> None:
         """An edge died: its sessions are disconnected now."""

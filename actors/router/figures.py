@@ -19,9 +19,8 @@ def figures_of(router: Router) -> Figures:
     """The router as it stands."""
     told = Figures()
     desk = router.desk
-    is_up = {name: venue.is_up for name, venue in desk.venues.items()}
-    is_trading = router.orders.compliance is not None and any(is_up.values())
-    told.put("fillgate_trading", int(is_trading))
+    told.put("fillgate_trading", int(router.is_trading))
+    told.put("fillgate_cancel_only", int(desk.closed is not None))
     told.put("fillgate_journal_records_total", desk.books.number)
     told.put("fillgate_halts", len(desk.books.halts))
     _put_orders(told, desk)
