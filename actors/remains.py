@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 
 import psutil
 
 from actors.paths import Paths
 
+PR_SET_CHILD_SUBREAPER = 36
 STOP_S = 2.0
 PARTS = frozenset(
     {
@@ -61,3 +64,15 @@ def end(processes: list[psutil.Process]) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(stubborn, STOP_S)
+
+
+def become_subreaper() -> None:
+    """Orphans below us become our children, so that they can be ended with us."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap() -> None:
+    """Takes leave of every orphan that became ours, so that none stays as a zombie."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)

@@ -9,8 +9,6 @@ takes over what lives: processes by pid, sockets from the edges that hold them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -42,13 +40,12 @@ from actors.link import PathLock
 from actors.logs import configure_logs
 from actors.paper import paper_settings
 from actors.paths import Paths
-from actors.remains import end, find_remains
+from actors.remains import become_subreaper, end, find_remains, reap
 from actors.roles import edge_roles
 from actors.rolling import Rolled, replace_edge
 from actors.settings import Settings, SimulatorSettings, load
 from gateway.tls import TlsSettings, find_fault
 
-PR_SET_CHILD_SUBREAPER = 36
 BACKLOG = 1024
 STOP_S = 2.0
 READY_S = 60.0
@@ -108,7 +105,7 @@ class Supervisor:
         configure_logs(
             self._paths.logs / "supervisor.log", self._settings.deployment.log_level, "supervisor"
         )
-        _become_subreaper()
+        become_subreaper()
         self._paths.ready.unlink(missing_ok=True)
         legacy = await self._find_legacy()
         self._catch_signals()
@@ -340,7 +337,7 @@ class Supervisor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for _ in range(2):  # what one of them started while it ended goes, too
             await asyncio.to_thread(self._end_all)
-        await asyncio.wait_for(asyncio.to_thread(_reap), STOP_S)
+        await asyncio.wait_for(asyncio.to_thread(reap), STOP_S)
         for sock in self._sockets:
             sock.close()
 
@@ -366,18 +363,6 @@ async def _until(is_true: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(POLL_S)
     raise TimeoutError
-
-
-def _become_subreaper() -> None:
-    """Orphans below us become our children, so that they can be ended with us."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _reap() -> None:
-    """Takes leave of every orphan that became ours, so that none stays as a zombie."""
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            os.waitpid(-1, 0)
 
 
 def _listen(host: str, port: int) -> socket.socket:
