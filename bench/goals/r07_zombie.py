@@ -31,6 +31,8 @@ SEND_BY_NS = 60_000_000
 GAP_S = 0.004
 WHOLE_FROM = 100
 """A batch of so many trials also stops the connection of a whole deployment."""
+WATCHED_S = 3.0
+"""Until the watchdog, which is started last, has heard everybody once."""
 SEEN_S_MAX = 1.0
 REPLACED_S_MAX = 3.0
 
@@ -100,6 +102,7 @@ async def _stop_whole(tally: Tally, seed: int) -> None:
         Client.connect(running.url, running.token, "r07") as client,
     ):
         await _until_accepted(client, "first")
+        await asyncio.sleep(WATCHED_S)
         pid, stopped = running.pid(CONNECTION_ROLE), time.monotonic()
         os.kill(pid, signal.SIGSTOP)
         while state_of(pid) not in DEAD:
