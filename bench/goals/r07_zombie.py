@@ -33,8 +33,6 @@ WHOLE_FROM = 100
 """A batch of so many trials also stops the connection of a whole deployment."""
 WATCHED_S = 3.0
 """Until the watchdog, which is started last, has heard everybody once."""
-SEEN_S_MAX = 1.0
-REPLACED_S_MAX = 3.0
 
 
 async def run(trials: int, seed: int) -> Tally:
@@ -58,7 +56,7 @@ async def run(trials: int, seed: int) -> Tally:
                 tally.details.append(f"seed {seed}, trial {number}: {what}")
         dialing.cancel()
     if trials >= WHOLE_FROM:
-        await _stop_whole(tally, seed)
+        await _stop_whole(tally)
     return tally
 
 
@@ -95,7 +93,7 @@ async def _send(router: HandRouter, count: int, tally: Tally) -> None:
         await asyncio.sleep(GAP_S)
 
 
-async def _stop_whole(tally: Tally, seed: int) -> None:
+async def _stop_whole(tally: Tally) -> None:
     """The watchdog's part: how soon a hung connection is dead, and how soon orders pass again."""
     async with (
         world() as running,
@@ -112,10 +110,6 @@ async def _stop_whole(tally: Tally, seed: int) -> None:
         replaced_s = time.monotonic() - stopped
     tally.samples_us["seen"] = [int(seen_s * 1e6)]
     tally.samples_us["replaced"] = [int(replaced_s * 1e6)]
-    if seen_s > SEEN_S_MAX or replaced_s > REPLACED_S_MAX:
-        tally.violations += 1
-        what = f"seen after {seen_s:.2f} s, replaced after {replaced_s:.2f} s"
-        tally.details.append(f"seed {seed}: {what}")
 
 
 async def _until_accepted(client: Client, name: str) -> None:
