@@ -19,7 +19,7 @@ import structlog
 import uvloop
 
 from actors import messages as m
-from actors.beacon import SILENCE_MS_MAX, Declared, boot_ns, read_beacon
+from actors.beacon import SILENCE_MS_MAX, Declared, Reading, boot_ns, read_beacon
 from actors.figures import FigurePage, Figures, publish
 from actors.link import Hello, Link, LinkOwner, Ping, Pong, dial
 from actors.logs import configure_logs
@@ -28,7 +28,11 @@ from actors.roles import edge_roles, roles
 from actors.settings import load
 
 PING_S = 0.2
+STOPPED_MS_MAX = 3_000
+"""A process that was never heard on its link is ended when it has not beaten for so long."""
 MS = 1_000_000
+_STARTED = 19
+"""Where /proc/PID/stat says when it started, counted from behind its name."""
 
 log = structlog.get_logger()
 
@@ -73,6 +77,7 @@ class Watched(LinkOwner[Any]):
     def look(self, own_lag_ns: int) -> None:
         """Pings, and kills where the silence is too long; our own lag is forgiven."""
         if self._link is None:
+            self._end_if_stopped()
             return
         silent_ms = (boot_ns() - self._answered_ns - own_lag_ns) // MS
         if silent_ms > self._limit_ms():
@@ -80,6 +85,18 @@ class Watched(LinkOwner[Any]):
             return
         self._number += 1
         self._link.send(Ping(number=self._number))
+
+    def _end_if_stopped(self) -> None:
+        """Ends one that never said hello here and beats no more: it hung before we could ask."""
+        reading = read_beacon(self._beacon)
+        if reading is None:
+            return
+        silent_ms = (boot_ns() - reading.beat_ns) // MS
+        if silent_ms <= STOPPED_MS_MAX or not _is_the_one(reading):
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._pidfd = os.pidfd_open(reading.pid)
+        self._kill(silent_ms)
 
     def _limit_ms(self) -> int:
         reading = read_beacon(self._beacon)
@@ -97,6 +114,18 @@ class Watched(LinkOwner[Any]):
         if self._link is not None:
             self._link.close()
         self._forget()
+
+
+def _is_the_one(reading: Reading) -> bool:
+    """True where the process of that number is the one that beat, and no later one."""
+    if reading.pid in (0, 1, os.getpid()):
+        return False
+    try:
+        fields = Path(f"/proc/{reading.pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    started_ns = int(fields[_STARTED]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    return fields[0] not in "ZX" and started_ns <= reading.beat_ns
 
 
 class _WatchLink(Link[Any]):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from actors import watchdog as watchdog_module
-from actors.beacon import Beacon, Declared
+from actors.beacon import Beacon, Declared, boot_ns
 from actors.link import Hello, Link, LinkOwner, Ping, Pong, listen
 from actors.messages import watchdog_inbox
 from actors.paths import Paths
@@ -136,6 +136,47 @@ def test_a_stopped_role_is_not_spared_whatever_it_had_declared(
     clock.pass_ms(1_001)
     one.look(0)
     assert child.wait(10) == -signal.SIGKILL
+
+
+def unheard(tmp_path: Path, pid: int, beat_ns: int) -> Watched:
+    """A role that beat, and never said hello."""
+    beacon = tmp_path / "router.beacon"
+    beacon.write_bytes(struct.pack("<QQQQ", pid, Declared.WORKING, 0, beat_ns))
+    return Watched("router", beacon)
+
+
+def test_a_role_that_stopped_before_it_was_ever_heard_is_killed_too(
+    tmp_path: Path, clock: Clock, child: subprocess.Popen[bytes]
+) -> None:
+    clock.now_ns = boot_ns()
+    one = unheard(tmp_path, child.pid, clock.now_ns)
+    clock.pass_ms(3_000)
+    one.look(0)
+    assert child.poll() is None
+    clock.pass_ms(1)
+    one.look(0)
+    assert child.wait(10) == -signal.SIGKILL
+    one.look(0)
+
+
+def test_a_later_process_of_the_same_number_is_none_of_ours(
+    tmp_path: Path, clock: Clock, child: subprocess.Popen[bytes]
+) -> None:
+    clock.now_ns = boot_ns()
+    one = unheard(tmp_path, child.pid, clock.now_ns - 60_000_000_000)
+    one.look(0)
+    assert child.poll() is None
+
+
+@pytest.mark.parametrize("pid", [1, os.getpid()])
+def test_the_first_process_and_our_own_are_never_killed(
+    tmp_path: Path, clock: Clock, pid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr(os, "pidfd_open", killed.append)
+    clock.now_ns = boot_ns()
+    unheard(tmp_path, pid, clock.now_ns - 10_000_000_000).look(0)
+    assert killed == []
 
 
 def test_the_watchdog_s_own_lag_is_forgiven(
