@@ -60,13 +60,14 @@ class Outbox:
 class Waiting:
     """Stream events of orders whose answer is under way: told together with it.
 
-    What is held is not yet told, so the cursor given out stays before it: after a crash it is
-    read again.
+    An account's events are told in the broker's order: whatever comes after takes what is held
+    along, or a fill told out of turn would show a position that never was. What is held is not
+    yet told, so the cursor given out stays before it: after a crash it is read again.
     """
 
     def __init__(self) -> None:
-        self._expected: set[str] = set()
-        self._held: dict[str, tuple[str | None, list[ev.VenueEvent]]] = {}
+        self._expected: set[str | None] = set()
+        self._held: list[tuple[str | None, ev.VenueEvent]] = []
 
     def expect(self, venue_client_id: str) -> None:
         """An answer is under way for this order."""
@@ -75,34 +76,31 @@ class Waiting:
     def hold(
         self, events: tuple[ev.VenueEvent, ...], cursor: str | None
     ) -> tuple[ev.VenueEvent, ...]:
-        """Keeps what waits for an answer; returns the rest. `cursor` is from before the events."""
-        if not self._expected:
-            return events
-        rest = []
-        for event in events:
-            name = event.venue_client_id
-            if name in self._expected:
-                self._held.setdefault(str(name), (cursor, []))[1].append(event)
-            else:
-                rest.append(event)
-        return tuple(rest)
+        """Keeps what waits for an answer; returns what is to be told now.
+
+        `cursor` is from before the events.
+        """
+        if all(event.venue_client_id in self._expected for event in events):
+            self._held += [(cursor, event) for event in events]
+            return ()
+        return (*self.release(), *events)
 
     def answered(self, venue_client_id: str) -> tuple[ev.VenueEvent, ...]:
-        """The wait is over, one way or the other: what was held."""
+        """The wait is over, one way or the other: what was held of it, and all before that."""
         self._expected.discard(venue_client_id)
-        _, events = self._held.pop(venue_client_id, (None, []))
-        return tuple(events)
+        places = [n for n, (_, e) in enumerate(self._held) if e.venue_client_id == venue_client_id]
+        end = places[-1] + 1 if places else 0
+        due, self._held = self._held[:end], self._held[end:]
+        return tuple(event for _, event in due)
 
     def release(self) -> tuple[ev.VenueEvent, ...]:
         """All that is held, though the answers are still awaited."""
-        held, self._held = self._held, {}
-        return tuple(event for _, events in held.values() for event in events)
+        held, self._held = self._held, []
+        return tuple(event for _, event in held)
 
     def cursor(self, cursor: str | None) -> str | None:
         """The broker's cursor before anything held; `cursor` where nothing is."""
-        if self._held:
-            return next(iter(self._held.values()))[0]
-        return cursor
+        return self._held[0][0] if self._held else cursor
 
 
 class SeenEvents:

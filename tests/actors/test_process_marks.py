@@ -296,18 +296,33 @@ def test_what_was_seen_longest_ago_is_forgotten_first(monkeypatch: pytest.Monkey
     assert seen.new_of([fill("x-3"), fill("x-1")]) == (fill("x-1"),)
 
 
-def test_events_of_an_order_wait_for_its_answer_and_others_do_not() -> None:
+def test_events_of_an_order_wait_for_its_answer() -> None:
     waiting = Waiting()
     assert waiting.hold((fill("x-1"),), "10") == (fill("x-1"),)
     waiting.expect("v-1")
-    other = fill("x-2", "v-2")
-    assert waiting.hold((creation(), other), "10") == (other,)
+    assert waiting.hold((creation(),), "10") == ()
     assert waiting.hold((fill("x-1"),), "11") == ()
     assert waiting.cursor("12") == "10"
     assert waiting.answered("v-1") == (creation(), fill("x-1"))
     assert waiting.answered("v-1") == ()
     assert waiting.cursor("12") == "12"
     assert waiting.hold((fill("x-3"),), "12") == (fill("x-3"),)
+
+
+def test_what_comes_after_takes_along_what_waits_so_that_fills_keep_their_order() -> None:
+    waiting = Waiting()
+    waiting.expect("v-1")
+    waiting.expect("v-3")
+    first, later, third = fill("x-1"), fill("x-2", "v-2"), fill("x-3", "v-3")
+    assert waiting.hold((first,), "10") == ()
+    assert waiting.hold((later,), "11") == (first, later)
+    assert waiting.hold((first,), "12") == ()
+    assert waiting.hold((third,), "13") == ()
+    assert waiting.answered("v-3") == (first, third)
+    assert waiting.hold((third,), "14") == (third,)
+    assert waiting.hold((first,), "15") == ()
+    assert waiting.hold((first,), "16") == ()
+    assert waiting.answered("v-1") == (first, first)
 
 
 def test_what_waits_can_be_told_though_the_answer_is_still_awaited() -> None:

@@ -30,6 +30,7 @@ REGRESSIONS = {
     1095: "after a power cut the absence of a send mark was taken for a proof",
     3375: "the guards of a lot that an answer had closed were never told",
     105280: "a guard filled before the fill that shrank it was told stayed partly filled",
+    303369: "a held fill was told after later ones: a lot was seen that never was",
     385: "an exit left while compliance read the book, and was reserved for without its terms",
 }
 """Seeds that showed a bug when they were first told, and what it was."""
