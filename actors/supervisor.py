@@ -29,8 +29,8 @@ from actors.cluster import (
     GCS,
     RAYLET,
     find_seat,
+    note_nodes,
     ray_environment,
-    share_token,
     start_ray,
     wanted_gcs,
     wanted_raylet,
@@ -188,7 +188,7 @@ class Supervisor:
             found, self._address = legacy.kept, legacy.ray_address
         else:
             self._say("starting Ray")
-            share_token(self._settings.cluster, runtime)
+            note_nodes(self._settings, runtime)
             cluster = await start_ray(runtime, self._settings.ray, find_seat(self._settings))
             found, self._address = {RAYLET: cluster.raylet}, cluster.address
             if cluster.gcs is not None:
