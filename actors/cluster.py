@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from actors import options
 from actors.keeping import Kept, Wanted, find_start
-from actors.settings import ClusterSettings, RaySettings, Settings
+from actors.settings import RaySettings, Settings
 
 START_TIMEOUT_S = 60
 PORTS = 200
@@ -54,12 +54,16 @@ def ray_environment(runtime: Path) -> dict[str, str]:
     return {**os.environ, **options.environment(runtime)}
 
 
-def share_token(settings: ClusterSettings, runtime: Path) -> None:
-    """Takes the token that all nodes have, where there are several."""
-    if settings.ray_token_file is not None:
-        token = runtime / "ray.token"
-        token.touch(mode=0o600)
-        token.write_text(Path(settings.ray_token_file).read_text().strip())
+def note_nodes(settings: Settings, runtime: Path) -> None:
+    """Notes whether there are several machines, and takes the token that they share."""
+    if not settings.nodes:
+        (runtime / "nodes").unlink(missing_ok=True)
+        return
+    (runtime / "nodes").touch()
+    assert settings.cluster.ray_token_file is not None
+    token = runtime / "ray.token"
+    token.touch(mode=0o600)
+    token.write_text(Path(settings.cluster.ray_token_file).read_text().strip())
 
 
 class Cluster(Struct, frozen=True, kw_only=True):

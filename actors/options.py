@@ -42,13 +42,26 @@ ACTOR = {
 NAMESPACE = "fillgate"
 
 
+LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Ray then takes 127.0.0.1 for the node's address and listens there alone, on any system.
+
+Otherwise it puts the machine's own address in its place and listens on all interfaces.
+"""
+
+
 def environment(runtime: Path) -> dict[str, str]:
     """The environment of every Ray process of a deployment."""
     return {
         **RAY_ENVIRONMENT,
+        **({} if spans_machines(runtime) else LOOPBACK_ONLY),
         "RAY_AUTH_TOKEN_PATH": str(runtime / "ray.token"),
         "RAY_gcs_storage_path": str(runtime / "gcs"),
     }
+
+
+def spans_machines(runtime: Path) -> bool:
+    """Whether the deployment has several machines, as its supervisor notes here."""
+    return (runtime / "nodes").exists()
 
 
 def find_faults() -> list[str]:

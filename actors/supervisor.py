@@ -27,8 +27,8 @@ from actors.cluster import (
     GCS,
     RAYLET,
     find_seat,
+    note_nodes,
     ray_environment,
-    share_token,
     start_ray,
     wanted_gcs,
     wanted_raylet,
@@ -144,7 +144,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, self.roll)
+        loop.add_signal_handler(signal.SIGUSR2, self.roll)
 
     async def _start(self, legacy: Legacy | None) -> None:
         paths, settings = self._paths, self._settings
@@ -193,7 +193,7 @@ class Supervisor:
             found, self._address = legacy.kept, legacy.ray_address
         else:
             self._say("starting Ray")
-            share_token(self._settings.cluster, runtime)
+            note_nodes(self._settings, runtime)
             cluster = await start_ray(runtime, self._settings.ray, find_seat(self._settings))
             found, self._address = {RAYLET: cluster.raylet}, cluster.address
             if cluster.gcs is not None:
@@ -314,7 +314,7 @@ class Supervisor:
         write_json(self._paths.rolled, Rolled(pid=os.getpid()))
         for sock in self._sockets:
             sock.close()  # the edges hold them
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it would end who has no handler yet
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # it would end who has no handler yet
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the command that we are
 
     async def _wait_until_ready(self, health_url: str) -> None:

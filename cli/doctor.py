@@ -62,7 +62,7 @@ def examine(paths: Paths) -> Iterator[Check]:
     yield from deployment.check_tokens(paths)
     running = read_running(paths)
     yield from deployment.check_ray(paths, running)
-    yield from check_ray_ports(ray, running)
+    yield from check_ray_ports(paths, ray, running)
     yield from deployment.check_health(running)
     if settings is not None:
         yield from deployment.check_ports(settings, running)

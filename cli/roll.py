@@ -30,7 +30,7 @@ def roll(ctx: typer.Context, home: HomeOption = None, json: JsonOption = False) 
     state.paths.rolled.unlink(missing_ok=True)
     started = time.monotonic()
     try:
-        os.kill(running.pid, signal.SIGHUP)
+        os.kill(running.pid, signal.SIGUSR2)
     except ProcessLookupError:
         fix = "run `fillgate up`: it takes over what trades, then roll"
         raise Trouble("the supervisor is gone", fix, "supervisor") from None

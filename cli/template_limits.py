@@ -253,8 +253,8 @@ one_in = 100
 object_store_mib = 80
 # How many CPUs it may count with; our actors ask for none.
 cpus = 16
-# All of its ports are this one and the next 199, for a firewall to close (docs/operating.md); with
-# 0 they are any free ones.
+# All of its ports are this one and the next 199, where several machines share it; with 0 they are
+# any free ones, on loopback.
 first_port = 0
 # An existing cluster to use instead of one of our own, such as "127.0.0.1:6379".
 #address = "127.0.0.1:6379"

@@ -3,8 +3,9 @@
 #
 #     deploy/close-ray-ports.sh FIRST_PORT
 #
-# FIRST_PORT is `first_port` in fillgate.toml, [ray]; Ray uses it and the next 199. Ray binds them on
-# all interfaces whatever address it is given. Twice does no harm.
+# FIRST_PORT is `first_port` in fillgate.toml, [ray]; Ray uses it and the next 199. One machine alone
+# needs no rule: Ray listens on its loopback. Of several, accept the others by a rule before this
+# one: iptables -I INPUT -s OTHER -j ACCEPT. Twice does no harm.
 set -eu
 first=${1:?"which port? see [ray] first_port in fillgate.toml"}
 last=$((first + 199))

@@ -69,13 +69,15 @@ async def lose(trials: int, first: Machine, second: Machine) -> Tally:
 
 
 async def _one(nodes: TwoNodes, steady: Steady, how: str, tally: Tally) -> None:
-    """What trades is moved to the second machine, which is then lost and started anew."""
+    """What trades is moved to the second machine, started anew if it was lost; then it is lost."""
+    assert nodes.second.process is not None
+    if nodes.second.process.returncode is not None:
+        await nodes.second.start()
     await nodes.move()
     if await steady.accepted_after(time.monotonic(), ACCEPTED_S_MAX) is None:
         tally.details.append("the second machine took no order")
     await asyncio.sleep(CALM_S)
     await _lose(nodes, steady, how, tally)
-    await nodes.second.start()
 
 
 async def _lose(nodes: TwoNodes, steady: Steady, how: str, tally: Tally) -> None:

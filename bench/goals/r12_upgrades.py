@@ -59,7 +59,7 @@ async def _upgrade(deployment: World) -> list[str]:
     before = {role: deployment.pid(role) for role in ROLES}
     deployment.paths.rolled.unlink(missing_ok=True)
     deployment.paths.rolled.unlink(missing_ok=True)
-    os.kill(deployment.process.pid, signal.SIGHUP)
+    os.kill(deployment.process.pid, signal.SIGUSR2)
     async with asyncio.timeout(ROLL_S_MAX):
         while not (deployment.paths.rolled.exists() and deployment.paths.ready.exists()):
             await asyncio.sleep(0.05)

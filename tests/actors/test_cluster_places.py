@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from actors import options
-from actors.cluster import PORTS, Seat, _fixed_ports, find_seat, ray_environment, share_token
+from actors.cluster import PORTS, Seat, _fixed_ports, find_seat, note_nodes, ray_environment
 from actors.deploy import complete
 from actors.settings import (
     ClusterSettings,
@@ -51,11 +51,20 @@ def test_the_token_is_for_our_eyes_only_and_nodes_share_theirs(tmp_path: Path) -
     token = tmp_path / "ray.token"
     own = token.read_text()
     assert token.stat().st_mode & 0o777 == 0o600
-    share_token(ClusterSettings(), tmp_path)
+    note_nodes(PLAIN, tmp_path)
     assert token.read_text() == own
     (tmp_path / "shared").write_text("ab" * 32 + "\n")
-    share_token(ClusterSettings(ray_token_file=str(tmp_path / "shared")), tmp_path)
+    cluster = ClusterSettings(node="n1", ray_token_file=str(tmp_path / "shared"))
+    note_nodes(msgspec.structs.replace(on("n1"), cluster=cluster), tmp_path)
     assert token.read_text() == "ab" * 32
+    assert token.stat().st_mode & 0o777 == 0o600
+
+
+def test_ray_listens_on_loopback_alone_unless_there_are_several_machines(tmp_path: Path) -> None:
+    (tmp_path / "nodes").touch()
+    assert not options.LOOPBACK_ONLY.keys() & ray_environment(tmp_path).keys()
+    note_nodes(PLAIN, tmp_path)
+    assert options.LOOPBACK_ONLY.items() <= ray_environment(tmp_path).items()
 
 
 def test_a_role_is_filled_up_with_free_names_of_its_node() -> None:

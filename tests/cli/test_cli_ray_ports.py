@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from actors.paths import Paths
 from actors.settings import RaySettings
 from actors.supervisor import Running
 from cli import checks_ray
@@ -14,6 +18,7 @@ from cli.checks import Level
 from cli.checks_ray import check_ray_ports
 
 RUNNING = Running(pid=1, url="", health_url="", ray_address="")
+NOWHERE = Paths(Path("/nowhere"))
 FIXED = RaySettings(first_port=20_000)
 
 
@@ -30,18 +35,42 @@ def look(
     monkeypatch.setattr(checks_ray.os, "geteuid", lambda: uid)
     monkeypatch.setattr(checks_ray.shutil, "which", lambda name: f"/sbin/{name}")
     monkeypatch.setattr(checks_ray.subprocess, "run", run)
-    (check,) = check_ray_ports(FIXED, RUNNING)
+    monkeypatch.setattr(checks_ray, "find_outside", lambda _: [20_001])
+    (check,) = check_ray_ports(NOWHERE, FIXED, RUNNING)
     return check.level, check.found
 
 
-def test_ports_at_any_number_cannot_be_closed() -> None:
-    (check,) = check_ray_ports(RaySettings(), RUNNING)
+def test_what_listens_on_loopback_alone_needs_no_firewall() -> None:
+    (check,) = check_ray_ports(NOWHERE, RaySettings(), RUNNING)
+    assert (check.level, check.found) == (Level.OK, "on loopback alone")
+
+
+@pytest.mark.parametrize(("address", "is_ours"), [("127.0.0.1", True), ("0.0.0.0", False)])
+def test_a_port_beyond_loopback_is_found(
+    monkeypatch: pytest.MonkeyPatch, address: str, is_ours: bool
+) -> None:
+    with socket.create_server((address, 0)) as server:
+        monkeypatch.setattr(checks_ray, "ray_processes", lambda _: {"raylet": psutil.Process()})
+        port = server.getsockname()[1]
+        assert (port in checks_ray.find_outside(NOWHERE)) is not is_ours
+
+
+def test_a_loopback_within_ipv6_is_one() -> None:
+    assert checks_ray.is_loopback("::ffff:127.0.0.1")
+    assert checks_ray.is_loopback("::1")
+    assert not checks_ray.is_loopback("::")
+
+
+def test_ports_at_any_number_cannot_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks_ray, "find_outside", lambda _: [40_001])
+    (check,) = check_ray_ports(NOWHERE, RaySettings(), RUNNING)
     assert check.level is Level.WARN
+    assert "40001" in check.found
     assert "first_port" in check.fix
 
 
 def test_what_does_not_run_opens_nothing() -> None:
-    (check,) = check_ray_ports(RaySettings(), None)
+    (check,) = check_ray_ports(NOWHERE, RaySettings(), None)
     assert check.level is Level.OK
 
 

@@ -33,7 +33,7 @@ def rolls(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     troubles: list[Any] = []
 
     def kill(pid: int, number: signal.Signals) -> None:
-        assert (pid, number) == (os.getpid(), signal.SIGHUP)
+        assert (pid, number) == (os.getpid(), signal.SIGUSR2)
         trouble = troubles.pop() if troubles else ""
         if trouble is not None:
             write_json(paths.rolled, Rolled(pid=pid, trouble=trouble))
