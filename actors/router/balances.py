@@ -17,6 +17,8 @@ def find_news(books: Books, snapshot: AccountSnapshot, now_ns: int) -> BalancesU
     update = BalancesUpdate(balances=snapshot.balances)
     name = snapshot.account.account
     known = books.accounts.get(name)
+    if name in books.held:
+        return update  # that it was looked at, and agrees, ends its hold
     if known is None or replace(known, last_sync_ns=None) != replace(
         snapshot.account, last_sync_ns=None
     ):

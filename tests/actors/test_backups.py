@@ -14,7 +14,7 @@ from actors import backups
 from actors.backups import BackupError
 from actors.marks import Marks
 from actors.paths import Paths
-from actors.settings import SettingsError, load
+from actors.settings import SettingsError
 from domain import commands as c
 from domain import ids
 from domain.orders import CancelOrder, NewOrder, OrderType, Side, TimeInForce
@@ -144,9 +144,10 @@ def test_an_order_that_may_have_left_is_in_doubt_and_no_mark_says_otherwise(
     (order,) = books.orders.open.values()
     assert (order.client_order_id, order.status.value) == ("c-2", "unknown")
     assert len(books.halts) == 1
-    (settings,) = load(again.settings).connections
-    marks = Marks(again.marks(settings.id))
-    last = books.orders.last_intent(settings.id)
+    connection = order.connection
+    assert connection is not None
+    marks = Marks(again.marks(connection))
+    last = books.orders.last_intent(connection)
     assert last > 0
     marks.vouch_after(last)
     assert all(marks.has(intent) for intent in range(1, last + 1))

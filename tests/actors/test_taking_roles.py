@@ -150,14 +150,14 @@ async def test_a_connection_leaves_when_its_orders_have_their_answers(tmp_path: 
     wired = Wired(tmp_path)
     link = await wired.up()
     wired.hear(link, wired.dispatch(1, market_order("o-1")))
-    wired.connection.router = link  # type: ignore[assignment]
+    wired.connection.telling.router = link  # type: ignore[assignment]
     leaving = asyncio.create_task(drain(wired.connection))
     await asyncio.sleep(0)
     assert wired.told(m.Attached)[-1].credits == 0
     await asyncio.sleep(SOON_S)
     assert len(wired.placed()) == 1
     assert not leaving.done()  # the outcome is not durable yet
-    held = wired.connection.outbox
+    held = wired.connection.telling.outbox
     wired.hear(link, m.Freed(incarnation=held.incarnation, last=held.next - 1))
     await asyncio.sleep(SOON_S)
     assert leaving.done()
