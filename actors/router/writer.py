@@ -34,8 +34,8 @@ PATIENCE_S = 0.02
 """How long the loop waits for the thread."""
 
 CAREFUL_NS = 60_000_000_000
-LATE_NS = 80_000_000
-"""A batch under way for longer: no new risk. With a tick's delay that is under 0.15 s."""
+LATE_NS = 250_000_000
+"""A batch under way for longer: no new risk. Orders would be stale soon (send-by)."""
 
 CALM_NS = 1_000_000_000
 """Without trouble for so long, new risk is taken again."""
