@@ -41,3 +41,11 @@ def test_the_generator_reaches_the_awkward_values() -> None:
     assert {order.quantity for order in orders} >= {Decimal("1E+3"), Decimal("1E-9")}
     assert any(order.bracket and order.bracket.stop_loss for order in orders)
     assert {order.expire_at_ns for order in orders} >= {None, 2**63 - 1, -(2**63)}
+
+
+@pytest.mark.asyncio
+async def test_a_difference_is_counted_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.goals.p1_codecs.find_difference", lambda _message: "not the same")
+    tally = await GOAL.run(2, 5)
+    assert tally.violations == 2
+    assert tally.details[0] == "seed 5, message 0: not the same"

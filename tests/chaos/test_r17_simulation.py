@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bench.dst.__main__ import main
-from bench.dst.story import run_story
+from bench.dst.story import Verdict, run_story
+from bench.goals import r17_simulation
 from bench.goals.r17_simulation import GOAL
 
 ROOT = Path(__file__).parents[2]
@@ -68,3 +70,16 @@ def test_a_story_that_ends_wrong_says_how_to_tell_it_again(
     assert main(["7", "--count", "2"]) == 1
     told = capsys.readouterr().out
     assert "seed 8: python -m bench.dst 8 --trace\n    something is missing" in told
+
+
+@pytest.mark.asyncio
+async def test_a_wrong_story_is_counted_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = iter(("one", "another"))
+
+    def tell(seed: int) -> Verdict:
+        return replace(run_story(seed), trace=next(told))
+
+    monkeypatch.setattr(r17_simulation, "run_story", tell)
+    tally = await GOAL.run(1, 50)
+    assert tally.violations == 1
+    assert tally.details == ["python -m bench.dst 50 --trace: told twice, it was another story"]
