@@ -181,12 +181,17 @@ async def sweep_all() -> Found:
     for story in STORIES:
         async with plain(OPTIONS) as deployment:
             sweep = Sweep(deployment)
-            for call in CALLS:
-                await _sweep_call(sweep.crash_at, story, call)
-                if story in RECOVERED:
-                    await _sweep_call(sweep.crash_again_at, story, call)
+            await _sweep_story(sweep, story)
             found.add(sweep)
     return found
+
+
+async def _sweep_story(sweep: Sweep, story: str) -> None:
+    """Every call of the story, and for some stories of a recovery from its middle."""
+    for call in CALLS:
+        await _sweep_call(sweep.crash_at, story, call)
+        if story in RECOVERED:
+            await _sweep_call(sweep.crash_again_at, story, call)
 
 
 async def _sweep_call(crash: Callable[[Point], Awaitable[bool]], story: str, call: str) -> None:

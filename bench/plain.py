@@ -166,7 +166,7 @@ class Plain:
         """False from the roles' death on."""
         try:
             state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return False
         return state not in DEAD
 
