@@ -5,14 +5,17 @@ kills it as it is about to make the first, second, third ... call of a kind: a w
 its sync, a word on a socket or in the log. It starts again, the client says again what nobody
 answered, and the logs of client, journal and venues are compared: nothing lost, nothing doubled,
 no order left UNKNOWN, each event once. A sweep of a kind ends when a story is over unhurt.
+Another sweep kills it in the middle of a story, and then at every call of its recovery.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 
@@ -28,7 +31,11 @@ from domain.orders import CancelOrder
 
 CALLS = ("pwrite64", "fdatasync", "fsync", "sendto", "sendmsg", "write", "writev")
 OPTIONS = WorldOptions(horizon_ms=100, journal=SMALL_JOURNAL, with_alpaca=True)
+MIDDLE = 2
+"""A recovery is after a crash at this sync of a story: an order is on its way."""
 PATIENCE_S = 20.0
+LOOK_S = 0.005
+RECOVERED = ("oanda-crowded", "alpaca-changed")
 CALL = re.compile(r"^\d+ +(\w+)\(", re.MULTILINE)
 
 
@@ -56,20 +63,52 @@ class Sweep:
     async def crash_at(self, point: Point) -> bool:
         """Runs the story into the point; True where it was reached. What was wrong is noted."""
         await self.deployment.until_ready()
-        rules = ("-e", f"inject={point.call}:signal=SIGKILL:when={point.number}")
-        tracer = await self._trace(Path("/dev/null"), point.call, *rules)
+        is_hit = await self._run_into(point)
+        await self._judge(point, is_hit)
+        return is_hit
+
+    async def crash_again_at(self, point: Point) -> bool:
+        """Kills it in the middle of the story, and again at a point of its recovery."""
+        await self.deployment.until_ready()
+        middle = Point(point.story, "fdatasync", MIDDLE)
+        assert await self._run_into(middle), f"{middle} was not reached"
+        await self.deployment.ended()
+        await self.deployment.start(is_stopped=True)
+        tracer = await self._trace_into(point)
+        os.kill(self.deployment.pid, signal.SIGCONT)
+        recovering = asyncio.create_task(self.deployment.until_ready())
+        while self.deployment.is_alive() and not recovering.done():
+            await asyncio.sleep(LOOK_S)
+        is_over = recovering.done()
+        recovering.cancel()
+        is_hit = await self._end_trace(tracer, is_over=is_over)
+        await self._judge(point, is_hit)
+        return is_hit
+
+    async def _run_into(self, point: Point) -> bool:
+        tracer = await self._trace_into(point)
         is_over = await self._run(point.story)
+        return await self._end_trace(tracer, is_over=is_over)
+
+    async def _trace_into(self, point: Point) -> asyncio.subprocess.Process:
+        rules = ("-e", f"inject={point.call}:signal=SIGKILL:when={point.number}")
+        return await self._trace(Path("/dev/null"), point.call, *rules)
+
+    async def _end_trace(self, tracer: asyncio.subprocess.Process, *, is_over: bool) -> bool:
+        """True where it ended with the process it traced; only a living one is let go."""
         if is_over:
             tracer.send_signal(signal.SIGINT)
-        await tracer.wait()
-        if not is_over:
+        await asyncio.wait_for(tracer.wait(), PATIENCE_S)
+        return not self.deployment.is_alive()
+
+    async def _judge(self, point: Point, is_hit: bool) -> None:
+        if is_hit:
             self.crashes += 1
             await self.deployment.ended()
             await self.deployment.start()
             await self.deployment.until_ready()
         for fault in await self._find_faults():
             self.found.setdefault(fault, f"{point}: {fault}")
-        return not is_over
 
     async def count_calls(self, story: str) -> Counter[str]:
         """How many calls of each kind the story makes."""
@@ -127,13 +166,11 @@ class Sweep:
 class Found(Struct, kw_only=True):
     """What crashes showed."""
 
-    points: int = 0
     crashes: int = 0
     faults: list[str] = []
 
-    def add(self, sweep: Sweep, points: int) -> None:
+    def add(self, sweep: Sweep) -> None:
         """What one deployment went through."""
-        self.points += points
         self.crashes += sweep.crashes
         self.faults += sweep.found.values()
 
@@ -144,17 +181,24 @@ async def sweep_all() -> Found:
     for story in STORIES:
         async with plain(OPTIONS) as deployment:
             sweep = Sweep(deployment)
-            points = [await _sweep_call(sweep, story, call) for call in CALLS]
-            found.add(sweep, sum(points))
+            await _sweep_story(sweep, story)
+            found.add(sweep)
     return found
 
 
-async def _sweep_call(sweep: Sweep, story: str, call: str) -> int:
-    """How many calls of the kind the story makes, each of them a crash."""
+async def _sweep_story(sweep: Sweep, story: str) -> None:
+    """Every call of the story, and for some stories of a recovery from its middle."""
+    for call in CALLS:
+        await _sweep_call(sweep.crash_at, story, call)
+        if story in RECOVERED:
+            await _sweep_call(sweep.crash_again_at, story, call)
+
+
+async def _sweep_call(crash: Callable[[Point], Awaitable[bool]], story: str, call: str) -> None:
+    """Every call of the kind, each of them a crash, until one is not reached."""
     number = 1
-    while await sweep.crash_at(Point(story, call, number)):
+    while await crash(Point(story, call, number)):
         number += 1
-    return number - 1
 
 
 async def sweep_some(count: int, luck: Random) -> Found:
@@ -171,5 +215,5 @@ async def sweep_some(count: int, luck: Random) -> Found:
         # A call more or less is luck: the last ones may not come this time.
         while sweep.crashes < count and points:
             await sweep.crash_at(points.pop())
-        found.add(sweep, sweep.crashes)
+        found.add(sweep)
     return found

@@ -50,6 +50,8 @@ reserve_bytes = 65536
 prepare_in_background = false"""
 READY_S = 20.0
 LOOK_S = 0.01
+STOPPED = "stopped"
+DEAD = ("Z", "X")
 STILL = {"source": "none"}
 BROKER_ACCOUNTS = {"oanda": BROKER_ACCOUNT, "alpaca": ALPACA_ACCOUNT}
 PAIR_PRICES = {"USD_JPY": ("109.990", "110.010")}
@@ -63,10 +65,15 @@ PRICES = {
 
 
 def fork_on_demand(home: Path, timed: str | None) -> None:
-    """For each line on standard input: forks the roles, says their pid, waits for their end."""
-    for _ in sys.stdin:
+    """For each line on standard input: forks the roles, says their pid, waits for their end.
+
+    Where the line says so they stop before their first step, until somebody lets them go on.
+    """
+    for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
+            if line.strip() == STOPPED:
+                os.kill(os.getpid(), signal.SIGSTOP)
             if timed is not None:
                 time_the_journal(home / timed)
             try:
@@ -142,18 +149,26 @@ class Plain:
             start_new_session=True,
         )  # fmt: skip
 
-    async def start(self) -> None:
+    async def start(self, *, is_stopped: bool = False) -> None:
         """Starts the roles; what they need to recover is in the home and at the venues."""
         assert self.pid == 0
         assert self._forks is not None
         assert self._forks.stdin is not None
-        self._forks.stdin.write(b"start\n")
+        self._forks.stdin.write(f"{STOPPED if is_stopped else 'start'}\n".encode())
         self.pid = int(await self._heard())
 
     async def _heard(self) -> str:
         assert self._forks is not None
         assert self._forks.stdout is not None
         return (await self._forks.stdout.readline()).decode().strip()
+
+    def is_alive(self) -> bool:
+        """False from the roles' death on."""
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return state not in DEAD
 
     async def ended(self) -> None:
         """Waits until the process is gone and the client has noticed."""
