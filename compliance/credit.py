@@ -94,18 +94,19 @@ class CreditLine:
 class Tally:
     """One sum of credit, by currency and valued: an owner's, or all owners'.
 
-    The total follows every change of an amount; of a rate only when told. Values are rounded up
+    The total follows every change of an amount; of a rate only when told. `oldest_ns` is no newer
+    than the oldest rate used. Values are rounded up
     to a millionth, so that adding and taking away never drifts.
     """
 
-    __slots__ = ("_oldest_ns", "_times", "_values", "amounts", "total")
+    __slots__ = ("_times", "_values", "amounts", "oldest_ns", "total")
 
     def __init__(self) -> None:
         self.amounts: dict[str, Decimal] = {}
         self.total = ZERO
         self._values: dict[str, Decimal] = {}
         self._times: dict[str, int] = {}
-        self._oldest_ns = _ALWAYS_NS
+        self.oldest_ns = _ALWAYS_NS
 
     def add(self, currency: str, change: Decimal, found: Conversion | None) -> None:
         """Adds an amount, at the rate that is known."""
@@ -125,16 +126,16 @@ class Tally:
         self._values[currency] = value
         at_ns = found.at_ns if found is not None else _NEVER_NS
         self._times[currency] = at_ns if amount else _ALWAYS_NS
-        self._oldest_ns = min(self._oldest_ns, self._times[currency])
+        self.oldest_ns = min(self.oldest_ns, self._times[currency])
 
     def is_valued(self, since_ns: int, convert: Callable[[str], Conversion | None]) -> bool:
         """True where every rate used is from then or newer; values all anew where one is not."""
-        if self._oldest_ns >= since_ns:
+        if self.oldest_ns >= since_ns:
             return True
-        self._oldest_ns = _ALWAYS_NS
+        self.oldest_ns = _ALWAYS_NS
         for currency in self.amounts:
             self.value(currency, convert(currency))
-        return self._oldest_ns >= since_ns
+        return self.oldest_ns >= since_ns
 
 
 class CreditBook:
@@ -197,7 +198,11 @@ class CreditBook:
 
     def total(self, tally: Tally, since_ns: int) -> Decimal | None:
         """What is used; None where a rate is missing, or older."""
-        return tally.total if tally.is_valued(since_ns, self._convert) else None
+        return tally.total if self.is_valued(tally, since_ns) else None
+
+    def is_valued(self, tally: Tally, since_ns: int) -> bool:
+        """True where every rate in a sum is from then or newer."""
+        return tally.is_valued(since_ns, self._convert)
 
     def _convert(self, currency: str) -> Conversion | None:
         return self.rates.convert(currency, self.currency)

@@ -213,10 +213,13 @@ class Book:
             del self._closed[next(iter(self._closed))]
 
 
+_MARKET = OrderType.MARKET
+_AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
+
+
 def is_immediate(order: NewOrder) -> bool:
     """True for an order that fills or dies on arrival, so that its effect on lots is certain."""
-    at_once = order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
-    return order.type is OrderType.MARKET or at_once
+    return order.type is _MARKET or order.time_in_force in _AT_ONCE
 
 
 def rests(order: NewOrder) -> bool:

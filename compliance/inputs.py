@@ -27,9 +27,13 @@ def find_missing(
     order = request.order
     if not is_usable(order.quantity, QUANTITY_MAX):
         return _refuse("bad_quantity", f"{order.quantity} is not a quantity", "quantity")
-    for price in (order.limit_price, order.stop_price, order.price_bound):
-        if price is not None and not is_usable(price, PRICE_MAX):
-            return _refuse("bad_price", f"{price} is not a price")
+    price = order.limit_price
+    if price is not None and not is_usable(price, PRICE_MAX):
+        return _refuse("bad_price", f"{price} is not a price")
+    if order.stop_price is not None or order.price_bound is not None:
+        for price in (order.stop_price, order.price_bound):
+            if price is not None and not is_usable(price, PRICE_MAX):
+                return _refuse("bad_price", f"{price} is not a price")
     exposure = book.accounts.get(candidate.account)
     if exposure is None or exposure.account.owner != request.owner:
         return _refuse("unknown_account", f"{candidate.account} is not known", "account")

@@ -7,7 +7,7 @@ a running sum equals one made afresh.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import ROUND_UP, Context, Decimal
+from decimal import ROUND_UP, Context, Decimal, InvalidOperation
 
 QUANTITY_MAX = Decimal(10**12)
 PRICE_MAX = Decimal(10**9)
@@ -34,7 +34,10 @@ def find_bound_faults(bounds: Iterable[Bounded]) -> list[str]:
 
 def is_usable(number: Decimal, limit: Decimal) -> bool:
     """True for a finite number above zero and up to the limit."""
-    return number.is_finite() and _ZERO < number <= limit
+    try:
+        return _ZERO < number <= limit
+    except InvalidOperation:  # no number at all
+        return False
 
 
 def ceil_amount(amount: Decimal) -> Decimal:

@@ -1,6 +1,8 @@
-"""A dry run: what every rule says of an order, and by which numbers."""
+"""What the rules said of an order; in a dry run every rule, and by which numbers."""
 
 from __future__ import annotations
+
+from msgspec import Struct
 
 from compliance.regimes import Asked
 from compliance.rule import Context, Measure, RuleCard
@@ -10,6 +12,19 @@ from domain.orders import NewOrder
 from domain.screening import Outcome, Ruling, Violation
 
 Measures = dict[str, Measure]
+
+
+class Hearing(Struct, frozen=True, gc=False):
+    """What the rules said of one candidate; without a context it could not even be asked.
+
+    `refusals` and `rulings` are a dry run's, which asks on after the first `violation`.
+    """
+
+    violation: Violation | None
+    warnings: tuple[Violation, ...] = ()
+    context: Context | None = None
+    refusals: tuple[Violation, ...] = ()
+    rulings: tuple[Ruling, ...] = ()
 
 
 def make_measures(settings: ComplianceSettings) -> Measures:
@@ -29,6 +44,11 @@ def ask_all(
         )
         for card, check in asked.every
     )
+
+
+def said(rulings: tuple[Ruling, ...], outcome: Outcome) -> tuple[Violation, ...]:
+    """The violations of the rules that said so."""
+    return tuple(r.violation for r in rulings if r.violation and r.outcome is outcome)
 
 
 def _rule_on(

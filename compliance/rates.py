@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from compliance.magnitude import PRICE_MAX
+from compliance.magnitude import PRICE_MAX, is_usable
 from domain.screening import Rate
 
 PIVOTS = ("USD", "EUR")
@@ -15,14 +15,16 @@ PIVOTS = ("USD", "EUR")
 RATES_MAX = 5_000
 """Symbols remembered; a new one beyond is not taken, and what needs it fails closed."""
 
-_ZERO = Decimal(0)
 _ONE = Decimal(1)
 _TWO = Decimal(2)
 _ALWAYS_NS = 2**63 - 1
 
 
 class Conversion(Struct, frozen=True, gc=False):
-    """Units of the target currency per unit of the source, as of the older price used."""
+    """Units of the target currency per unit of the source, as of the older price used.
+
+    Of a symbol that is no pair, it is the middle of its price.
+    """
 
     rate: Decimal
     at_ns: int
@@ -36,6 +38,7 @@ class RateBook:
 
     def __init__(self) -> None:
         self._rates: dict[str, Rate] = {}
+        self._middles: dict[str, Conversion] = {}
         self._legs: dict[str, tuple[str, str] | tuple[()]] = {}
         self._mids: dict[tuple[str, str], Conversion] = {}
         self._moved: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -47,22 +50,26 @@ class RateBook:
             return
         if held is None and len(self._rates) >= RATES_MAX:
             return
-        bid, ask = rate.bid, rate.ask
-        if not (bid.is_finite() and ask.is_finite() and _ZERO < bid <= ask <= PRICE_MAX):
+        symbol, bid, ask = rate.instrument, rate.bid, rate.ask
+        if not is_usable(bid, ask) or ask > PRICE_MAX:
             return
-        self._rates[rate.instrument] = rate
+        self._rates[symbol] = rate
+        self._middles[symbol] = middle = Conversion((bid + ask) / _TWO, rate.received_ns)
         if held is None:
-            base, slash, quote = rate.instrument.partition("/")
-            self._legs[rate.instrument] = (base, quote) if slash else ()
-        legs = self._legs[rate.instrument]
+            base, slash, quote = symbol.partition("/")
+            self._legs[symbol] = (base, quote) if slash else ()
+        legs = self._legs[symbol]
         if legs:
-            mid = (bid + ask) / _TWO
-            self._mids[legs] = Conversion(mid, rate.received_ns)
+            self._mids[legs] = middle
 
     def find(self, symbol: str, since_ns: int) -> Rate | None:
         """The symbol's price, or None where there is none received since."""
         rate = self._rates.get(symbol)
         return rate if rate is not None and rate.received_ns >= since_ns else None
+
+    def middle(self, symbol: str) -> Conversion | None:
+        """The middle of the symbol's newest price, and when that was received, however old."""
+        return self._middles.get(symbol)
 
     def legs(self, symbol: str) -> tuple[str, str] | tuple[()]:
         """The two currencies of a pair whose price is known; nothing for other symbols."""
@@ -89,7 +96,9 @@ class RateBook:
         """What one unit is worth at mid, directly or by one pivot; None where unknown or older."""
         if source == target:
             return SAME
-        found = self._join(source, target)
+        found = self._mids.get((source, target))
+        if found is None or (target, source) in self._mids:
+            found = self._join(source, target)
         if found is not None and found.at_ns >= since_ns:
             return found
         for pivot in PIVOTS:

@@ -49,20 +49,17 @@ class RuleCard(Struct, frozen=True, kw_only=True):
     zone: str = "America/New_York"
 
 
-NOTHING_RESTS = RestingPrices()
-_SELLS = (Side.SELL, Side.SELL_SHORT)
-
-
-class Context(Struct, frozen=True, kw_only=True, gc=False):
+class Context(Struct, frozen=True, gc=False):
     """All a rule may look at. Nothing in it is to be changed.
 
     `sign` is +1 for a buy, -1 for a sell. `leaves` is what the order may still fill, less than its
     quantity only where part is filled; its own reservation is not in `holding`. `quote` is the
-    instrument's price where it is fresh, `fresh_since_ns` how old a price may be,
-    `valued_since_ns` one that values other holdings. `day_from_ns` is when the business date
-    began. `security` is what is known of a listed instrument, `resting`, `credit` and
-    `loss_sales` concern all of the owner's accounts. `unit_worth` is what one unit may cost in
-    the account's currency, where that can be known, `credit_price` what values it for credit.
+    instrument's price where it is fresh, `middle` its middle; `fresh_since_ns` is how old a price
+    may be, `valued_since_ns` one that values other holdings. `day_from_ns` is when the business
+    date began. `security` is what is known of a listed instrument; `resting`, `credit` and
+    `loss_sales` concern all of the owner's accounts, `is_opposite_elsewhere` all but this one.
+    `unit_worth` is what one unit may cost in the account's currency, where that can be known,
+    `credit_price` what values it for credit.
     """
 
     owner: str
@@ -74,28 +71,30 @@ class Context(Struct, frozen=True, kw_only=True, gc=False):
     holding: Holding
     rates: RateBook
     quote: Rate | None
+    middle: Conversion | None
     halts: Mapping[tuple[HaltScope, str], Halted]
-    now_ns: int
     business_date: date
+    day_from_ns: int
+    now_ns: int
     fresh_since_ns: int
     valued_since_ns: int
     fingerprint: Fingerprint
+    security: MarketState | None
+    resting: RestingPrices
+    credit: CreditBook | None
+    loss_sales: Mapping[tuple[str, str], int]
+    is_opposite_elsewhere: Callable[[str, Holding, int], bool]
+    unit_worth: Decimal | None
+    credit_price: Decimal | None
     sign: int
     leaves: Decimal
     is_opening: bool
     is_immediate: bool
     only_reduces: bool
-    is_amend: bool = False
-    is_offset_elsewhere: bool = False
-    day_from_ns: int = 0
-    security: MarketState | None = None
-    resting: RestingPrices = NOTHING_RESTS
-    credit: CreditBook | None = None
-    loss_sales: Mapping[tuple[str, str], int] = {}
-    unit_worth: Decimal | None = None
-    credit_price: Decimal | None = None
+    is_amend: bool
 
 
+_LIMIT = OrderType.LIMIT
 Check = Callable[[NewOrder, Context], Violation | None]
 
 
@@ -160,29 +159,23 @@ def touch_of(context: Context) -> Decimal | None:
     return context.quote.ask if context.sign > 0 else context.quote.bid
 
 
-def unit_worth(
-    order: NewOrder, quote: Rate | None, found: Conversion | None, multiplier: Decimal
-) -> Decimal | None:
-    """What one unit may cost: a limit sells at the touch where that is better."""
-    price, sells = price_of(order), order.side in _SELLS
-    if quote is not None:
-        touch = quote.bid if sells else quote.ask
-        if price is None or (order.type is OrderType.LIMIT and sells):
-            price = touch if price is None else max(price, touch)
-    if price is None or found is None:
-        return None
-    return price * found.rate * multiplier
+def price_units(
+    order: NewOrder, quote: Rate | None, sign: int, collar: Decimal
+) -> tuple[Decimal | None, Decimal | None]:
+    """What one unit may cost, and what values it for credit.
 
-
-def credit_price(order: NewOrder, quote: Rate | None, collar: Decimal) -> Decimal | None:
-    """What values one unit for credit: the worst price the order allows, or the market's if more.
-
-    A buy without a limit may pay up to the collar's edge.
+    A limit sells at the touch where that is better. For credit it is the worst price the order
+    allows, or the market's if more; a buy without a limit may pay up to the collar's edge.
     """
-    own, buys = price_of(order), order.side not in _SELLS
+    own = order.limit_price or order.stop_price or order.price_bound
     if quote is None:
-        return own
-    touch = quote.ask if buys else quote.bid
-    if buys and order.limit_price is None and order.price_bound is None:
+        return own, own
+    if sign < 0:
+        touch = quote.bid
+        dearer = touch if own is None or touch > own else own
+        return (dearer if own is None or order.type is _LIMIT else own), dearer
+    touch = quote.ask
+    cost = touch if own is None else own
+    if order.limit_price is None and order.price_bound is None:
         touch = touch * (1 + collar)
-    return touch if own is None else max(own, touch)
+    return cost, touch if own is None or touch > own else own

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from msgspec import Struct
-
 from compliance.calendar import BusinessCalendar
 from compliance.credit import CreditBook
 from compliance.exposure import Book, is_immediate
@@ -21,13 +19,14 @@ from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder
 from compliance.inputs import by_symbol, find_missing, make_quoter
 from compliance.limits import Security
 from compliance.market import MarketBook
-from compliance.preview import ask_all, make_measures
+from compliance.preview import Hearing, ask_all, make_measures, said
 from compliance.rates import RateBook
-from compliance.regimes import Asked, Plan, concern_of, make_plan, make_weigher
+from compliance.regimes import Asked, Plan, make_plan, make_weigher
 from compliance.reserving import open_order
-from compliance.rule import Context, credit_price, unit_worth
+from compliance.rule import Context, price_units
 from compliance.settings import ComplianceSettings
 from compliance.trading_desk import TradingDesk
+from compliance.valuing import value_credit, value_margin
 from domain.accounts import AccountSnapshot
 from domain.findings import Finding
 from domain.history import AccountHistory, account_of
@@ -51,15 +50,6 @@ from domain.streams import BalancesUpdate, OrderUpdate, PositionUpdate, StreamUp
 _NS_PER_MS = 1_000_000
 
 
-class _Finding(Struct, frozen=True, gc=False):
-    """What the rules said of one candidate; without a context it could not even be asked."""
-
-    violations: tuple[Violation, ...]
-    warnings: tuple[Violation, ...] = ()
-    context: Context | None = None
-    rulings: tuple[Ruling, ...] = ()
-
-
 class Screener:
     """The exposure of one shard of owners, and the rules over it. One caller at a time."""
 
@@ -78,6 +68,8 @@ class Screener:
             or self._market.window_notional_max is not None
         )
         self._collar = settings.collar_percent / 100
+        self._quote_age_ns = settings.quote_age_ms_max * _NS_PER_MS
+        self._valuation_age_ns = settings.valuation_age_ms_max * _NS_PER_MS
         self._measures = make_measures(settings)
         self._budget = self._market.firm_credit_max
         self.market = MarketBook(self._market.securities)
@@ -195,34 +187,43 @@ class Screener:
         A dry run asks every rule about every candidate and reserves nothing; its verdicts end
         with the first that passes all the same.
         """
-        self.settle()
+        if self._passed is not None:
+            self.settle()
         self._take_rates(request)
         known = self._book.orders.get(request.replaces_order_id or request.order_id)
         if known is not None:
             self._book.lift(known)
+        answer = (self._rehearse if request.is_dry_run else self._decide)(request, known)
+        if known is not None:
+            self._book.lay(known)
+        return answer
+
+    def _decide(self, request: ScreenRequest, known: OpenOrder | None) -> ScreenAnswer:
+        verdicts: tuple[Verdict, ...] = ()
+        for candidate in request.candidates:
+            heard = self._look(request, candidate, known)
+            verdicts = (*verdicts, self._verdict(candidate, heard))
+            if heard.violation is None:
+                assert heard.context is not None
+                self._passed = request, candidate, heard.context
+                break
+        return ScreenAnswer(number=request.number, verdicts=verdicts)
+
+    def _rehearse(self, request: ScreenRequest, known: OpenOrder | None) -> ScreenAnswer:
         verdicts: list[Verdict] = []
         refusals: list[Violation] = []
         rulings: list[Ruling] = []
-        chosen: tuple[Candidate, Context] | None = None
+        is_passed = False
         for candidate in request.candidates:
-            finding = self._look(request, candidate, known)
-            refusals += finding.violations
-            rulings += finding.rulings
-            if chosen is None:
-                verdicts.append(self._verdict(candidate, finding))
-                if finding.context is not None and not finding.violations:
-                    chosen = candidate, finding.context
-            if chosen is not None and not request.is_dry_run:
-                break
-        if known is not None:
-            self._book.lay(known)
-        if chosen is not None and not request.is_dry_run:
-            self._passed = (request, *chosen)
+            heard = self._preview(request, candidate, known)
+            refusals += heard.refusals
+            rulings += heard.rulings
+            if not is_passed:
+                verdicts.append(self._verdict(candidate, heard))
+                is_passed = heard.violation is None
+        told = tuple(verdicts), tuple(refusals), tuple(rulings)
         return ScreenAnswer(
-            number=request.number,
-            verdicts=tuple(verdicts),
-            all_violations=tuple(refusals) if request.is_dry_run else (),
-            rulings=tuple(rulings),
+            number=request.number, verdicts=told[0], all_violations=told[1], rulings=told[2]
         )
 
     def _make_book(self) -> Book:
@@ -235,93 +236,97 @@ class Screener:
         return Book(self._market, credit)
 
     def _take_rates(self, request: ScreenRequest) -> None:
-        """A price from the future would stay fresh for ever: it is not taken."""
-        until_ns = request.now_ns + self._settings.quote_age_ms_max * _NS_PER_MS
+        # A price from the future would stay fresh for ever: it is not taken.
+        until_ns = request.now_ns + self._quote_age_ns
         for rate in request.rates:
             if rate.received_ns <= until_ns:
                 self._rates.put(rate)
 
     def _look(
         self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
-    ) -> _Finding:
+    ) -> Hearing:
         missing = find_missing(request, candidate, known, self._book, self._instruments)
         if missing is not None:
-            return _Finding((missing,))
-        context = self._make_context(request, candidate, known)
-        order, plan = request.order, self._plans[candidate.account]
-        concern = concern_of(
-            context.instrument.asset_class, order.side, is_opening=context.is_opening
-        )
-        asked = plan.checks[concern]
-        if request.is_dry_run:
-            return self._preview(asked, order, context)
+            return Hearing(missing)
+        context, order = self._see(request, candidate, known), request.order
+        asked = self._asked(order, context)
         for check in asked.refusing:
             violation = check(order, context)
             if violation is not None:
-                return _Finding((violation,))
-        flags = [check(order, context) for check in asked.warning]
-        warnings = tuple([flag for flag in flags if flag is not None])
-        return _Finding((), warnings, context)
+                return Hearing(violation)
+        warnings: tuple[Violation, ...] = ()
+        for check in asked.warning:
+            flag = check(order, context)
+            if flag is not None:
+                warnings = (*warnings, flag)
+        return Hearing(None, warnings, context)
 
-    def _preview(self, asked: Asked, order: NewOrder, context: Context) -> _Finding:
-        rulings = ask_all(asked, order, context, self._measures)
-        said = [(ruling.outcome, ruling.violation) for ruling in rulings]
-        return _Finding(
-            tuple([why for outcome, why in said if why and outcome is Outcome.DENY]),
-            tuple([why for outcome, why in said if why and outcome is Outcome.WARN]),
-            context,
-            rulings,
-        )
+    def _asked(self, order: NewOrder, context: Context) -> Asked:
+        # The same words as `concern_of`, with every order.
+        kind, side = context.instrument.asset_class._value_, order.side._value_
+        return self._plans[context.account.account].checks[kind, side, context.is_opening]
 
-    def _make_context(
+    def _preview(
+        self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
+    ) -> Hearing:
+        missing = find_missing(request, candidate, known, self._book, self._instruments)
+        if missing is not None:
+            return Hearing(missing, refusals=(missing,))
+        context = self._see(request, candidate, known)
+        asked = self._asked(request.order, context)
+        rulings = ask_all(asked, request.order, context, self._measures)
+        refusals, warnings = said(rulings, Outcome.DENY), said(rulings, Outcome.WARN)
+        return Hearing(next(iter(refusals), None), warnings, context, refusals, rulings)
+
+    def _see(
         self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
     ) -> Context:
-        order, now_ns = request.order, request.now_ns
-        exposure = self._book.accounts[candidate.account]
-        plan = self._plan(exposure, now_ns)
-        holding = exposure.holding(order.instrument)
-        self._value(exposure, holding, request.rates)
-        fresh_since_ns = now_ns - self._settings.quote_age_ms_max * _NS_PER_MS
-        leaves = order.quantity
+        order, now_ns, book = request.order, request.now_ns, self._book
+        symbol, sign, rates = order.instrument, order.side.sign, self._rates
+        exposure, plan = book.accounts[candidate.account], self._plans.get(candidate.account)
+        if plan is None or not plan.from_ns <= now_ns < plan.until_ns:
+            plan = self._plan(exposure, now_ns)
+        holding = self._value(exposure, symbol, request.rates)
+        leaves, is_amend = order.quantity, request.replaces_order_id is not None
         is_opening = not (reduces := order.only_reduces)
-        is_amend = request.replaces_order_id is not None
         if known is not None:
-            leaves = max(order.quantity - known.filled, ZERO)
+            leaves = max(leaves - known.filled, ZERO)
             is_opening = is_opening and not (is_amend and leaves <= known.leaves)
-        sign, book = order.side.sign, self._book
-        instrument, home = self._instruments[order.instrument], exposure.account.base_currency
-        quote = self._rates.find(order.instrument, fresh_since_ns)
-        worth = self._rates.convert(instrument.quote_currency, home, fresh_since_ns)
-        return Context(
-            owner=request.owner,
-            order_id=request.order_id,
-            connection=candidate.connection,
-            account=exposure.account,
-            instrument=instrument,
-            exposure=exposure,
-            holding=holding,
-            rates=self._rates,
-            quote=quote,
-            halts=self._halts.in_force,
-            now_ns=now_ns,
-            business_date=plan.business_date,
-            fresh_since_ns=fresh_since_ns,
-            valued_since_ns=now_ns - self._settings.valuation_age_ms_max * _NS_PER_MS,
-            fingerprint=Fingerprint.of(order),
+        instrument, fresh_since_ns = self._instruments[symbol], now_ns - self._quote_age_ns
+        quote, home = rates.find(symbol, fresh_since_ns), exposure.account.base_currency
+        worth = rates.convert(instrument.quote_currency, home, fresh_since_ns)
+        cost, credit_price = price_units(order, quote, sign, self._collar)
+        return Context(  # by place: thirty words would take longer than many a rule
+            request.owner,
+            request.order_id,
+            candidate.connection,
+            exposure.account,
+            instrument,
+            exposure,
+            holding,
+            rates,
+            quote,
+            None if quote is None else rates.middle(symbol),
+            self._halts.in_force,
+            plan.business_date,
+            plan.day_from_ns,
+            now_ns,
+            fresh_since_ns,
+            now_ns - self._valuation_age_ns,
+            Fingerprint.of(order),
+            self.market.find(symbol),
+            book.resting,
+            book.credit,
+            book.loss_sales,
+            book.has_opposite_elsewhere,
+            cost * worth.rate * instrument.multiplier if cost and worth else None,
+            credit_price if book.credit else None,
             sign=sign,
             leaves=leaves,
             is_opening=is_opening and holding.would_open(sign, leaves),
             is_immediate=is_immediate(order),
             only_reduces=reduces,
             is_amend=is_amend,
-            is_offset_elsewhere=book.has_opposite_elsewhere(request.owner, holding, sign),
-            day_from_ns=plan.day_from_ns,
-            security=self.market.find(order.instrument),
-            resting=book.resting,
-            credit=book.credit,
-            loss_sales=book.loss_sales,
-            unit_worth=unit_worth(order, quote, worth, instrument.multiplier),
-            credit_price=credit_price(order, quote, self._collar) if book.credit else None,
         )
 
     def _plan(self, exposure: AccountExposure, now_ns: int) -> Plan:
@@ -343,41 +348,26 @@ class Screener:
             self._plan(exposure, update.at_ns)
             self._trading.follow(exposure, update, self._rates)
 
-    def _value(self, exposure: AccountExposure, holding: Holding, rates: tuple[Rate, ...]) -> None:
-        self._trading.price(exposure, holding.instrument, self._rates)
+    def _value(self, exposure: AccountExposure, symbol: str, told: tuple[Rate, ...]) -> Holding:
+        """The account's holding, with all that the prices told change brought up to date."""
+        rates, credit = self._rates, self._book.credit
+        holding = exposure.holdings.get(symbol) or exposure.holding(symbol)
+        if exposure.trading is not None:
+            self._trading.price(exposure.trading, symbol, rates)
         if exposure.is_weighed:
-            self._value_margin(exposure, holding, rates)
-        if self._book.credit is not None:
-            self._value_credit(self._book.credit, exposure, rates)
+            value_margin(exposure, holding, told, rates)
+        if credit is not None:
+            value_credit(credit, exposure, told, rates)
+        return holding
 
-    def _value_margin(
-        self, exposure: AccountExposure, holding: Holding, rates: tuple[Rate, ...]
-    ) -> None:
-        exposure.value(holding.base, self._rates)
-        home = exposure.account.base_currency
-        for currency in [c for rate in rates for c in self._rates.moved(rate.instrument, home)]:
-            if currency != holding.base and currency in exposure.buckets:
-                exposure.value(currency, self._rates)
-
-    def _value_credit(
-        self, credit: CreditBook, exposure: AccountExposure, rates: tuple[Rate, ...]
-    ) -> None:
-        owner = exposure.account.owner
-        for rate in rates:
-            held = exposure.holdings.get(rate.instrument)
-            if held is not None:
-                credit.value(owner, held, (rate.bid + rate.ask) / 2)
-            for currency in self._rates.moved(rate.instrument, credit.currency):
-                credit.revalue(owner, currency)
-
-    def _verdict(self, candidate: Candidate, finding: _Finding) -> Verdict:
+    def _verdict(self, candidate: Candidate, heard: Hearing) -> Verdict:
         self._verdicts += 1
         return Verdict(
             id=f"{self.incarnation}-{self._verdicts}",
             incarnation=self.incarnation,
             candidate=candidate,
-            violation=finding.violations[0] if finding.violations else None,
-            warnings=finding.warnings,
+            violation=heard.violation,
+            warnings=heard.warnings,
         )
 
     def _reserve(self, request: ScreenRequest, candidate: Candidate, context: Context) -> None:

@@ -14,12 +14,10 @@ from msgspec import Struct
 
 from compliance.holding import Holding
 from compliance.magnitude import ceil_amount, whole_lots
-from compliance.rates import RateBook
+from compliance.rates import Conversion, RateBook
 from domain.portfolio import ZERO
-from domain.screening import Rate
 
 NEVER_NS = 2**63 - 1
-_TWO = Decimal(2)
 _ONE = Decimal(1)
 
 
@@ -133,15 +131,14 @@ class StockMargin:
             row = self.row(symbol)
             row.unmarked, row.unmarked_cost = old.unmarked, old.unmarked_cost
 
-    def price(self, symbol: str, rate: Rate) -> None:
-        """Values a holding at a new price."""
-        row = self.row(symbol)
-        if rate.received_ns <= row.at_ns:
-            return
-        mid = (rate.bid + rate.ask) / _TWO
-        row.at_ns = rate.received_ns
+    def price(self, symbol: str, middle: Conversion) -> bool:
+        """Values a holding at a new price; True where that changed anything."""
+        row = self._rows.get(symbol) or self.row(symbol)
+        if middle.at_ns <= row.at_ns:
+            return False
+        row.at_ns, mid = middle.at_ns, middle.rate
         if mid == row.price:
-            return
+            return False
         if row.price is not None:
             self.gain += row.held * (mid - row.price) * row.terms.multiplier
         elif row.unmarked or row.unmarked_cost:
@@ -150,13 +147,14 @@ class StockMargin:
         row.set_price(mid)
         if row.high or row.low:
             self._sum(row)
+        return True
 
     def reprice(self, rates: RateBook) -> None:
         """Values every holding at its newest price."""
         for symbol in self._rows:
-            rate = rates.find(symbol, 0)
-            if rate is not None:
-                self.price(symbol, rate)
+            middle = rates.middle(symbol)
+            if middle is not None:
+                self.price(symbol, middle)
 
     def find_unpriced(self, since_ns: int, rates: RateBook) -> tuple[str, ...]:
         """Holdings whose price is missing or older; looks at all only where one may be."""

@@ -116,7 +116,9 @@ class Trading:
         body = update.body
         if isinstance(body, OrderUpdate) and isinstance(body.event, Fill):
             if change is not Change.NONE:
-                self._price(body.event.instrument, rates)
+                middle = rates.middle(body.event.instrument)
+                if middle is not None:
+                    self.margin.price(body.event.instrument, middle)
                 self._fill(execution_of(body.order_id, body.event), change)
             return  # its position comes with the next update
         if isinstance(body, BalancesUpdate) and body.balances.currency == self.history.currency:
@@ -147,10 +149,12 @@ class Trading:
             self._level.mark(level)
         self._judge_level(level, equity)
 
-    def _price(self, symbol: str, rates: RateBook) -> None:
-        rate = rates.find(symbol, 0)
-        if rate is not None:
-            self.margin.price(symbol, rate)
+    def price(self, symbol: str, rates: RateBook) -> None:
+        """Values one holding at its newest price, and judges the account where that is news."""
+        middle = rates.middle(symbol)
+        is_news = middle is not None and self.margin.price(symbol, middle)
+        if is_news or self._is_stale or self._filled_ns is not None:
+            self.measure(rates)
 
     def _fill(self, execution: Execution, change: Change) -> None:
         symbol = execution.instrument

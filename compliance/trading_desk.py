@@ -87,16 +87,11 @@ class TradingDesk:
         exposure.trading.follow(update, exposure.balances, rates)
         self._collect(exposure.trading)
 
-    def price(self, exposure: AccountExposure, symbol: str, rates: RateBook) -> None:
+    def price(self, trading: Trading, symbol: str, rates: RateBook) -> None:
         """Values one holding at its newest price, and judges the account by it."""
-        trading = exposure.trading
-        if trading is None:
-            return
-        rate = rates.find(symbol, 0)
-        if rate is not None:
-            trading.margin.price(symbol, rate)
-        trading.measure(rates)
-        self._collect(trading)
+        trading.price(symbol, rates)
+        if trading.news:
+            self._collect(trading)
 
     def mark(self, now_ns: int, rates: RateBook) -> None:
         """Judges one account by new prices, each in its turn and at most once in a while."""

@@ -42,12 +42,16 @@ class Side(Enum):
     @property
     def sign(self) -> int:
         """+1 where a fill adds to the position, -1 where it takes away."""
-        return 1 if self in (Side.BUY, Side.BUY_TO_COVER) else -1
+        return 1 if self in _BUYS else -1
 
     @property
     def is_buy(self) -> bool:
         """True where the order buys."""
         return self.sign > 0
+
+
+# Looked up by name here, and not with every order.
+_BUYS = (Side.BUY, Side.BUY_TO_COVER)
 
 
 class OrderType(Enum):

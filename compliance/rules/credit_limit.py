@@ -44,20 +44,20 @@ def credit_limit(settings: ComplianceSettings) -> Check:
             return _unvalued(context)
         line = book.line(context.holding)
         unit = context.credit_price * line.multiplier
-        value = unit * context.leaves
-        found = context.rates.convert(line.currency, book.currency, context.valued_since_ns)
+        value, since_ns = unit * context.leaves, context.valued_since_ns
+        found = context.rates.convert(line.currency, book.currency, since_ns)
         if found is None:
             return _unvalued(context)
         most = value * found.rate
         for code, tally, limit in (
-            ("customer_credit", book.tally(context.owner), market.customer_credit_max),
+            ("customer_credit", book.tally(context.owner), customer_max),
             ("firm_credit", book.firm, book.budget),
         ):
             if limit is None:
                 continue
-            used = book.total(tally, context.valued_since_ns)
-            if used is None:
+            if tally.oldest_ns < since_ns and not book.is_valued(tally, since_ns):
                 return _unvalued(context)
+            used = tally.total
             # The order adds no more than its whole value: mostly that settles it.
             if used + most > limit:
                 worst = line.worst_with(context.sign, value, is_immediate=context.is_immediate)
@@ -67,6 +67,7 @@ def credit_limit(settings: ComplianceSettings) -> Check:
                     return _too_much(context, code, total, limit, unit)
         return None
 
+    customer_max = market.customer_credit_max
     return check
 
 

@@ -22,7 +22,7 @@ def cross_account_offset(_settings: ComplianceSettings) -> Check:
     """Warns where another account of the owner holds the pair the other way round."""
 
     def check(order: NewOrder, context: Context) -> Violation | None:
-        if not context.is_offset_elsewhere:
+        if not context.is_opposite_elsewhere(context.owner, context.holding, context.sign):
             return None
         return Violation(
             code="cross_account_offset",

@@ -29,27 +29,28 @@ def price_collar(settings: ComplianceSettings) -> Check:
     stop_collar = settings.stop_collar_percent / _HUNDRED
 
     def check(order: NewOrder, context: Context) -> Violation | None:
-        if context.quote is None:
+        if context.middle is None:
             return _unquoted(context)
-        mid, sign = (context.quote.bid + context.quote.ask) / 2, context.sign
-        for field, price, fraction in (
-            ("limit_price", order.limit_price, collar),
-            ("price_bound", order.price_bound, collar),
-            ("stop_price", order.stop_price, stop_collar),
-        ):
-            if price is None:
-                continue
-            away, most = price - mid if sign > 0 else mid - price, mid * fraction
-            if away > most or (both_sides and -away > most):
-                edge = mid * (1 + fraction if price > mid else 1 - fraction)
-                return _too_far(field, price, mid, edge)
+        mid, limit, stop = context.middle.rate, order.limit_price, order.stop_price
+        if limit is not None and is_far(limit, mid, collar, context.sign):
+            return _too_far("limit_price", limit, mid, collar)
+        if stop is not None and is_far(stop, mid, stop_collar, context.sign):
+            return _too_far("stop_price", stop, mid, stop_collar)
+        bound = order.price_bound
+        if bound is not None and is_far(bound, mid, collar, context.sign):
+            return _too_far("price_bound", bound, mid, collar)
         return None
+
+    def is_far(price: Decimal, mid: Decimal, fraction: Decimal, sign: int) -> bool:
+        away, most = price - mid if sign > 0 else mid - price, mid * fraction
+        return away > most or (both_sides and -away > most)
 
     return check
 
 
-def _too_far(field: str, price: Decimal, mid: Decimal, edge: Decimal) -> Violation:
+def _too_far(field: str, price: Decimal, mid: Decimal, fraction: Decimal) -> Violation:
     word = "highest" if price > mid else "lowest"
+    edge = mid * (1 + fraction if price > mid else 1 - fraction)
     return Violation(
         code="price_collar",
         rule=CARD.id,
@@ -78,9 +79,8 @@ def measure(settings: ComplianceSettings) -> Measure:
 
     def numbers(_order: NewOrder, context: Context) -> dict[str, str]:
         percent = plain(settings.collar_percent)
-        if context.quote is None:
+        if context.middle is None:
             return {"collar_percent": percent}
-        mid = (context.quote.bid + context.quote.ask) / 2
-        return {"mid": plain(mid), "collar_percent": percent}
+        return {"mid": plain(context.middle.rate), "collar_percent": percent}
 
     return numbers

@@ -19,7 +19,8 @@ CARD = RuleCard(
     jurisdiction=HOUSE,
     asset_classes=frozenset(AssetClass) - {AssetClass.FOREX, AssetClass.CFD, AssetClass.METAL},
 )
-_WAITING = NEEDS_STOP | {OrderType.TRAILING_STOP}
+# A tuple: to look into a set an enum is hashed, in Python.
+_WAITING = (*NEEDS_STOP, OrderType.TRAILING_STOP)
 
 
 def self_trade(settings: ComplianceSettings) -> Check:

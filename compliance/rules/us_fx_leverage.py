@@ -42,7 +42,12 @@ def leverage_check(card: RuleCard) -> Check:
 
     def check(_order: NewOrder, context: Context) -> Violation | None:
         exposure, holding = context.exposure, context.holding
-        worst = _worst_with(context, context.leaves)
+        worst = holding.worst_with(
+            context.sign,
+            context.leaves,
+            is_immediate=context.is_immediate,
+            only_reduces=context.only_reduces,
+        )
         if not context.is_opening and worst <= holding.worst():
             return None
         unpriced = _find_unpriced(context)
@@ -53,7 +58,9 @@ def leverage_check(card: RuleCard) -> Check:
         if exposure.equity is None:
             return _refuse(card, "no_balances", "the account's equity is not known")
         needed = exposure.required_at(holding, worst)
-        if needed <= exposure.required or ceil_cent(needed) <= exposure.equity:
+        if needed <= exposure.required or needed + CENT <= exposure.equity:
+            return None
+        if ceil_cent(needed) <= exposure.equity:
             return None
         return _too_much(card, context, needed, exposure.equity)
 
