@@ -9,12 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+import structlog
+
 from actors import messages as m
 from actors.link import Link, LinkOwner
 from compliance.calendar import BusinessCalendar
+from compliance.digest import digest_of
+from compliance.leases import Leaseholder, Lent, Recalled
+from compliance.past import Past
 from compliance.screen import Screener
 from compliance.settings import ComplianceSettings
+from domain.portfolio import ZERO
 from domain.screening import ScreenRequest
+
+SHARD = "compliance"
+
+log = structlog.get_logger()
 
 
 class ComplianceActor(LinkOwner[Any]):
@@ -27,6 +38,9 @@ class ComplianceActor(LinkOwner[Any]):
         calendars: Mapping[str, BusinessCalendar] | None = None,
     ) -> None:
         self.incarnation = incarnation
+        self._settings = msgspec.json.encode(settings).decode()
+        self._is_leased = settings.market.firm_credit_max is not None
+        self._lease = Leaseholder(SHARD, 0)
         # One for the whole life, so that no verdict id comes twice; None while no book is loaded.
         self._made = Screener(settings, incarnation, calendars)
         self.screener: Screener | None = None
@@ -51,6 +65,8 @@ class ComplianceActor(LinkOwner[Any]):
             self.screener.observe_market(message.securities)
         elif isinstance(message, m.Release):
             self.screener.release(message.order_id)
+        elif isinstance(message, Lent | Recalled):
+            self._hear(link, message)
         elif isinstance(message, m.SetHalts):
             self.screener.set_halts(message.halts)
         self._tell_findings(link)
@@ -77,9 +93,26 @@ class ComplianceActor(LinkOwner[Any]):
             orders=book.orders,
             halts=book.halts,
             instruments=book.instruments,
-            histories=book.histories,
+            past=Past(histories=book.histories, equities=book.equities),
         )
-        link.send(m.Loaded(incarnation=self.incarnation))
+        self._lease = Leaseholder(SHARD, 0)
+        if self._is_leased:
+            self.screener.set_firm_budget(ZERO)
+        state = digest_of(self.screener.book)
+        log.info("book", position=book.position, state=state)
+        link.send(m.Loaded(incarnation=self.incarnation, settings=self._settings, state=state))
+
+    def _hear(self, link: Link[Any], word: Lent | Recalled) -> None:
+        """The lessor's word on this shard's part of the firm's limit."""
+        assert self.screener is not None
+        if self._lease.epoch != word.epoch:
+            self._lease = Leaseholder(word.shard, word.epoch)
+        credit = self.screener.book.credit
+        self._lease.used = ZERO if credit is None else credit.firm.total
+        answer = self._lease.hear(word)
+        self.screener.set_firm_budget(self._lease.amount)
+        if answer is not None:
+            link.send(answer)
 
     def link_down(self, link: Link[Any]) -> None:
         """Without a router nothing is known any more; the next one loads anew."""

@@ -81,8 +81,10 @@ class PriceFeed:
         """Waits for a change of wishes; returns the stream that goes on with them."""
         await asyncio.wait({stream.opened, stream.task}, return_when=asyncio.FIRST_COMPLETED)
         changed = asyncio.ensure_future(self._changed.wait())
-        await asyncio.wait({changed, stream.task}, return_when=asyncio.FIRST_COMPLETED)
-        changed.cancel()
+        try:
+            await asyncio.wait({changed, stream.task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
         if stream.task.done():
             stream.task.result()
             raise BrokerError("the price stream ended")

@@ -83,6 +83,7 @@ async def start_router(stage: Stage) -> None:
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     place = Place(stage.clocks, stage.hello, boot_id, stage.beacon)
     router = Router(journal, books, venues, place, settings.signals)
+    router.lend(settings.compliance.market.firm_credit_max)
     await router.run(stage.paths)
 
 

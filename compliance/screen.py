@@ -19,9 +19,10 @@ from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder
 from compliance.inputs import by_symbol, find_missing, make_quoter
 from compliance.limits import Security
 from compliance.market import MarketBook
+from compliance.past import NOTHING_PAST, Past, remember
 from compliance.preview import Hearing, ask_all, make_measures, said
 from compliance.rates import RateBook
-from compliance.regimes import Asked, Plan, make_plan, make_weigher
+from compliance.regimes import Asked, Plan, Planner, make_plan, make_weigher
 from compliance.reserving import open_order
 from compliance.rule import Context, price_units
 from compliance.settings import ComplianceSettings
@@ -29,7 +30,7 @@ from compliance.trading_desk import TradingDesk
 from compliance.valuing import value_credit, value_margin
 from domain.accounts import AccountSnapshot
 from domain.findings import Finding
-from domain.history import AccountHistory, account_of
+from domain.history import account_of
 from domain.instruments import Instrument
 from domain.lifecycle import Order
 from domain.orders import NewOrder
@@ -37,15 +38,21 @@ from domain.portfolio import ZERO
 from domain.records import Halted
 from domain.screening import (
     Candidate,
-    Outcome,
     Rate,
+    RuleOutcome,
     Ruling,
     ScreenAnswer,
     ScreenRequest,
     Verdict,
     Violation,
 )
-from domain.streams import BalancesUpdate, OrderUpdate, PositionUpdate, StreamUpdate
+from domain.streams import (
+    BalancesUpdate,
+    OrderUpdate,
+    PositionUpdate,
+    StreamUpdate,
+    TransactionUpdate,
+)
 
 _NS_PER_MS = 1_000_000
 
@@ -58,15 +65,14 @@ class Screener:
         settings: ComplianceSettings,
         incarnation: str,
         calendars: Mapping[str, BusinessCalendar] | None = None,
+        planner: Planner = make_plan,
     ) -> None:
-        self.incarnation = incarnation
+        self.incarnation, self._make_plan = incarnation, planner
         self._trading = TradingDesk(settings, calendars or {})
         self._settings = settings
-        self._market = settings.market
-        self._counts_window = (
-            self._market.window_quantity_max is not None
-            or self._market.window_notional_max is not None
-        )
+        self._market = market = settings.market
+        windows = (market.window_quantity_max, market.window_notional_max)
+        self._counts_window = windows != (None, None)
         self._collar = settings.collar_percent / 100
         self._quote_age_ns = settings.quote_age_ms_max * _NS_PER_MS
         self._valuation_age_ns = settings.valuation_age_ms_max * _NS_PER_MS
@@ -103,19 +109,20 @@ class Screener:
         orders: tuple[Order, ...],
         halts: tuple[Halted, ...],
         instruments: tuple[Instrument, ...],
-        histories: tuple[AccountHistory, ...] = (),
+        past: Past = NOTHING_PAST,
     ) -> None:
         """Replaces everything known by what the router lists."""
         self._passed = None
         self._instruments = by_symbol(instruments)
         self._book = self._make_book()
-        self._trading.load(histories)
+        self._trading.load(past.histories)
         self._plans = {}
         self.set_halts(halts)
         self._trips = self._halts.untold
         for snapshot in accounts:
             # Weighed by the plan of the first screen: until then no date is known.
             self._book.open_account(snapshot, _weighs_nothing)
+        remember(self._book, past)
         for order in orders:
             self._book.load_order(order)
 
@@ -132,6 +139,8 @@ class Screener:
             self._book.set_position(body.position, update.seq)
         elif isinstance(body, BalancesUpdate):
             self._book.set_balances(body.balances, update.seq, update.at_ns)
+        elif isinstance(body, TransactionUpdate):
+            self._book.move(body.transaction)
         self._remember(update)
 
     def take_findings(self) -> tuple[Finding, ...]:
@@ -275,7 +284,7 @@ class Screener:
         context = self._see(request, candidate, known)
         asked = self._asked(request.order, context)
         rulings = ask_all(asked, request.order, context, self._measures)
-        refusals, warnings = said(rulings, Outcome.DENY), said(rulings, Outcome.WARN)
+        refusals, warnings = said(rulings, RuleOutcome.DENY), said(rulings, RuleOutcome.WARN)
         return Hearing(next(iter(refusals), None), warnings, context, refusals, rulings)
 
     def _see(
@@ -333,12 +342,12 @@ class Screener:
         account = exposure.account
         plan = self._plans.get(account.account)
         if plan is None or not plan.from_ns <= now_ns < plan.until_ns:
-            plan = make_plan(account, self._settings, now_ns)
+            plan = self._make_plan(account, self._settings, now_ns)
             self._plans[account.account] = plan
             self._trading.start(exposure, plan, self._instruments, self._rates)
             exposure.weigh_all(make_weigher(account, self._instruments, plan, self._settings))
             exposure.is_weighed = plan.deposits is not None
-            exposure.losses.turn(plan.business_date, plan.day_until_ns)
+            exposure.losses.turn(plan.business_date, plan.day_from_ns, plan.day_until_ns)
         return plan
 
     def _remember(self, update: StreamUpdate) -> None:

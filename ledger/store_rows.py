@@ -14,7 +14,17 @@ from domain.audit import AuditRow, Retention
 from domain.events import Fill
 from domain.lifecycle import Order
 from domain.portfolio import ZERO, Position
-from domain.records import EpochStarted, Guard, Halted, Ordered, Record, Resumed
+from domain.records import (
+    Checked,
+    EpochStarted,
+    Guard,
+    Halted,
+    Leased,
+    Ordered,
+    Record,
+    Resumed,
+    Ruled,
+)
 from domain.screening import Verdict
 from domain.streams import Notice, OrderUpdate, StreamUpdate
 from domain.transactions import Transaction, TransactionType
@@ -304,6 +314,15 @@ def find_act(record: Record) -> AuditRow | None:
     match cause:
         case Ordered(verdict=Verdict() as verdict):
             return _act(record, "compliance", "screen", cause.command.client_order_id, verdict)
+        case Checked(verdicts=(*_, Verdict() as verdict)):
+            act = "screen.amend" if cause.is_amend else "screen"
+            return _act(record, "compliance", act, cause.command.client_order_id, verdict)
+        case Leased():
+            words = {"amount": str(cause.amount), "word": cause.word.value}
+            return _act(record, "router", "lease", cause.shard, words)
+        case Ruled():
+            words = {"settings": cause.settings, "instruments": str(len(cause.instruments))}
+            return _act(record, "compliance", "rules.load", cause.incarnation, words)
         case Halted():
             subject = f"{cause.scope.value}/{cause.subject}"
             return _act(record, cause.by, "halt", subject, {"reason": cause.reason})

@@ -8,6 +8,7 @@ connections, which know what was under way.
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -22,6 +23,8 @@ from actors.router.changes import Changes
 from actors.router.desk import Desk, Durable, Venue, rate_of
 from actors.router.findings import write_findings
 from actors.router.guards import Guards
+from actors.router.lending import Lending
+from actors.router.loading import load_book, note_rules
 from actors.router.orders import Orders
 from actors.router.place import Place
 from actors.router.protection import Protection
@@ -30,7 +33,7 @@ from actors.router.reports import Reports
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
 from actors.router.signals import Signals
 from actors.router.watching import Watching
-from domain.accounts import AccountSnapshot
+from compliance.leases import Returned
 from domain.audit import Retention
 from domain.commands import LoggedIn, Login, Logout, Query, ReadStream, StreamPage, Submit
 from domain.records import EpochStarted
@@ -40,6 +43,8 @@ from ledger.journal import Journal
 from ledger.projection import Books
 
 TICK_S = 0.05
+COMPLIANCE = "compliance"
+"""The shard's name and its role."""
 SNAPSHOT_RECORDS = 50_000
 PAGE_MAX = 500
 
@@ -68,6 +73,7 @@ class Router:
         self.protection = Protection(self.desk, self.orders, self.changes)
         self.reports = Reports(self.desk, self.changes)
         self.guards = Guards(self.desk, self.changes)
+        self.lending = Lending(self.desk, self.desk.to_compliance.append)
         self.reads = Reads(self.desk)
         self._watching = Watching(self.desk)
         self._edges: set[Link[Any]] = set()
@@ -76,6 +82,10 @@ class Router:
         self._durable = Durable()
         self._is_trading = False
         self._snapshot_at = books.number
+
+    def lend(self, limit: Decimal | None) -> None:
+        """Lends this much credit to compliance, all of it: there is one shard."""
+        self.lending = Lending(self.desk, self.desk.to_compliance.append, limit)
 
     def start(self) -> None:
         """Takes the epoch: from here on every older router is fenced."""
@@ -159,7 +169,7 @@ class Router:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve_forever())
             side = ComplianceSide(self)
-            tasks.create_task(self._dial(paths, "compliance", m.router_from_compliance, side))
+            tasks.create_task(self._dial(paths, COMPLIANCE, m.router_from_compliance, side))
             for name in self.desk.venues:
                 role, venue_side = connection_role(name), ConnectionSide(self, name)
                 tasks.create_task(self._dial(paths, role, m.router_from_connection, venue_side))
@@ -346,38 +356,9 @@ class Router:
         self._durable.to_compliance.clear()
         if self._compliance is None:
             return
-        self._compliance.send(
-            m.LoadBook(
-                epoch=self.desk.epoch,
-                accounts=tuple(self._snapshots()),
-                orders=self.desk.open_orders(),
-                halts=self.desk.halts(),
-                instruments=tuple(
-                    instrument
-                    for venue in self.desk.venues.values()
-                    for instrument in venue.instruments.values()
-                ),
-                histories=tuple(self.desk.books.histories.values()),
-            )
-        )
+        self._compliance.send(load_book(self.desk))
         quotes = (q for by_connection in self.desk.quotes.values() for q in by_connection.values())
         self._compliance.send(m.SeeRates(rates=tuple(rate_of(quote) for quote in quotes)))
-
-    def _snapshots(self) -> list[AccountSnapshot]:
-        books = self.desk.books
-        found = []
-        for name, account in books.accounts.items():
-            positions = tuple(p for (owner, _), p in books.positions.items() if owner == name)
-            balances = books.balances.get((name, account.base_currency))
-            feed = books.feeds.get(account.connection)
-            if balances is not None:
-                cursor = (feed.cursor if feed else None) or ""
-                found.append(
-                    AccountSnapshot(
-                        account=account, balances=balances, positions=positions, cursor=cursor
-                    )
-                )
-        return found
 
     def compliance_down(self, link: Link[Any]) -> None:
         """Nothing can be screened until it is back."""
@@ -389,7 +370,16 @@ class Router:
     def from_compliance(self, message: Any) -> None:
         """It is ready, or a verdict."""
         if isinstance(message, m.Loaded):
+            note_rules(self.desk, message)
+            self.lending.loaded(COMPLIANCE)
             self.orders.compliance = message.incarnation
+            self.flush()
+        elif isinstance(message, m.Wanted):
+            self.lending.wanted(message)
+            self.flush()
+        elif isinstance(message, Returned):
+            self.lending.returned(message)
+            self.flush()
         elif isinstance(message, ScreenAnswer):
             self.orders.screened(message)
         elif isinstance(message, m.Found):

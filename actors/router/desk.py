@@ -82,6 +82,9 @@ class Desk:
         self.freed: dict[str, Freed] = {}
         self.unknown: dict[str, tuple[str | None, str]] = {}
         """Where new risk waits for evidence: (account, instrument) by order id."""
+        self.told_settings = ""
+        self.told_instruments: dict[tuple[str, str], Instrument] = {}
+        """By what compliance screens, as far as this epoch wrote it down."""
         self._intents: dict[str, int] = {}
         for order in books.orders.open.values():
             self.note(order)

@@ -12,9 +12,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 from paper_venue import PaperAdapter, PaperTransport, PaperVenue
 from router_world import (
+    ACCOUNT,
     OWNER,
     PAPER,
     Crash,
@@ -24,15 +26,21 @@ from router_world import (
 )
 from virtual_time import virtual_clocks
 
+from actors import messages as m
 from actors.compliance import ComplianceActor
 from actors.connection import BrokerConnection, Login
 from actors.link import Hello, LinkOwner
 from actors.marks import Marks
 from actors.prices import Prices
+from actors.replay import Replay, Table
 from actors.router.actor import Place as Placement
 from actors.router.actor import Router
 from actors.router.desk import Venue
+from actors.router.loading import load_book
 from actors.router.sides import ComplianceSide, ConnectionSide, EdgeSide
+from cli.rules import first_word, is_reproduced
+from compliance.digest import words_of
+from compliance.past import Past
 from compliance.screen import Screener
 from compliance.settings import ComplianceSettings
 from domain import commands as c
@@ -365,7 +373,18 @@ class Gateway:
             for u in updates
             if getattr(u.body, "kind", None) is NoticeKind.BREAK
         ]
-        return found + self._wrong_positions() + self._wrong_reservations()
+        found += self._wrong_positions() + self._wrong_reservations()
+        return found + self._not_replayed()
+
+    def _not_replayed(self) -> list[str]:
+        """Orders on which the journal's own inputs lead to another word than was given."""
+        assert self.router is not None
+        replay = Replay((Table(),), {})
+        return [
+            f"replayed: {screened.then} then, now {first_word(screened.now[0], ACCOUNT)}"
+            for screened in replay.run(self.router.journal.replay())
+            if not is_reproduced(screened)
+        ]
 
     def _wrong_positions(self) -> list[str]:
         assert self.router is not None
@@ -386,14 +405,20 @@ class Gateway:
             return ["compliance has no book"]
         desk = self.router.desk
         fresh = Screener(RULES, "fresh")
+        book = m.compliance_inbox.decode(msgspec.msgpack.encode(load_book(desk)))
+        assert isinstance(book, m.LoadBook)
         fresh.load(
-            accounts=tuple(self.router._snapshots()),
-            orders=desk.open_orders(),
-            halts=desk.halts(),
-            instruments=tuple(desk.venues[PAPER].instruments.values()),
+            accounts=book.accounts,
+            orders=book.orders,
+            halts=book.halts,
+            instruments=book.instruments,
+            past=Past(histories=book.histories, equities=book.equities),
         )
         kept, anew = _reserved(screener), _reserved(fresh)
-        return [] if kept == anew else [f"reserved {kept}, recomputed {anew}"]
+        if kept != anew:
+            return [f"reserved {kept}, recomputed {anew}"]
+        known, again = words_of(screener.book), words_of(fresh.book)
+        return [] if known == again else [f"compliance knew {known}, and again {again}"]
 
 
 def _reserved(screener: Screener) -> dict[str, Any]:
