@@ -16,6 +16,7 @@ try:
         order,
         orders,
         quotes,
+        rules,
         store,
         token,
         up,
@@ -38,6 +39,7 @@ COMMANDS = (
     journal,
     store,
     audit,
+    rules,
     api,
 )
 
