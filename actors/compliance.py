@@ -9,15 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+import structlog
+
 from actors import messages as m
 from actors.beacon import boot_ns
 from actors.figures import Figures
 from actors.link import Link, LinkOwner
 from actors.tracing import Tracer, utc_less_boot_ns
 from compliance.calendar import BusinessCalendar
+from compliance.digest import digest_of
+from compliance.leases import Leaseholder, Lent, Recalled
+from compliance.past import Past
 from compliance.screen import Screener
 from compliance.settings import ComplianceSettings
+from domain.portfolio import ZERO
 from domain.screening import ScreenAnswer, ScreenRequest
+
+SHARD = "compliance"
+
+log = structlog.get_logger()
 
 
 class ComplianceActor(LinkOwner[Any]):
@@ -31,6 +42,9 @@ class ComplianceActor(LinkOwner[Any]):
     ) -> None:
         self.incarnation = incarnation
         self._calendars = calendars
+        self._settings = _spelled(settings)
+        self._is_leased = settings.market.firm_credit_max is not None
+        self._lease = Leaseholder(SHARD, 0)
         # One for the whole life, so that no verdict id comes twice; None while no book is loaded.
         self._made = Screener(settings, incarnation, calendars)
         self.screener: Screener | None = None
@@ -42,6 +56,8 @@ class ComplianceActor(LinkOwner[Any]):
     def use(self, settings: ComplianceSettings, incarnation: str) -> None:
         """Screens by other settings from the next book on, which the router brings at once."""
         self.incarnation = incarnation
+        self._settings = _spelled(settings)
+        self._is_leased = settings.market.firm_credit_max is not None
         self._made = Screener(settings, incarnation, self._calendars)
         if self._router is not None:
             self._router.close()
@@ -65,6 +81,8 @@ class ComplianceActor(LinkOwner[Any]):
             self.screener.observe_market(message.securities)
         elif isinstance(message, m.Release):
             self.screener.release(message.order_id)
+        elif isinstance(message, Lent | Recalled):
+            self._hear(link, message)
         elif isinstance(message, m.SetHalts):
             self.screener.set_halts(message.halts)
         self._tell_findings(link)
@@ -102,9 +120,26 @@ class ComplianceActor(LinkOwner[Any]):
             orders=book.orders,
             halts=book.halts,
             instruments=book.instruments,
-            histories=book.histories,
+            past=Past(histories=book.histories, equities=book.equities),
         )
-        link.send(m.Loaded(incarnation=self.incarnation))
+        self._lease = Leaseholder(SHARD, 0)
+        if self._is_leased:
+            self.screener.set_firm_budget(ZERO)
+        state = digest_of(self.screener.book)
+        log.info("book", position=book.position, state=state)
+        link.send(m.Loaded(incarnation=self.incarnation, settings=self._settings, state=state))
+
+    def _hear(self, link: Link[Any], word: Lent | Recalled) -> None:
+        """The lessor's word on this shard's part of the firm's limit."""
+        assert self.screener is not None
+        if self._lease.epoch != word.epoch:
+            self._lease = Leaseholder(word.shard, word.epoch)
+        credit = self.screener.book.credit
+        self._lease.used = ZERO if credit is None else credit.firm.total
+        answer = self._lease.hear(word)
+        self.screener.set_firm_budget(self._lease.amount)
+        if answer is not None:
+            link.send(answer)
 
     def link_down(self, link: Link[Any]) -> None:
         """Without a router nothing is known any more; the next one loads anew."""
@@ -121,3 +156,8 @@ class ComplianceActor(LinkOwner[Any]):
         told.put("fillgate_compliance_loaded", int(self.screener is not None))
         told.put("fillgate_screens_total", self._screens)
         return told
+
+
+def _spelled(settings: ComplianceSettings) -> str:
+    """The settings in words that a later reader can screen by again."""
+    return msgspec.json.encode(settings).decode()

@@ -7,13 +7,17 @@ drops every frame of an older one.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 from msgspec import Struct
 
 from actors.link import Hello, Ping, Pong
+from compliance.leases import Lent, Recalled, Returned
 from compliance.limits import Security
 from domain.accounts import AccountSnapshot, BreakerState, ConnectionState, SessionState
 from domain.commands import FromRouter, Query, QueryAnswer, ReadStream, StreamPage, ToRouter
+from domain.equity import EquityHistory
 from domain.events import External, VenueEvent
 from domain.findings import Finding
 from domain.history import AccountHistory
@@ -292,7 +296,7 @@ class WatchQuotes(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="wa
 
 
 class LoadBook(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="load_book"):
-    """Everything compliance knows is replaced by this, as of a router's start or reattach."""
+    """Everything compliance knows is replaced by this, as of record `position` of the journal."""
 
     epoch: int
     accounts: tuple[AccountSnapshot, ...]
@@ -300,12 +304,19 @@ class LoadBook(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="load_
     halts: tuple[Halted, ...]
     instruments: tuple[Instrument, ...]
     histories: tuple[AccountHistory, ...] = ()
+    equities: tuple[EquityHistory, ...] = ()
+    position: int = 0
 
 
 class Loaded(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="loaded"):
-    """Compliance is ready to screen, as this incarnation."""
+    """Compliance is ready to screen, as this incarnation, by these settings (JSON).
+
+    `state` is a digest of all it then knows.
+    """
 
     incarnation: str
+    settings: str = ""
+    state: str = ""
 
 
 class Observe(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="observe"):
@@ -348,8 +359,17 @@ class Tripped(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="trippe
     halts: tuple[Halted, ...]
 
 
-ToCompliance = LoadBook | Observe | ScreenRequest | SeeRates | SeeMarket | Release | SetHalts
-FromCompliance = Loaded | ScreenAnswer | Found | Tripped
+class Wanted(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="wanted"):
+    """A shard could use that much more of the firm's limit."""
+
+    shard: str
+    more: Decimal
+
+
+ToCompliance = (
+    LoadBook | Observe | ScreenRequest | SeeRates | SeeMarket | Release | SetHalts | Lent | Recalled
+)
+FromCompliance = Loaded | ScreenAnswer | Found | Tripped | Returned | Wanted
 
 
 class Leave(Struct, frozen=True, kw_only=True, tag="leave"):

@@ -106,6 +106,7 @@ async def start_router(stage: Stage) -> None:
     maker = SnapshotMaker(stage.paths.home)
     place = Place(stage.clocks, stage.hello, read_boot_id(), stage.beacon, maker.begin)
     router = Router(journal, books, venues, place, settings.signals)
+    router.lend(settings.compliance.market.firm_credit_max)
     router.guards.trail.files = FilesTrail(stage.paths)
     tracer = make_tracer(settings.traces, stage.role)
     if tracer is not None:

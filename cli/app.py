@@ -74,6 +74,9 @@ audit_app = typer.Typer(
     no_args_is_help=True, help="Verify, export and explain the audit log of all checks and acts."
 )
 breaker_app = typer.Typer(no_args_is_help=True, help="A broker connection's circuit breaker.")
+rules_app = typer.Typer(
+    no_args_is_help=True, help="Look at the rule book, and at what another would have changed."
+)
 app.add_typer(token_app, name="token")
 app.add_typer(breaker_app, name="breaker")
 app.add_typer(limits_app, name="limits")
@@ -81,6 +84,7 @@ app.add_typer(order_app, name="order")
 app.add_typer(journal_app, name="journal")
 app.add_typer(store_app, name="store")
 app.add_typer(audit_app, name="audit")
+app.add_typer(rules_app, name="rules")
 
 
 @app.callback()

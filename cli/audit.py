@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -12,13 +15,18 @@ import typer
 from msgspec import Struct
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from actors.calendars import build_calendars
 from actors.paths import Paths
+from actors.replay import Replay, Table
 from actors.settings import find_journal, load
 from cli.app import HomeOption, JsonOption, audit_app, state_of
 from cli.explain import follow_name, touches
 from cli.output import console, print_json, say, utc
+from cli.story import describe_cause, evidence_lines
 from cli.trouble import FAILED, Trouble
+from compliance.rulebook import REGIMES
 from domain.records import Record
+from domain.screening import Ruling
 from ledger.audit_format import Head
 from ledger.audit_heads import newest, read_heads
 from ledger.audit_verification import (
@@ -120,6 +128,58 @@ def check(
         print_json({"entries": count, "head": head})
     else:
         say(f"{count} entries, each proved to be in the log of {head.size} entries", "green")
+
+
+@audit_app.command("explain")
+def explain(
+    ctx: typer.Context,
+    order: Annotated[str, typer.Argument(metavar="ORDER", help="Client, our or the broker's id.")],
+    heads: HeadsOption = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Tell every check of an order: all rules with their numbers, and the proof of the record."""
+    state = state_of(ctx, home, json)
+    known, _ = _read_heads(state.paths, heads or [])
+    found = list(entries_of(state.paths.audit, order))
+    if not found:
+        raise Trouble(f"the audit log knows no order {order}", code="unknown_order")
+    rulings = _rulings_of(state.paths, {record.number for _, _, record in found})
+    head = newest(known)
+    proofs = {} if head is None else {
+        proof.entry: proof for proof in prove(state.paths.audit, head, [n for n, _, _ in found])
+    }  # fmt: skip
+    for number, entry, record in found:
+        proof = proofs.get(number)
+        is_proved = head is not None and proof is not None and proof.holds(entry, head)
+        told = rulings.get(record.number, ())
+        if state.is_json:
+            raw = msgspec.Raw(entry)
+            print_json({"entry": number, "proved": is_proved, "rules": told, "record": raw})
+        else:
+            _tell_check(number, record, told, is_proved)
+
+
+def _tell_check(number: int, record: Record, rulings: tuple[Ruling, ...], is_proved: bool) -> None:
+    proved = "proved by the newest head" if is_proved else "newer than any head"
+    say(f"{utc(record.at_ns)}  entry {number}, {proved}", "bold")
+    say(f"  {describe_cause(record)}")
+    for line in evidence_lines(record):
+        say(f"      {line}", "dim")
+    for ruling in rulings:
+        numbers = ", ".join(f"{name} {value}" for name, value in ruling.numbers.items())
+        say(f"    {ruling.outcome.value:5}{ruling.rule}: {numbers or '-'}  [{ruling.citation}]")
+        if ruling.violation is not None and ruling.violation.would_pass:
+            say(f"         would pass: {ruling.violation.would_pass}")
+
+
+def _rulings_of(paths: Paths, numbers: set[int]) -> dict[int, tuple[Ruling, ...]]:
+    """What every rule said then, by record: screened again as it was, where it was screened."""
+    records = reader_of(find_journal(paths)).replay()
+    wanted = itertools.takewhile(lambda record: record.number <= max(numbers), records)
+    today = datetime.fromtimestamp(time.time(), UTC).date()
+    replay = Replay((Table(),), build_calendars({row.name for row in REGIMES}, today))
+    return {s.record: s.now[0] for s in replay.run(wanted) if s.record in numbers}
 
 
 def entries_of(directory: Path, order: str) -> Iterator[tuple[int, bytes, Record]]:

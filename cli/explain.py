@@ -17,7 +17,7 @@ from cli.output import console, print_json, say, status_text, utc
 from cli.story import describe_cause, describe_update, evidence_lines
 from cli.trouble import Trouble
 from domain import ids
-from domain.records import Changed, Ordered, Record
+from domain.records import Changed, Checked, Ordered, Record
 from domain.streams import Notice, OrderUpdate, StreamUpdate
 from ledger.places import reader_of
 
@@ -110,6 +110,8 @@ def touches(record: Record, names: frozenset[str]) -> bool:
         if name in names:
             return True
     if isinstance(cause, Changed) and names & set(cause.orders):
+        return True
+    if isinstance(cause, Checked) and cause.order_id in names:
         return True
     return any(_order_of(update) in names for update in record.updates)
 

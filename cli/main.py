@@ -21,6 +21,7 @@ try:
         quotes,
         resolve,
         roll,
+        rules,
         store,
         token,
         top,
@@ -33,7 +34,7 @@ except ModuleNotFoundError as missing:
 
 COMMANDS = (
     init, up, roll, demo, doctor, top, alarms, token, limits, orders, order, explain, resolve,
-    quotes, journal, store, audit, backup, api,
+    quotes, journal, store, audit, rules, backup, api,
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
@@ -182,16 +183,30 @@ def _tell_preview(state: State, body: Any) -> None:
     violations = list((body or {}).get("all_violations") or ())
     if state.is_json:
         print_json({"passes": not violations, "answer": body})
-    elif not violations:
-        say("compliance would let it pass; nothing was placed", "green")
     else:
-        say("compliance would deny it:", "red")
-        for violation in violations:
-            say(f"  {violation['message']} ({violation['rule']}: {violation['citation']})")
-            if violation.get("would_pass"):
-                say(f"    would pass: {violation['would_pass']}", "dim")
+        _tell_rulings((body or {}).get("rulings") or ())
+        _tell_violations(violations)
     if violations:
         raise typer.Exit(FAILED)
+
+
+def _tell_violations(violations: list[Any]) -> None:
+    if not violations:
+        say("compliance would let it pass; nothing was placed", "green")
+        return
+    say("compliance would deny it:", "red")
+    for violation in violations:
+        say(f"  {violation['message']} ({violation['rule']}: {violation['citation']})")
+        if violation.get("would_pass"):
+            say(f"    would pass: {violation['would_pass']}", "dim")
+
+
+def _tell_rulings(rulings: Iterable[Any]) -> None:
+    """What each rule said, and by which numbers."""
+    for ruling in rulings:
+        numbers = ", ".join(f"{name} {value}" for name, value in ruling.get("numbers", {}).items())
+        style = {"deny": "red", "warn": "yellow"}.get(ruling["outcome"], "dim")
+        say(f"  {ruling['outcome']:5}{ruling['account']}  {ruling['rule']}  {numbers}", style)
 
 
 def _tell_placed(state: State, decided: Decided, update: OrderUpdate | None) -> None:

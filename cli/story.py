@@ -113,6 +113,11 @@ def _synced(cause: rec.Synced) -> str:
     return f"connection {cause.connection} read the whole account as of transaction {cursor}"
 
 
+_LEASED = {
+    rec.LeaseWord.LENT: "to",
+    rec.LeaseWord.RECALLED: "from",
+    rec.LeaseWord.RETURNED: "by",
+}
 CAUSES: dict[type, Callable[[Any], str]] = {
     rec.EpochStarted: lambda cause: f"a router took the journal (incarnation {cause.incarnation})",
     rec.Ordered: _ordered,
@@ -128,6 +133,16 @@ CAUSES: dict[type, Callable[[Any], str]] = {
     rec.Guard: lambda c: (
         f"session {c.session} {'armed' if c.armed else 'lifted'} its guard {c.kind.value}"
     ),
+    rec.Checked: lambda c: (
+        f"compliance looked at {'an amend: ' if c.is_amend else ''}{describe_order(c.command)}"
+    ),
+    rec.Ruled: lambda c: (
+        f"compliance screens by the settings of incarnation {c.incarnation}, "
+        f"over {len(c.instruments)} new or changed instruments"
+    ),
+    rec.Leased: lambda c: (
+        f"the firm's limit: {number(c.amount)} {c.word.value} {_LEASED[c.word]} {c.shard}"
+    ),
 }
 assert set(rec.Cause.__args__) == CAUSES.keys()
 
@@ -135,12 +150,16 @@ assert set(rec.Cause.__args__) == CAUSES.keys()
 def evidence_lines(record: Record) -> tuple[str, ...]:
     """What compliance found and by which prices: rule, source, numbers."""
     cause = record.cause
-    if not isinstance(cause, rec.Ordered):
+    if isinstance(cause, rec.Ordered):
+        last = () if cause.verdict is None else (cause.verdict,)
+        verdicts = (*cause.refused, *last)
+        is_told = bool(last)
+    elif isinstance(cause, rec.Checked):
+        verdicts, is_told = cause.verdicts, False
+    else:
         return ()
-    lines = []
-    if cause.verdict is not None:
-        lines += _verdict(cause.verdict)
-    elif cause.error is not None:
+    lines = [line for verdict in verdicts for line in _verdict(verdict)]
+    if cause.error is not None and not is_told:
         lines.append(f"refused: {describe_error(cause.error)}")
     lines += [
         f"by the price of {rate.instrument}: {number(rate.bid)} / {number(rate.ask)}"

@@ -28,6 +28,7 @@ from domain.orders import NewOrder, OrderType, Side, TimeInForce
 from domain.portfolio import ZERO, Position
 from domain.records import Halted, HaltScope
 from domain.streams import OrderUpdate
+from domain.transactions import Transaction
 
 CLOSED_ORDERS_MAX = 100_000
 """Ended orders remembered, so that no late update brings one back; the oldest are forgotten."""
@@ -158,8 +159,14 @@ class Book:
             is_sane = all(each.is_finite() and abs(each) < VALUE_MAX for each in amounts)
             account.equity = balances.equity if is_sane else None
             if is_sane:
-                account.losses.told(balances.equity, balances.day_pnl, at_ns)
+                account.losses.told(balances, at_ns)
             account.balances = balances if is_sane else None
+
+    def move(self, transaction: Transaction) -> None:
+        """Money came into an account or went out of it."""
+        account = self.accounts.get(transaction.account)
+        if account is not None:
+            account.losses.moved(transaction)
 
     def has_opposite_elsewhere(self, owner: str, holding: Holding, sign: int) -> bool:
         """True where another account of the owner holds the instrument the other way round."""
@@ -212,6 +219,10 @@ class Book:
         self._closed[order_id] = None
         if len(self._closed) > CLOSED_ORDERS_MAX:
             self._closed.popitem(last=False)
+
+
+_MARKET = OrderType.MARKET
+_AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
 
 
 _MARKET = OrderType.MARKET

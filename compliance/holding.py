@@ -15,6 +15,7 @@ from compliance.lots import LotIndex
 from compliance.magnitude import ceil_amount
 from compliance.rates import RateBook
 from domain.accounts import AccountBalances, BrokerAccount
+from domain.equity import EquityHistory
 from domain.orders import NewOrder
 from domain.portfolio import ZERO, Position
 
@@ -272,7 +273,9 @@ class AccountExposure:
         self.required = ZERO
         self.recent = RecentOrders()
         self.activity = Activity()
-        self.losses = LossMeter()
+        self.losses = LossMeter(
+            EquityHistory(account=account.account, currency=account.base_currency)
+        )
         self.is_weighed = True
         self.balances: AccountBalances | None = None
         self.trading: Trading | None = None

@@ -68,6 +68,15 @@ class Lessor:
         alive = sum((part.amount for part in self._parts.values()), ZERO)
         return alive + sum((sum(dead, ZERO) for dead in self._dead.values()), ZERO)
 
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """Those that have a part, the largest first."""
+        return tuple(sorted(self._parts, key=lambda shard: -self._parts[shard].amount))
+
+    def restore(self, shard: str, epoch: int, number: int, amount: Decimal) -> None:
+        """A part as it was written down: its incarnation may live on somewhere."""
+        self._parts[shard] = _Part(epoch, number, amount)
+
     def join(self, shard: str, epoch: int) -> bool:
         """A shard started; of an older incarnation of it nothing is heard any more.
 

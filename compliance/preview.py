@@ -1,15 +1,30 @@
-"""A dry run: what every rule says of an order, and by which numbers."""
+"""What the rules said of an order; in a dry run every rule, and by which numbers."""
 
 from __future__ import annotations
+
+from msgspec import Struct
 
 from compliance.regimes import Asked
 from compliance.rule import Context, Measure, RuleCard
 from compliance.rules import RULES
 from compliance.settings import ComplianceSettings
 from domain.orders import NewOrder
-from domain.screening import Outcome, Ruling, Violation
+from domain.screening import RuleOutcome, Ruling, Violation
 
 Measures = dict[str, Measure]
+
+
+class Hearing(Struct, frozen=True, gc=False):
+    """What the rules said of one candidate; without a context it could not even be asked.
+
+    `refusals` and `rulings` are a dry run's, which asks on after the first `violation`.
+    """
+
+    violation: Violation | None
+    warnings: tuple[Violation, ...] = ()
+    context: Context | None = None
+    refusals: tuple[Violation, ...] = ()
+    rulings: tuple[Ruling, ...] = ()
 
 
 def make_measures(settings: ComplianceSettings) -> Measures:
@@ -31,7 +46,7 @@ def ask_all(
     )
 
 
-def said(rulings: tuple[Ruling, ...], outcome: Outcome) -> tuple[Violation, ...]:
+def said(rulings: tuple[Ruling, ...], outcome: RuleOutcome) -> tuple[Violation, ...]:
     """The violations of the rules that said so."""
     return tuple(r.violation for r in rulings if r.violation and r.outcome is outcome)
 
@@ -39,12 +54,12 @@ def said(rulings: tuple[Ruling, ...], outcome: Outcome) -> tuple[Violation, ...]
 def _rule_on(
     card: RuleCard, violation: Violation | None, numbers: dict[str, str], context: Context
 ) -> Ruling:
-    said = Outcome.WARN if card.is_warning else Outcome.DENY
+    said = RuleOutcome.WARN if card.is_warning else RuleOutcome.DENY
     return Ruling(
         account=context.account.account,
         rule=card.id,
         citation=card.citation,
-        outcome=Outcome.PASS if violation is None else said,
+        outcome=RuleOutcome.PASS if violation is None else said,
         numbers=numbers if violation is None else violation.numbers,
         violation=violation,
     )

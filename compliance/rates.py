@@ -68,8 +68,10 @@ class RateBook:
         if by_ns:
             for symbol, rate in self._rates.items():
                 self._rates[symbol] = replace(rate, received_ns=rate.received_ns + by_ns)
-            for legs, mid in self._mids.items():
-                self._mids[legs] = Conversion(mid.rate, mid.at_ns + by_ns)
+                middle = self._middles[symbol]
+                self._middles[symbol] = middle = Conversion(middle.rate, middle.at_ns + by_ns)
+                if legs := self._legs[symbol]:
+                    self._mids[legs] = middle
 
     def find(self, symbol: str, since_ns: int) -> Rate | None:
         """The symbol's price, or None where there is none received since."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from compliance.deposits import in_force, pair_rate
 from compliance.finra_4210 import DayTrading
@@ -57,7 +58,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     `day_from_ns` and `day_until_ns` bound the business date in its zone. Checks go by asset class
     by whether the order opens, and by side, so that an order is asked no more than
-    concerns it.
+    concerns it. `tables_on` is the date whose thresholds count.
     """
 
     checks: Mapping[Concern, Asked]
@@ -68,6 +69,26 @@ class Plan(Struct, frozen=True, kw_only=True):
     day_until_ns: int
     from_ns: int
     until_ns: int
+    tables_on: date
+
+
+Planner = Callable[[BrokerAccount, ComplianceSettings, int], Plan]
+
+
+def as_of(rules_ns: int) -> Planner:
+    """Plans by the rules and tables of another moment, for the days of the orders."""
+
+    def plan(account: BrokerAccount, settings: ComplianceSettings, now_ns: int) -> Plan:
+        other = make_plan(account, settings, rules_ns)
+        return replace(
+            make_plan(account, settings, now_ns),
+            checks=other.checks,
+            deposits=other.deposits,
+            day_trading=other.day_trading,
+            tables_on=other.tables_on,
+        )
+
+    return plan
 
 
 def choose_regime(account: BrokerAccount, name: str, now_ns: int) -> Regime | None:
@@ -99,6 +120,7 @@ def make_plan(account: BrokerAccount, settings: ComplianceSettings, now_ns: int)
         day_until_ns=days[0][2],
         from_ns=max(start_ns for _, start_ns, _ in days),
         until_ns=min(end_ns for _, _, end_ns in days),
+        tables_on=days[0][0],
     )
 
 
@@ -117,7 +139,7 @@ def make_weigher(
         return lambda symbol: (symbol.partition("/")[0], ZERO)
     if plan.deposits == CIRO or plan.deposits in LADDERS:
         return _make_ladder_weigher(account, instruments, plan, settings)
-    table = in_force(plan.deposits, plan.business_date)
+    table = in_force(plan.deposits, plan.tables_on)
     ceiling = account.leverage
     floor = _ONE / ceiling if ceiling is not None and ceiling > 0 else ZERO
 
@@ -156,7 +178,7 @@ def _make_ladder_weigher(
             return symbol.partition("/")[0], _ONE
         base, quote = instrument.base_currency, instrument.quote_currency
         if series != CIRO:
-            rate = margin_fraction(series, instrument, category, plan.business_date)
+            rate = margin_fraction(series, instrument, category, plan.tables_on)
         elif instrument.asset_class is AssetClass.FOREX:
             rate = ciro_fraction(base, quote, settings.market.currency_groups)
         else:

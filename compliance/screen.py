@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from msgspec import Struct
-
 from compliance.calendar import BusinessCalendar
 from compliance.credit import CreditBook
 from compliance.exposure import Book, is_immediate
@@ -21,9 +19,10 @@ from compliance.holding import AccountExposure, Fingerprint, Holding, OpenOrder
 from compliance.inputs import by_symbol, find_missing, make_quoter
 from compliance.limits import Security
 from compliance.market import MarketBook
-from compliance.preview import ask_all, make_measures, said
+from compliance.past import NOTHING_PAST, Past, remember
+from compliance.preview import Hearing, ask_all, make_measures, said
 from compliance.rates import RateBook
-from compliance.regimes import Asked, Plan, concern_of, make_plan, make_weigher
+from compliance.regimes import Asked, Plan, Planner, make_plan, make_weigher
 from compliance.reserving import open_order
 from compliance.rule import Context, price_units
 from compliance.settings import ComplianceSettings
@@ -31,7 +30,7 @@ from compliance.trading_desk import TradingDesk
 from compliance.valuing import value_credit, value_margin
 from domain.accounts import AccountSnapshot
 from domain.findings import Finding
-from domain.history import AccountHistory, account_of
+from domain.history import account_of
 from domain.instruments import Instrument
 from domain.lifecycle import Order
 from domain.orders import NewOrder
@@ -39,30 +38,23 @@ from domain.portfolio import ZERO
 from domain.records import Halted
 from domain.screening import (
     Candidate,
-    Outcome,
     Rate,
+    RuleOutcome,
     Ruling,
     ScreenAnswer,
     ScreenRequest,
     Verdict,
     Violation,
 )
-from domain.streams import BalancesUpdate, OrderUpdate, PositionUpdate, StreamUpdate
+from domain.streams import (
+    BalancesUpdate,
+    OrderUpdate,
+    PositionUpdate,
+    StreamUpdate,
+    TransactionUpdate,
+)
 
 _NS_PER_MS = 1_000_000
-
-
-class _Finding(Struct, frozen=True, gc=False):
-    """What the rules said of one candidate; without a context it could not even be asked.
-
-    `refusals` and `rulings` are a dry run's, which asks on after the first `violation`.
-    """
-
-    violation: Violation | None
-    warnings: tuple[Violation, ...] = ()
-    context: Context | None = None
-    refusals: tuple[Violation, ...] = ()
-    rulings: tuple[Ruling, ...] = ()
 
 
 class Screener:
@@ -73,15 +65,14 @@ class Screener:
         settings: ComplianceSettings,
         incarnation: str,
         calendars: Mapping[str, BusinessCalendar] | None = None,
+        planner: Planner = make_plan,
     ) -> None:
-        self.incarnation = incarnation
+        self.incarnation, self._make_plan = incarnation, planner
         self._trading = TradingDesk(settings, calendars or {})
         self._settings = settings
-        self._market = settings.market
-        self._counts_window = (
-            self._market.window_quantity_max is not None
-            or self._market.window_notional_max is not None
-        )
+        self._market = market = settings.market
+        windows = (market.window_quantity_max, market.window_notional_max)
+        self._counts_window = windows != (None, None)
         self._collar = settings.collar_percent / 100
         self._quote_age_ns = settings.quote_age_ms_max * _NS_PER_MS
         self._valuation_age_ns = settings.valuation_age_ms_max * _NS_PER_MS
@@ -118,19 +109,20 @@ class Screener:
         orders: tuple[Order, ...],
         halts: tuple[Halted, ...],
         instruments: tuple[Instrument, ...],
-        histories: tuple[AccountHistory, ...] = (),
+        past: Past = NOTHING_PAST,
     ) -> None:
         """Replaces everything known by what the router lists."""
         self._passed = None
         self._instruments = by_symbol(instruments)
         self._book = self._make_book()
-        self._trading.load(histories)
+        self._trading.load(past.histories)
         self._plans = {}
         self.set_halts(halts)
         self._trips = self._halts.untold
         for snapshot in accounts:
             # Weighed by the plan of the first screen: until then no date is known.
             self._book.open_account(snapshot, _weighs_nothing)
+        remember(self._book, past)
         for order in orders:
             self._book.load_order(order)
 
@@ -147,6 +139,8 @@ class Screener:
             self._book.set_position(body.position, update.seq)
         elif isinstance(body, BalancesUpdate):
             self._book.set_balances(body.balances, update.seq, update.at_ns)
+        elif isinstance(body, TransactionUpdate):
+            self._book.move(body.transaction)
         self._remember(update)
 
     def take_findings(self) -> tuple[Finding, ...]:
@@ -203,7 +197,8 @@ class Screener:
         A dry run asks every rule about every candidate and reserves nothing; its verdicts end
         with the first that passes all the same.
         """
-        self.settle()
+        if self._passed is not None:
+            self.settle()
         self._take_rates(request)
         known = self._book.orders.get(request.replaces_order_id or request.order_id)
         if known is not None:
@@ -216,11 +211,11 @@ class Screener:
     def _decide(self, request: ScreenRequest, known: OpenOrder | None) -> ScreenAnswer:
         verdicts: tuple[Verdict, ...] = ()
         for candidate in request.candidates:
-            finding = self._look(request, candidate, known)
-            verdicts = (*verdicts, self._verdict(candidate, finding))
-            if finding.violation is None:
-                assert finding.context is not None
-                self._passed = request, candidate, finding.context
+            heard = self._look(request, candidate, known)
+            verdicts = (*verdicts, self._verdict(candidate, heard))
+            if heard.violation is None:
+                assert heard.context is not None
+                self._passed = request, candidate, heard.context
                 break
         return ScreenAnswer(number=request.number, verdicts=verdicts)
 
@@ -230,12 +225,12 @@ class Screener:
         rulings: list[Ruling] = []
         is_passed = False
         for candidate in request.candidates:
-            finding = self._preview(request, candidate, known)
-            refusals += finding.refusals
-            rulings += finding.rulings
+            heard = self._preview(request, candidate, known)
+            refusals += heard.refusals
+            rulings += heard.rulings
             if not is_passed:
-                verdicts.append(self._verdict(candidate, finding))
-                is_passed = finding.violation is None
+                verdicts.append(self._verdict(candidate, heard))
+                is_passed = heard.violation is None
         told = tuple(verdicts), tuple(refusals), tuple(rulings)
         return ScreenAnswer(
             number=request.number, verdicts=told[0], all_violations=told[1], rulings=told[2]
@@ -259,62 +254,59 @@ class Screener:
 
     def _look(
         self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
-    ) -> _Finding:
+    ) -> Hearing:
         missing = find_missing(request, candidate, known, self._book, self._instruments)
         if missing is not None:
-            return _Finding(missing)
-        context, order = self._make_context(request, candidate, known), request.order
-        asked = self._asked(candidate, order, context)
+            return Hearing(missing)
+        context, order = self._see(request, candidate, known), request.order
+        asked = self._asked(order, context)
         for check in asked.refusing:
             violation = check(order, context)
             if violation is not None:
-                return _Finding(violation)
+                return Hearing(violation)
         warnings: tuple[Violation, ...] = ()
         for check in asked.warning:
             flag = check(order, context)
             if flag is not None:
                 warnings = (*warnings, flag)
-        return _Finding(None, warnings, context)
+        return Hearing(None, warnings, context)
 
-    def _asked(self, candidate: Candidate, order: NewOrder, context: Context) -> Asked:
-        kind = context.instrument.asset_class
-        concern = concern_of(kind, order.side, is_opening=context.is_opening)
-        return self._plans[candidate.account].checks[concern]
+    def _asked(self, order: NewOrder, context: Context) -> Asked:
+        # The same words as `concern_of`, with every order.
+        kind, side = context.instrument.asset_class._value_, order.side._value_
+        return self._plans[context.account.account].checks[kind, side, context.is_opening]
 
     def _preview(
         self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
-    ) -> _Finding:
+    ) -> Hearing:
         missing = find_missing(request, candidate, known, self._book, self._instruments)
         if missing is not None:
-            return _Finding(missing, refusals=(missing,))
-        context = self._make_context(request, candidate, known)
-        asked = self._asked(candidate, request.order, context)
+            return Hearing(missing, refusals=(missing,))
+        context = self._see(request, candidate, known)
+        asked = self._asked(request.order, context)
         rulings = ask_all(asked, request.order, context, self._measures)
-        refusals, warnings = said(rulings, Outcome.DENY), said(rulings, Outcome.WARN)
-        return _Finding(next(iter(refusals), None), warnings, context, refusals, rulings)
+        refusals, warnings = said(rulings, RuleOutcome.DENY), said(rulings, RuleOutcome.WARN)
+        return Hearing(next(iter(refusals), None), warnings, context, refusals, rulings)
 
-    def _make_context(
+    def _see(
         self, request: ScreenRequest, candidate: Candidate, known: OpenOrder | None
     ) -> Context:
         order, now_ns, book = request.order, request.now_ns, self._book
-        symbol, sign = order.instrument, order.side.sign
-        exposure = book.accounts[candidate.account]
-        plan = self._plan(exposure, now_ns)
-        holding = exposure.holdings.get(symbol) or exposure.holding(symbol)
-        self._value(exposure, holding, request.rates)
-        fresh_since_ns = now_ns - self._quote_age_ns
-        leaves = order.quantity
+        symbol, sign, rates = order.instrument, order.side.sign, self._rates
+        exposure, plan = book.accounts[candidate.account], self._plans.get(candidate.account)
+        if plan is None or not plan.from_ns <= now_ns < plan.until_ns:
+            plan = self._plan(exposure, now_ns)
+        holding = self._value(exposure, symbol, request.rates)
+        leaves, is_amend = order.quantity, request.replaces_order_id is not None
         is_opening = not (reduces := order.only_reduces)
-        is_amend = request.replaces_order_id is not None
         if known is not None:
-            leaves = max(order.quantity - known.filled, ZERO)
+            leaves = max(leaves - known.filled, ZERO)
             is_opening = is_opening and not (is_amend and leaves <= known.leaves)
-        instrument, home = self._instruments[symbol], exposure.account.base_currency
-        quote = self._rates.find(symbol, fresh_since_ns)
-        worth = self._rates.convert(instrument.quote_currency, home, fresh_since_ns)
+        instrument, fresh_since_ns = self._instruments[symbol], now_ns - self._quote_age_ns
+        quote, home = rates.find(symbol, fresh_since_ns), exposure.account.base_currency
+        worth = rates.convert(instrument.quote_currency, home, fresh_since_ns)
         cost, credit_price = price_units(order, quote, sign, self._collar)
-        # By place: thirty words would take longer than the rules they are for.
-        return Context(
+        return Context(  # by place: thirty words would take longer than many a rule
             request.owner,
             request.order_id,
             candidate.connection,
@@ -322,9 +314,9 @@ class Screener:
             instrument,
             exposure,
             holding,
-            self._rates,
+            rates,
             quote,
-            None if quote is None else self._rates.middle(symbol),
+            None if quote is None else rates.middle(symbol),
             self._halts.in_force,
             plan.business_date,
             plan.day_from_ns,
@@ -351,12 +343,12 @@ class Screener:
         account = exposure.account
         plan = self._plans.get(account.account)
         if plan is None or not plan.from_ns <= now_ns < plan.until_ns:
-            plan = make_plan(account, self._settings, now_ns)
+            plan = self._make_plan(account, self._settings, now_ns)
             self._plans[account.account] = plan
             self._trading.start(exposure, plan, self._instruments, self._rates)
             exposure.weigh_all(make_weigher(account, self._instruments, plan, self._settings))
             exposure.is_weighed = plan.deposits is not None
-            exposure.losses.turn(plan.business_date, plan.day_until_ns)
+            exposure.losses.turn(plan.business_date, plan.day_from_ns, plan.day_until_ns)
         return plan
 
     def _remember(self, update: StreamUpdate) -> None:
@@ -366,23 +358,26 @@ class Screener:
             self._plan(exposure, update.at_ns)
             self._trading.follow(exposure, update, self._rates)
 
-    def _value(self, exposure: AccountExposure, holding: Holding, told: tuple[Rate, ...]) -> None:
+    def _value(self, exposure: AccountExposure, symbol: str, told: tuple[Rate, ...]) -> Holding:
+        """The account's holding, with all that the prices told change brought up to date."""
         rates, credit = self._rates, self._book.credit
+        holding = exposure.holdings.get(symbol) or exposure.holding(symbol)
         if exposure.trading is not None:
-            self._trading.price(exposure.trading, holding.instrument, rates)
+            self._trading.price(exposure.trading, symbol, rates)
         if exposure.is_weighed:
             value_margin(exposure, holding, told, rates)
         if credit is not None:
             value_credit(credit, exposure, told, rates)
+        return holding
 
-    def _verdict(self, candidate: Candidate, finding: _Finding) -> Verdict:
+    def _verdict(self, candidate: Candidate, heard: Hearing) -> Verdict:
         self._verdicts += 1
         return Verdict(
             id=f"{self.incarnation}-{self._verdicts}",
             incarnation=self.incarnation,
             candidate=candidate,
-            violation=finding.violation,
-            warnings=finding.warnings,
+            violation=heard.violation,
+            warnings=heard.warnings,
         )
 
     def _reserve(self, request: ScreenRequest, candidate: Candidate, context: Context) -> None:

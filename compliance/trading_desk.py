@@ -90,8 +90,7 @@ class TradingDesk:
     def price(self, trading: Trading, symbol: str, rates: RateBook) -> None:
         """Values one holding at its newest price, and judges the account by it."""
         trading.price(symbol, rates)
-        if trading.news:
-            self._collect(trading)
+        self._collect(trading)
 
     def mark(self, now_ns: int, rates: RateBook) -> None:
         """Judges one account by new prices, each in its turn and at most once in a while."""

@@ -21,6 +21,7 @@ from msgspec import Struct
 from domain import events as ev
 from domain.accounts import AccountBalances
 from domain.findings import Finding, supersedes
+from domain.orders import Side
 from domain.portfolio import ZERO
 from domain.streams import (
     BalancesUpdate,
@@ -46,7 +47,10 @@ _MOVES = (TransactionType.DEPOSIT, TransactionType.WITHDRAWAL)
 
 
 class Execution(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One fill; `sign` is +1 for a buy, `fees` what it cost beside the price."""
+    """One fill; `sign` is +1 for a buy, `fees` what it cost beside the price.
+
+    `is_short` marks a sale that was marked short.
+    """
 
     at_ns: int
     id: str
@@ -56,6 +60,7 @@ class Execution(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
     quantity: Decimal
     price: Decimal
     fees: Decimal = ZERO
+    is_short: bool = False
 
 
 class Movement(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -223,6 +228,7 @@ def execution_of(order_id: str, fill: ev.Fill) -> Execution:
         quantity=fill.quantity,
         price=fill.price,
         fees=-(fill.commission or ZERO),
+        is_short=fill.side is Side.SELL_SHORT,
     )
 
 

@@ -6,14 +6,15 @@ from msgspec import Struct
 
 from domain.orders import NewOrder
 from domain.routing import Ranked
-from domain.screening import Verdict, Violation
+from domain.screening import Ruling, Verdict, Violation
 
 
 class Preview(Struct, frozen=True, kw_only=True):
     """An order as it would be sent, who could take it at what cost, and every rule that says no.
 
     `candidates` are the accounts able to take it, the cheapest first. `passes` is what compliance
-    would decide now; `all_violations` every rule against it.
+    would decide now; `all_violations` every rule against it; `rulings` every rule that was asked,
+    with what it compared.
     """
 
     order: NewOrder
@@ -21,3 +22,4 @@ class Preview(Struct, frozen=True, kw_only=True):
     passes: bool
     verdicts: tuple[Verdict, ...]
     all_violations: tuple[Violation, ...]
+    rulings: tuple[Ruling, ...] = ()

@@ -7,6 +7,7 @@ schema version, its epoch, its owner by pseudonym, and its retention class.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import Enum
 
 from msgspec import Struct
@@ -14,6 +15,7 @@ from msgspec import Struct
 from domain.accounts import AccountSnapshot
 from domain.audit import Retention
 from domain.errors import ErrorInfo
+from domain.instruments import Instrument
 from domain.orders import AmendOrder, CancelOrder, NewOrder
 from domain.screening import Rate, Verdict
 from domain.streams import StreamUpdate
@@ -30,7 +32,11 @@ class EpochStarted(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="e
 
 
 class Ordered(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="ordered"):
-    """A client's order: sent, queued, or denied, as its updates say. `digest` is of the body."""
+    """A client's order: sent, queued, or denied, as its updates say. `digest` is of the body.
+
+    `screened_ns` is the moment it was screened for, `rates` by which prices, `refused` what was
+    said of candidates before the one of `verdict`.
+    """
 
     command: NewOrder
     digest: str
@@ -40,6 +46,52 @@ class Ordered(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="ordere
     verdict: Verdict | None = None
     error: ErrorInfo | None = None
     rates: tuple[Rate, ...] = ()
+    screened_ns: int = 0
+    refused: tuple[Verdict, ...] = ()
+
+
+class Checked(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="checked"):
+    """What compliance said where no `Ordered` tells it: of an amend, or of an order not sent.
+
+    `command` has the terms that were screened, `error` why it was not sent although it passed.
+    """
+
+    order_id: str
+    command: NewOrder
+    verdicts: tuple[Verdict, ...]
+    rates: tuple[Rate, ...]
+    screened_ns: int
+    is_amend: bool = False
+    error: ErrorInfo | None = None
+
+
+class Ruled(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="ruled"):
+    """From here on compliance screens by these settings (JSON), over these instruments.
+
+    With the orders and prices of other records it is all that a screen depends on.
+    """
+
+    incarnation: str
+    settings: str
+    instruments: tuple[Instrument, ...] = ()
+
+
+class LeaseWord(Enum):
+    """Who said what of a part of the firm's limit: the lessor lends and recalls."""
+
+    LENT = "lent"
+    RECALLED = "recalled"
+    RETURNED = "returned"
+
+
+class Leased(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="leased"):
+    """A word between the lessor of the firm's limit and a shard's incarnation `epoch`."""
+
+    shard: str
+    epoch: int
+    number: int
+    word: LeaseWord
+    amount: Decimal
 
 
 class Changed(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="changed"):
@@ -156,6 +208,9 @@ Cause = (
     | Resolved
     | BreakerReset
     | Audited
+    | Checked
+    | Ruled
+    | Leased
 )
 
 

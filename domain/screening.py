@@ -82,7 +82,7 @@ class ScreenRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
     trace: str | None = None
 
 
-class Outcome(Enum):
+class RuleOutcome(Enum):
     """What one rule said."""
 
     PASS = "pass"  # noqa: S105 - a verdict, no password
@@ -96,7 +96,7 @@ class Ruling(Struct, frozen=True, kw_only=True, omit_defaults=True):
     account: str
     rule: str
     citation: str
-    outcome: Outcome
+    outcome: RuleOutcome
     numbers: dict[str, str] = {}
     violation: Violation | None = None
 

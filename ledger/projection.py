@@ -10,8 +10,10 @@ from hashlib import blake2b
 
 from msgspec import MsgspecError, Struct, field
 from msgspec.msgpack import Decoder, Encoder
+from msgspec.structs import replace
 
 from domain.accounts import AccountBalances, BrokerAccount, ConnectionState
+from domain.equity import EquityHistory
 from domain.history import AccountHistory, account_of, fold
 from domain.lifecycle import Break
 from domain.orders import AmendOrder, CancelOrder
@@ -23,6 +25,8 @@ from domain.records import (
     GuardKind,
     Halted,
     HaltScope,
+    Leased,
+    LeaseWord,
     Ordered,
     Record,
     Reported,
@@ -37,6 +41,7 @@ from domain.streams import (
     OrderUpdate,
     PositionUpdate,
     StreamUpdate,
+    TransactionUpdate,
 )
 from ledger.order_index import OrderIndex
 
@@ -86,8 +91,9 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
     `positions` go by (account, instrument), `balances` by (account, currency), `changes` by
     owner and request id, `cseqs` by owner and session. `tails` keep each stream's newest
     entries: `tail_max` of them at least, twice that at most. `histories` remember how accounts that
-    can trade stocks have traded, for compliance. `held` says why an account takes no new risk:
-    something was not as it can be, and the account was not found in order since.
+    can trade stocks have traded, `equities` how equity went; `leases` are the newest words on each
+    shard's part of the firm's limit. `held` says why an account takes no new risk: something was
+    not as it can be, and the account was not found in order since.
     """
 
     number: int = 0
@@ -108,6 +114,8 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
     guards: dict[GuardKey, Guard] = {}
     histories: dict[str, AccountHistory] = {}
     held: dict[str, str] = {}
+    equities: dict[str, EquityHistory] = {}
+    leases: dict[str, Leased] = {}
 
     def change(self, owner: str, request_id: str) -> Change | None:
         """What became of a cancel or amend, by its request id."""
@@ -185,8 +193,10 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
                 self._guard(cause)
             case EpochStarted() as cause:
                 self.epoch_started = cause
+            case Leased() as cause:
+                self._lease(cause)
             case _:
-                pass  # Settled: its updates say it all
+                pass  # Settled, Checked, Ruled: their updates, if any, say it all
         return None
 
     def _count(self, owner: str, session: str, cseq: int) -> None:
@@ -241,6 +251,13 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
         else:
             self.positions.pop(key, None)
 
+    def _lease(self, told: Leased) -> None:
+        """What a shard may believe it has: nothing is counted back before it says so."""
+        known = self.leases.get(told.shard)
+        if told.word is LeaseWord.RECALLED and known is not None:
+            told = replace(told, amount=known.amount)
+        self.leases[told.shard] = told
+
     def _guard(self, guard: Guard) -> None:
         key = (
             guard.owner,
@@ -286,8 +303,22 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
         account = self.accounts.get(account_of(update) or "")
         if account is None:
             return
+        self._follow_equity(account, update)
         if account.can_trade_stocks or isinstance(update.body, Notice):
             fold(self.histories, update)
+
+    def _follow_equity(self, account: BrokerAccount, update: StreamUpdate) -> None:
+        body, name = update.body, account.account
+        if not isinstance(body, BalancesUpdate | TransactionUpdate):
+            return
+        known = self.equities.get(name)
+        if known is None:
+            known = EquityHistory(account=name, currency=account.base_currency)
+            self.equities[name] = known
+        if isinstance(body, BalancesUpdate):
+            known.take(body.balances, update.at_ns)
+        else:
+            known.move(body.transaction)
 
     def _number(self, update: StreamUpdate, record: Record) -> Break | None:
         stream = update.stream

@@ -16,13 +16,16 @@ from domain.lifecycle import Order
 from domain.portfolio import ZERO, Position
 from domain.records import (
     BreakerReset,
+    Checked,
     EpochStarted,
     Guard,
     Halted,
+    Leased,
     Ordered,
     Record,
     Resolved,
     Resumed,
+    Ruled,
 )
 from domain.screening import Verdict
 from domain.streams import Notice, OrderUpdate, StreamUpdate
@@ -314,6 +317,15 @@ def find_act(record: Record) -> AuditRow | None:
     match cause:
         case Ordered(verdict=Verdict() as verdict):
             return _act(record, "compliance", "screen", cause.command.client_order_id, verdict)
+        case Checked(verdicts=(*_, Verdict() as verdict)):
+            act = "screen.amend" if cause.is_amend else "screen"
+            return _act(record, "compliance", act, cause.command.client_order_id, verdict)
+        case Leased():
+            words = {"amount": str(cause.amount), "word": cause.word.value}
+            return _act(record, "router", "lease", cause.shard, words)
+        case Ruled():
+            words = {"settings": cause.settings, "instruments": str(len(cause.instruments))}
+            return _act(record, "compliance", "rules.load", cause.incarnation, words)
         case Halted():
             subject = f"{cause.scope.value}/{cause.subject}"
             return _act(record, cause.by, "halt", subject, {"reason": cause.reason})

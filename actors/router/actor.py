@@ -8,6 +8,7 @@ is replaying: the journal, then the broker connections, which know what was unde
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,8 @@ from actors.router.changes import Changes
 from actors.router.desk import Desk, rate_of
 from actors.router.findings import write_findings
 from actors.router.guards import Guards
+from actors.router.lending import Lending
+from actors.router.loading import load_book, note_rules
 from actors.router.orders import Orders
 from actors.router.place import Place
 from actors.router.protection import Protection
@@ -36,6 +39,7 @@ from actors.router.teller import Teller
 from actors.router.venue import Venue
 from actors.router.watching import Watching
 from actors.router.writer import BATCH_MAX, Writer
+from compliance.leases import Returned
 from domain.audit import Retention
 from domain.commands import (
     Answer,
@@ -55,6 +59,8 @@ from ledger.journal import Journal
 from ledger.projection import Books
 
 TICK_S = 0.05
+COMPLIANCE = "compliance"
+"""The shard's name and its role."""
 SNAPSHOT_RECORDS = 50_000
 PAGE_MAX = 500
 
@@ -83,12 +89,17 @@ class Router:
         self.protection = Protection(self.desk, self.orders, self.changes)
         self.reports = Reports(self.desk, self.changes)
         self.guards = Guards(self.desk, self.changes)
+        self.lending = Lending(self.desk, self.desk.to_compliance.append)
         self.reads = Reads(self.desk)
         self._quotes = Quotes(self.desk)
         self._watching = Watching(self.desk)
         self.teller = Teller(self.desk, self.writer)
         self.is_trading = False
         self._snapshot_at = books.number
+
+    def lend(self, limit: Decimal | None) -> None:
+        """Lends this much credit to compliance, all of it: there is one shard."""
+        self.lending = Lending(self.desk, self.desk.to_compliance.append, limit)
 
     def start(self) -> None:
         """Takes the epoch: from here on every older router is fenced."""
@@ -132,7 +143,7 @@ class Router:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve_forever())
             side = ComplianceSide(self)
-            tasks.create_task(self._dial(paths, "compliance", m.router_from_compliance, side))
+            tasks.create_task(self._dial(paths, COMPLIANCE, m.router_from_compliance, side))
             for name in self.desk.venues:
                 role, venue_side = connection_role(name), ConnectionSide(self, name)
                 tasks.create_task(self._dial(paths, role, m.router_from_connection, venue_side))
@@ -334,20 +345,7 @@ class Router:
         self.teller.forget_compliance()
         if self.teller.compliance is None:
             return
-        self.teller.compliance.send(
-            m.LoadBook(
-                epoch=self.desk.epoch,
-                accounts=self.desk.snapshots(),
-                orders=self.desk.open_orders(),
-                halts=self.desk.halts(),
-                instruments=tuple(
-                    instrument
-                    for venue in self.desk.venues.values()
-                    for instrument in venue.instruments.values()
-                ),
-                histories=tuple(self.desk.books.histories.values()),
-            )
-        )
+        self.teller.compliance.send(load_book(self.desk))
         quotes = (q for by_connection in self.desk.quotes.values() for q in by_connection.values())
         self.teller.compliance.send(m.SeeRates(rates=tuple(rate_of(quote) for quote in quotes)))
 
@@ -363,7 +361,16 @@ class Router:
         if isinstance(message, m.Loaded) and self.orders.has_exited:
             self._load_compliance()  # what went out meanwhile is not in its book
         elif isinstance(message, m.Loaded):
+            note_rules(self.desk, message)
+            self.lending.loaded(COMPLIANCE)
             self.orders.compliance = message.incarnation
+            self.flush()
+        elif isinstance(message, m.Wanted):
+            self.lending.wanted(message)
+            self.flush()
+        elif isinstance(message, Returned):
+            self.lending.returned(message)
+            self.flush()
         elif isinstance(message, ScreenAnswer):
             self.orders.screened(message)
         elif isinstance(message, m.Found):

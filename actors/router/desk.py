@@ -66,6 +66,9 @@ class Desk:
         """Why no new risk can be written down at the moment: no room, or a disk in trouble."""
         self.unknown: dict[str, tuple[str | None, str]] = {}
         """Where new risk waits for evidence: (account, instrument) by order id."""
+        self.told_settings = ""
+        self.told_instruments: dict[tuple[str, str], Instrument] = {}
+        """By what compliance screens, as far as this epoch wrote it down."""
         self._intents: dict[str, int] = {}
         for order in books.orders.open.values():
             self.note(order)

@@ -17,7 +17,7 @@ from actors.gate import sealed
 from actors.router import choice, refusals
 from actors.router.desk import Desk, Draft
 from actors.router.exits import find_exit
-from actors.router.screening import Asked, Screening, describe, preview
+from actors.router.screening import Asked, Screening, checked, describe, preview
 from actors.router.venue import Venue
 from domain import events as ev
 from domain import ids
@@ -185,7 +185,7 @@ class Orders:
         instrument = venue.instruments[screening.order.instrument]
         homes = {desk.venues[c.connection].settings.currency for c in candidates}
         screening.rates = desk.rates(instrument, homes)
-        screening.asked_ns = desk.boot_ns
+        screening.asked_ns, screening.screened_ns = desk.boot_ns, desk.now_ns
         self._screens[number] = screening
         if not screening.is_dry_run:
             self._by_order[screening.order_id] = number
@@ -215,7 +215,9 @@ class Orders:
         if screening.is_dry_run:
             self._answer_dry_run(screening, answer)
             return
-        verdict = answer.passed
+        verdict, screening.refused = answer.passed, answer.verdicts[:-1]
+        if screening.amends is not None:
+            self.desk.draft(checked(screening, answer.verdicts), screening.submit.owner).close()
         if verdict is None:
             self._deny(screening, answer)
         elif verdict.incarnation != self.compliance:
@@ -279,6 +281,8 @@ class Orders:
             verdict=verdict,
             error=error,
             rates=screening.rates,
+            screened_ns=screening.screened_ns,
+            refused=screening.refused,
         )
         return self.desk.draft(cause, submit.owner)
 
@@ -288,6 +292,8 @@ class Orders:
         refusal = self._late_refusal(screening, venue)
         if refusal is not None:
             desk.to_compliance.append(m.Release(order_id=screening.order_id))
+            unsent = checked(screening, (*screening.refused, verdict), refusal)
+            desk.draft(unsent, submit.owner).close()
             self.refuse(screening, refusal)
             return
         draft = self._draft(screening, verdict)

@@ -7,11 +7,13 @@ from typing import Any
 from msgspec import Struct
 
 from domain.commands import Decided, Submit
+from domain.errors import ErrorInfo
 from domain.lifecycle import Order
 from domain.orders import NewOrder
 from domain.previews import Preview
+from domain.records import Checked
 from domain.routing import Ranked
-from domain.screening import Rate, ScreenAnswer
+from domain.screening import Rate, ScreenAnswer, Verdict
 from gateway.strict import encode_rows
 
 
@@ -33,6 +35,8 @@ class Screening(Struct, kw_only=True):
     digest: str
     rates: tuple[Rate, ...]
     asked: list[Asked]
+    screened_ns: int = 0
+    refused: tuple[Verdict, ...] = ()
     amends: Order | None = None
     is_dry_run: bool = False
     asked_ns: int = 0
@@ -46,8 +50,24 @@ def preview(order: NewOrder, candidates: tuple[Ranked, ...], answer: ScreenAnswe
         passes=answer.passed is not None,
         verdicts=answer.verdicts,
         all_violations=answer.all_violations,
+        rulings=answer.rulings,
     )
     return encode_rows(told)
+
+
+def checked(
+    screening: Screening, verdicts: tuple[Verdict, ...], error: ErrorInfo | None = None
+) -> Checked:
+    """What compliance said, for the record, where no order of it comes to be."""
+    return Checked(
+        order_id=screening.order_id,
+        command=screening.order,
+        verdicts=verdicts,
+        rates=screening.rates,
+        screened_ns=screening.screened_ns,
+        is_amend=screening.amends is not None,
+        error=error,
+    )
 
 
 def describe(order: Order, dup: bool = False) -> Decided:

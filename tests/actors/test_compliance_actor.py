@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from router_world import (
     ACCOUNT,
@@ -41,13 +42,15 @@ from domain.records import Halted, HaltScope
 from domain.screening import Candidate, ScreenAnswer, ScreenRequest
 from domain.streams import OrderUpdate, StreamUpdate
 
+SETTINGS = ComplianceSettings(duplicate_window_ms=0)
+
 
 class Screening:
     """A compliance actor and the router links it answers on."""
 
     def __init__(self) -> None:
         self.effects: list[tuple[str, Any]] = []
-        self.actor = ComplianceActor(ComplianceSettings(duplicate_window_ms=0), "k1")
+        self.actor = ComplianceActor(SETTINGS, "k1")
         self.numbers = 0
 
     def link(self, name: str = "router") -> FakeLink:
@@ -89,7 +92,10 @@ def test_before_a_book_is_loaded_nothing_passes_and_the_asker_is_cut_off() -> No
 def test_a_loaded_book_is_confirmed_with_the_incarnation() -> None:
     screening = Screening()
     screening.load(screening.link())
-    assert screening.effects == [("router", m.Loaded(incarnation="k1"))]
+    [(_, told)] = screening.effects
+    assert (type(told), told.incarnation) == (m.Loaded, "k1")
+    assert msgspec.json.decode(told.settings, type=ComplianceSettings) == SETTINGS
+    assert len(told.state) == 32
     assert screening.actor.is_ready()
 
 

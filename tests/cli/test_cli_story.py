@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from cli.story import describe_cause, describe_event, describe_order, describe_update
+from cli.explain import touches
+from cli.story import (
+    describe_cause,
+    describe_event,
+    describe_order,
+    describe_update,
+    evidence_lines,
+)
 from domain import events as ev
 from domain.accounts import AccountBalances, ConnectionState, SessionState
 from domain.orders import (
@@ -24,15 +31,20 @@ from domain.orders import (
 from domain.portfolio import LotClosed, LotOpened, Position
 from domain.records import (
     Changed,
+    Checked,
     EpochStarted,
     Guard,
     GuardKind,
     Halted,
     HaltScope,
+    Leased,
+    LeaseWord,
     Record,
     Resumed,
+    Ruled,
     Settled,
 )
+from domain.screening import Candidate, Verdict
 from domain.streams import (
     BalancesUpdate,
     ConnectionUpdate,
@@ -45,7 +57,7 @@ from domain.streams import (
 )
 from domain.transactions import Transaction, TransactionType
 from tests.cli.cli_world import BRACKET, VIOLATION, Story, an_order, call, call_json, make_home
-from tests.domain.builders import EVENTS, a_fill
+from tests.domain.builders import ERROR, EVENTS, a_fill
 
 
 def record(cause: object) -> Record:
@@ -111,7 +123,38 @@ CAUSES = [
         Guard(owner="o", session="s", kind=GuardKind.DEAD_MAN, grace_ms=1),
         "armed its guard dead_man",
     ),
+    (Ruled(incarnation="k-1", settings="{}"), "over 0 new or changed instruments"),
+    (
+        Leased(shard="s", epoch=1, number=1, word=LeaseWord.LENT, amount=Decimal(50)),
+        "the firm's limit: 50 lent to s",
+    ),
 ]
+LOOKED_AT = Checked(
+    order_id="o-1",
+    command=an_order(),
+    verdicts=(
+        Verdict(
+            id="v-1",
+            incarnation="i",
+            candidate=Candidate(connection="c", account="a"),
+            violation=VIOLATION,
+        ),
+    ),
+    rates=(),
+    screened_ns=1,
+    is_amend=True,
+    error=ERROR,
+)
+
+
+def test_a_check_without_an_order_tells_its_verdict_and_why_nothing_was_sent() -> None:
+    told = record(LOOKED_AT)
+    assert "compliance looked at an amend: buy 1000" in describe_cause(told)
+    lines = evidence_lines(told)
+    assert any("compliance denied it" in line for line in lines)
+    assert any(line.startswith("refused: ") for line in lines)
+    assert touches(told, frozenset({"o-1"}))
+    assert not touches(told, frozenset({"o-2"}))
 
 
 @pytest.mark.parametrize(("cause", "words"), CAUSES, ids=lambda value: type(value).__name__)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from actors.calendars import build_calendar
 from compliance.calendar import BusinessCalendar
 from compliance.limits import MarketSettings, Security
+from compliance.past import Past
 from compliance.screen import Screener
 from compliance.settings import AccountFacts
 from compliance.trading import Trading
@@ -102,7 +103,7 @@ class StockDesk:
             orders=orders,
             halts=(),
             instruments=instruments,
-            histories=(history,),
+            past=Past(histories=(history,)),
         )
         self.set_prices(dict.fromkeys(positions, self.price))
         self.set_price(self.price)

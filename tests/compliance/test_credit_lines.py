@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from compliance.credit import CreditBook, CreditLine, Tally
@@ -14,6 +15,9 @@ from compliance.limits import MarketSettings
 from compliance.losses import LossMeter
 from compliance.rates import Conversion, RateBook
 from compliance.settings import ComplianceSettings, find_faults
+from domain.accounts import AccountBalances
+from domain.equity import QUARTER_NS, QUARTERS_MAX, EquityHistory
+from domain.transactions import Transaction, TransactionType
 from tests.compliance.desk import MS, NOW, rate
 
 D = Decimal
@@ -213,33 +217,110 @@ def test_a_newer_price_values_what_is_held_and_clears_what_was_not() -> None:
 # ------------------------------------------------------------------ losses and settings
 
 
+DAY_NS = 96 * QUARTER_NS
+
+
+class Told:
+    """A meter and the broker's words on its account."""
+
+    def __init__(self, history: EquityHistory | None = None) -> None:
+        self.history = history or EquityHistory(account="a", currency="USD")
+        self.meter = LossMeter(self.history)
+
+    def tell(
+        self, equity: int | str, result: int | None, at_ns: int, currency: str = "USD"
+    ) -> None:
+        told = AccountBalances(
+            account="a",
+            currency=currency,
+            cash=D(equity),
+            equity=D(equity),
+            day_pnl=None if result is None else D(result),
+        )
+        self.meter.told(told, at_ns)
+
+    def move(self, amount: int, **words: Any) -> None:
+        plain: dict[str, Any] = {
+            "account": "a", "connection": "c", "broker_transaction_id": "7", "currency": "USD",
+            "type": TransactionType.DEPOSIT if amount > 0 else TransactionType.WITHDRAWAL,
+            "traded_ns": 1, "amount": D(amount),
+        }  # fmt: skip
+        self.meter.moved(Transaction(**(plain | words)))
+
+    def again(self) -> LossMeter:
+        """A meter made of what the router kept, as after a restart."""
+        meter = LossMeter(msgspec.msgpack.decode(msgspec.msgpack.encode(self.history),
+                                                 type=EquityHistory))  # fmt: skip
+        meter.turn(date(2026, 11, 20), self.meter._from_ns, self.meter._until_ns)
+        return meter
+
+
 def test_a_days_loss_is_counted_from_the_last_equity_before_it() -> None:
-    meter = LossMeter()
-    meter.turn(date(2026, 11, 20), 100)
+    told = Told()
+    meter = told.meter
+    meter.turn(date(2026, 11, 20), 0, DAY_NS)
     assert meter.worst_today == 0
-    meter.told(D(1000), None, 0)
-    meter.told(D(900), None, 99)
+    told.tell(1000, None, 0)
+    told.tell(900, None, DAY_NS - 1)
     assert meter.worst_today == 100
-    meter.told(D(850), None, 100)
+    told.tell(850, None, DAY_NS)
     assert meter.worst_today == 50
-    meter.turn(date(2026, 11, 21), 200)
+    meter.turn(date(2026, 11, 21), DAY_NS, 2 * DAY_NS)
     assert meter.worst_today == 50
-    meter.turn(date(2026, 11, 21), 200)
-    meter.told(D(870), D(-5), 150)
+    meter.turn(date(2026, 11, 21), DAY_NS, 2 * DAY_NS)
+    told.tell(870, -5, DAY_NS + 1)
     assert meter.worst_today == 50
-    meter.told(D(870), D(-70), 150)
+    told.tell(870, -70, DAY_NS + QUARTER_NS)
     assert meter.worst_today == 70
-    meter.turn(date(2026, 11, 22), 300)
+    told.tell(870, -60, DAY_NS + QUARTER_NS)
+    assert meter.worst_today == 70
+    assert told.again().worst_today == 70
+    meter.turn(date(2026, 11, 22), 2 * DAY_NS, 3 * DAY_NS)
     assert meter.worst_today == 0
 
 
 def test_a_drawdown_needs_an_equity_above_zero() -> None:
-    meter = LossMeter()
-    meter.told(D(-10), None, 0)
-    assert meter.drawdown_percent == 0
-    meter.told(D(100), None, 0)
-    meter.told(D(75), None, 0)
-    assert meter.drawdown_percent == 25
+    told = Told()
+    told.tell(-10, None, 0)
+    assert told.meter.drawdown_percent == 0
+    told.tell(100, None, 0)
+    told.tell(75, None, 0)
+    assert told.meter.drawdown_percent == 25
+    assert told.again().drawdown_percent == 25
+
+
+def test_money_taken_out_is_no_fall_from_the_highest() -> None:
+    told = Told()
+    told.tell(100, None, 0)
+    told.tell(60, None, 0)
+    told.move(-40)
+    assert told.meter.drawdown_percent == 0
+    told.move(20)
+    told.tell(80, None, 1)
+    assert told.meter.drawdown_percent == 0
+    told.move(50, currency="EUR")
+    told.move(50, type=TransactionType.FEE)
+    assert told.history.peak == 80
+
+
+def test_what_is_no_equity_of_the_account_is_passed_over() -> None:
+    told = Told()
+    assert told.meter.drawdown_percent == 0
+    told.tell(100, None, 0)
+    told.tell(50, None, 0, "EUR")
+    told.tell("NaN", None, 0)
+    told.tell("1E18", None, 0)
+    assert (told.meter.worst_today, told.history.equity) == (0, 100)
+
+
+def test_no_more_quarters_are_kept_than_days_need() -> None:
+    told = Told()
+    for number in range(QUARTERS_MAX + 5):
+        told.tell(100, None, number * QUARTER_NS)
+    assert len(told.history.quarters) == QUARTERS_MAX
+    told.tell(90, None, 0)  # a late word counts now
+    assert told.history.equity == 90
+    assert len(told.history.quarters) == QUARTERS_MAX
 
 
 def test_every_limit_may_stand_at_its_edge() -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from compliance.limits import MarketSettings
 from compliance.rulebook import REGIMES
-from domain.screening import Outcome, Ruling, ScreenAnswer, Verdict, Violation
+from domain.screening import RuleOutcome, Ruling, ScreenAnswer, Verdict, Violation
 from tests.compliance.desk import (
     ACCOUNT,
     LOOSE,
@@ -45,7 +45,7 @@ def test_every_rule_that_was_asked_is_named_and_says_what_it_compared() -> None:
         "authorized_person", "restricted_list", "duplicate_guard", "window_limits", "loss_limit",
         "self_trade",
     }  # fmt: skip
-    assert {ruling.outcome for ruling in found.values()} == {Outcome.PASS}
+    assert {ruling.outcome for ruling in found.values()} == {RuleOutcome.PASS}
     assert {ruling.account for ruling in found.values()} == {ACCOUNT}
     assert all(ruling.citation for ruling in found.values())
     numbers = {rule: ruling.numbers for rule, ruling in found.items() if ruling.numbers}
@@ -64,10 +64,10 @@ def test_a_rule_that_says_no_gives_its_numbers_and_the_others_are_asked_all_the_
     answer = desk.ask(limit_order(6000), is_dry_run=True)
     found = {ruling.rule: ruling for ruling in answer.rulings}
     denied = found["max_quantity"]
-    assert denied.outcome is Outcome.DENY
+    assert denied.outcome is RuleOutcome.DENY
     assert denied.violation is not None
     assert denied.numbers == denied.violation.numbers == {"quantity": "6000", "limit": "5000"}
-    assert found["us_fx_fifo"].outcome is Outcome.PASS
+    assert found["us_fx_fifo"].outcome is RuleOutcome.PASS
     assert answer.all_violations == (denied.violation,)
     assert answer.verdicts[0].violation == denied.violation
 
@@ -76,7 +76,7 @@ def test_a_warning_is_told_apart_from_a_denial() -> None:
     other = broker_account(account="acct-2")
     desk = Desk(snapshot(), snapshot(position(*lots(-500), account="acct-2"), account=other))
     answer = desk.ask(new_order(), is_dry_run=True)
-    warned = [ruling for ruling in answer.rulings if ruling.outcome is Outcome.WARN]
+    warned = [ruling for ruling in answer.rulings if ruling.outcome is RuleOutcome.WARN]
     assert [ruling.rule for ruling in warned] == ["cross_account_offset"]
     assert answer.all_violations == ()
     assert [w.code for w in answer.verdicts[0].warnings] == ["cross_account_offset"]
@@ -85,7 +85,7 @@ def test_a_warning_is_told_apart_from_a_denial() -> None:
 
 def test_without_prices_rules_say_what_they_know() -> None:
     found = rulings_of(Desk(settings=replace(LOOSE, collar_percent=Decimal(2))), rates=())
-    assert found["price_collar"].outcome is Outcome.DENY
+    assert found["price_collar"].outcome is RuleOutcome.DENY
     held = Desk(snapshot(position(*lots(1000)), equity="NaN"), settings=SETTINGS)
     answer = held.ask(new_order(-1000), is_dry_run=True, rates=())
     numbers = {ruling.rule: ruling.numbers for ruling in answer.rulings}
@@ -100,7 +100,7 @@ def test_credit_without_a_customers_limit_says_what_is_used() -> None:
     found = rulings_of(Desk(settings=replace(LOOSE, market=market)))
     assert found["credit_limit"].numbers == {"used": "0"}
     desk = Desk(snapshot(position(*lots(1000))), settings=replace(LOOSE, market=market))
-    assert rulings_of(desk, rates=(rate(),))["credit_limit"].outcome is Outcome.DENY
+    assert rulings_of(desk, rates=(rate(),))["credit_limit"].outcome is RuleOutcome.DENY
 
 
 def test_a_real_order_is_answered_without_rulings() -> None:
