@@ -34,7 +34,10 @@ OPTIONS = WorldOptions(horizon_ms=100, journal=SMALL_JOURNAL, with_alpaca=True)
 MIDDLE = 2
 """A recovery is after a crash at this sync of a story: an order is on its way."""
 PATIENCE_S = 20.0
+POINTS_MAX = 150
+"""Of one kind of call: a recovery answers questions until it is over."""
 LOOK_S = 0.005
+DYING_S = 0.1
 RECOVERED = ("oanda-crowded", "alpaca-changed")
 CALL = re.compile(r"^\d+ +(\w+)\(", re.MULTILINE)
 
@@ -99,6 +102,9 @@ class Sweep:
         if is_over:
             tracer.send_signal(signal.SIGINT)
         await asyncio.wait_for(tracer.wait(), PATIENCE_S)
+        if is_over:
+            # The last call may have met it just now: it takes a moment to die.
+            await asyncio.sleep(DYING_S)
         return not self.deployment.is_alive()
 
     async def _judge(self, point: Point, is_hit: bool) -> None:
@@ -197,7 +203,7 @@ async def _sweep_story(sweep: Sweep, story: str) -> None:
 async def _sweep_call(crash: Callable[[Point], Awaitable[bool]], story: str, call: str) -> None:
     """Every call of the kind, each of them a crash, until one is not reached."""
     number = 1
-    while await crash(Point(story, call, number)):
+    while number <= POINTS_MAX and await crash(Point(story, call, number)):
         number += 1
 
 

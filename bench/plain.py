@@ -156,6 +156,8 @@ class Plain:
         assert self._forks.stdin is not None
         self._forks.stdin.write(f"{STOPPED if is_stopped else 'start'}\n".encode())
         self.pid = int(await self._heard())
+        while is_stopped and self._state() != "T":
+            await asyncio.sleep(0.002)
 
     async def _heard(self) -> str:
         assert self._forks is not None
@@ -164,11 +166,14 @@ class Plain:
 
     def is_alive(self) -> bool:
         """False from the roles' death on."""
+        return self._state() not in DEAD
+
+    def _state(self) -> str:
+        """The kernel's letter for what the process does; X where it is gone."""
         try:
-            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError):
-            return False
-        return state not in DEAD
+            return "X"
 
     async def ended(self) -> None:
         """Waits until the process is gone and the client has noticed."""
