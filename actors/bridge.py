@@ -14,8 +14,9 @@ import contextlib
 import os
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 import uvloop
@@ -38,6 +39,7 @@ TROUBLES = (OSError, TimeoutError, EOFError, ValueError)
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -72,7 +74,7 @@ class Bridge:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(*TROUBLES):
             async with _closing(writer):
-                asked = (await asyncio.wait_for(reader.readuntil(b"\n"), DIAL_S)).strip()
+                asked = (await within(DIAL_S, reader.readuntil(b"\n"))).strip()
                 await self._give(asked, (reader, writer))
 
     async def _give(self, asked: bytes, far: Streams) -> None:
@@ -87,7 +89,7 @@ class Bridge:
     async def _tell(self, writer: asyncio.StreamWriter) -> None:
         while True:
             writer.write(HERE if is_here(self._paths.shard) else ELSEWHERE)
-            await asyncio.wait_for(writer.drain(), SILENCE_S)
+            await within(SILENCE_S, writer.drain())
             await asyncio.sleep(BEAT_S)
 
     # -- where it is
@@ -103,7 +105,7 @@ class Bridge:
         """Until it falls silent."""
         reader, writer = await self._dial(node, SHARD)
         async with _closing(writer):
-            while told := await asyncio.wait_for(reader.read(64), SILENCE_S):
+            while told := await within(SILENCE_S, reader.read(64)):
                 self._learn(node, told[-1:] == HERE)
 
     def _learn(self, node: NodeSettings, is_holder: bool) -> None:
@@ -118,7 +120,7 @@ class Bridge:
         dialing = asyncio.open_connection(
             node.host, node.port, ssl=self._dialing, server_hostname=node.id
         )
-        reader, writer = await asyncio.wait_for(dialing, DIAL_S)
+        reader, writer = await within(DIAL_S, dialing)
         writer.write(asked + b"\n")
         return reader, writer
 
@@ -171,6 +173,12 @@ class Bridge:
             lock.release()
         for writer in tuple(self._carried):
             writer.transport.abort()
+
+
+async def within(seconds: float, work: Awaitable[T]) -> T:
+    """Raises TimeoutError. Unlike `wait_for` of Python 3.11 it never swallows a cancel."""
+    async with asyncio.timeout(seconds):
+        return await work
 
 
 async def carry(one: Streams, other: Streams) -> None:

@@ -144,6 +144,8 @@ async def two_nodes(first: Machine, second: Machine) -> AsyncIterator[TwoNodes]:
             finally:
                 await nodes.end_second()
                 await worlds[0].stop()
+                shutil.rmtree(worlds[0].paths.runtime, ignore_errors=True)
+                shutil.rmtree(worlds[1].paths.runtime, ignore_errors=True)
 
 
 def _make_homes(

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import sys
 import tempfile
@@ -302,6 +303,7 @@ async def world(options: WorldOptions | None = None) -> AsyncIterator[World]:
             yield deployment
         finally:
             await deployment.stop()
+            shutil.rmtree(deployment.paths.runtime, ignore_errors=True)
 
 
 CONNECTION_ROLE = connection_role(CONNECTION)

@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import stat
 import subprocess
 import sys
@@ -60,6 +61,7 @@ async def _try_one(first: int, tally: Tally) -> None:
             await _try_tokens(deployment, ours, tally)
         finally:
             await deployment.stop()
+            shutil.rmtree(deployment.paths.runtime, ignore_errors=True)
 
 
 def _knock(ours: Machine, theirs: Machine, first: int, tally: Tally) -> None:
