@@ -82,9 +82,8 @@ class Orders:
         if decided.error is not None:
             self.desk.tally.refusals[decided.error.code] += 1
         asked.answers[asked.index] = decided
-        done = [answer for answer in asked.answers if answer is not None]
-        if len(done) == len(asked.answers):
-            self.answer(asked.edge, asked.ref, tuple(done))
+        if None not in asked.answers:
+            self.answer(asked.edge, asked.ref, tuple(a for a in asked.answers if a is not None))
 
     def place_one(
         self,

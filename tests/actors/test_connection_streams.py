@@ -157,7 +157,7 @@ async def test_a_cursor_is_not_given_out_past_what_still_waits_for_an_answer(
     wired.transport.send = slow  # type: ignore[method-assign]
     wired.hear(link, wired.dispatch(1))
     await asyncio.sleep(SOON_S)
-    wired.connection.tell(m.Unread(what="anything"))
+    wired.connection.telling.tell(m.Unread(what="anything"))
     # With a cursor from before our order, which waits.
     assert wired.events() == []
     assert wired.told(m.Items)[-1].cursor == "0"

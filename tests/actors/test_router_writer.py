@@ -302,14 +302,14 @@ def test_while_a_commit_stalls_cancels_leave_and_orders_wait(
     assert world.answer(world._refs) is not None
 
 
-def test_a_stalled_commit_refuses_new_orders_within_a_tenth_of_a_second(
+def test_a_stalled_commit_that_is_no_hiccup_refuses_new_orders(
     world: World, disk: StallingDisk
 ) -> None:
     stall(world, disk)
     world.say(c.Place(order=new_order("o-1")))
-    tick(world, 50)
+    tick(world, 200)
     assert world.router.desk.closed is None
-    tick(world, 50)
+    tick(world, 100)
     assert code_of(world.place(new_order("o-2"))) == "journal_unavailable"
     asked = world.send(c.Query(ref=99, owner="alice", what="orders.list", args={}))
     assert asked.error.code == "journal_unavailable"
@@ -439,7 +439,7 @@ def test_a_batch_of_orders_is_refused_at_once_only_where_all_of_it_is(
     world.place(new_order("o-1"))
     stall(world, disk)
     world.say(c.Place(order=new_order("o-2")))
-    tick(world, 100)
+    tick(world, 300)
     mixed: tuple[NewOrder, ...] = (new_order("o-1"), new_order("o-3"))
     assert world.say(c.Batch(orders=mixed)) is None
     whole = world.say(c.Batch(orders=(new_order("o-4"), new_order("o-5"))))

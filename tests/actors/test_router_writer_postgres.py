@@ -101,7 +101,7 @@ def test_a_server_that_does_not_answer_holds_back_no_cancel(
         assert world.say(c.Place(order=new_order("o-2"))) is None
         assert world.say(c.Cancel(cancel=CancelOrder(client_order_id="o-1"))) is None
         assert len(world.sent(PAPER, m.SendCancel)) == 1
-        tick(world, 100)
+        tick(world, 300)
         assert code_of(world.place(new_order("o-3"))) == "journal_unavailable"
     quiet(world)
     assert len(world.sent(PAPER, m.Dispatch)) == 2
