@@ -42,6 +42,10 @@ BOUNDS_NS = (
 """Upper ends of a latency's buckets, 50 µs to 5 s; one more bucket has the rest."""
 
 
+LONGEST_NS = 3_600_000 * MS
+"""What took longer counts as an hour."""
+
+
 class Spread(Struct, frozen=True, array_like=True):
     """A latency as published: how many in each bucket, and the sum."""
 
@@ -80,8 +84,8 @@ class Latency:
         """As it stands."""
         fresh = self._fresh
         while fresh:
-            # Below zero where a clock was stepped between two processes' readings.
-            ns = max(0, fresh.popleft())
+            # Nonsense where a clock was stepped between two processes' readings: figures end nobody.
+            ns = min(max(0, fresh.popleft()), LONGEST_NS)
             self._counts[bisect_left(BOUNDS_NS, ns)] += 1
             self._total_ns += ns
         return Spread(tuple(self._counts), self._total_ns)

@@ -61,6 +61,7 @@ limits = {limits}
 
 [journal]
 segment_bytes = 16777216
+reserve_bytes = 1048576
 prepare_in_background = false
 
 [compliance]

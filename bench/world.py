@@ -67,7 +67,6 @@ simulator = "oanda"
 instruments = {instruments}
 visibility_horizon_ms = {horizon_ms}
 {connection_more}
-breaker_failures = {breaker_failures}
 
 [[simulators]]
 id = "oanda"
@@ -107,7 +106,6 @@ simulator = "alpaca"
 instruments = {instruments}
 visibility_horizon_ms = {horizon_ms}
 {connection_more}
-breaker_failures = {breaker_failures}
 
 [[simulators]]
 id = "alpaca"
@@ -132,10 +130,8 @@ class WorldOptions(Struct, frozen=True, kw_only=True):
     restarts_max: int = 1_000
     """Benches kill more often than quarantine allows."""
     horizon_ms: int = 1_000
-    breaker_failures: int = 1_000_000
-    """Faults come so thick here that a breaker would only stop the trial."""
     instruments: tuple[str, ...] = INSTRUMENTS
-    connection: str = ""
+    connection: str = "breaker_failures = 1000000"
     """More lines for the section of every connection."""
     extra: str = ""
     with_alpaca: bool = False
@@ -258,7 +254,6 @@ def make_home(home: Path, options: WorldOptions) -> str:
         instruments=json.dumps(list(options.instruments)),
         horizon_ms=options.horizon_ms,
         connection_more=options.connection,
-        breaker_failures=options.breaker_failures,
         spare_account=SPARE_ACCOUNT,
         journal=options.journal,
     )
@@ -273,7 +268,6 @@ def make_home(home: Path, options: WorldOptions) -> str:
             instruments=json.dumps([*SHARES, COIN]),
             horizon_ms=options.horizon_ms,
             connection_more=options.connection,
-            breaker_failures=options.breaker_failures,
         )
     paths.settings.write_text(text + options.extra)
     places.init(journal_place(paths, load(paths.settings)))

@@ -138,8 +138,9 @@ def find_lost_state(deployment: World) -> str | None:
         told = next((line for line in reversed(lines) if line.get("message") == "book"), told)
     if told is None:
         return "compliance never said what it knew"
-    book = Replay((Table(),), {}).book_at(deployment.records(), told["position"])
-    return None if digest_of(book) == told["state"] else f"another state at {told['position']}"
+    position = told["fillgate.position"]
+    book = Replay((Table(),), {}).book_at(deployment.records(), position)
+    return None if digest_of(book) == told["fillgate.state"] else f"another state at {position}"
 
 
 GOAL = Goal(

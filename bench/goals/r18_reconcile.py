@@ -17,7 +17,7 @@ from bench.dst.deployment import CONNECTION, Deployment
 from bench.dst.story import Story, at_rest
 from bench.goal import Goal, Tally
 from domain import events as ev
-from domain.streams import ConnectionUpdate, OrderUpdate, StreamUpdate
+from domain.streams import ConnectionUpdate, Notice, NoticeKind, OrderUpdate, StreamUpdate
 
 RESTARTS_A_STORY = 25
 EXPIRY_S = 8.0
@@ -72,11 +72,18 @@ def _reconcile(story: Story, way: str) -> Iterator[str]:
     for what in story.come_to_rest():
         yield f"after {way}: {what}"
     for update in _updates(deployment, before):
-        if not isinstance(update.body, ConnectionUpdate):
+        if not _is_of_a_return(update):
             yield f"after {way}: {update.stream} gained {update.body}"[:WORDS_MAX]
     after = deployment.parts["router"].desk.books.orders.all_ids()
     if set(after) != set(snapshot) or _ids(_updates(deployment, 0)) != orders:
         yield f"after {way}: other ids"
+
+
+def _is_of_a_return(update: StreamUpdate) -> bool:
+    """A connection's state, or that a session logged in again: that did happen."""
+    body = update.body
+    is_login = isinstance(body, Notice) and body.kind is NoticeKind.AUDIT
+    return is_login or isinstance(body, ConnectionUpdate)
 
 
 def _disturb(deployment: Deployment, way: str) -> None:

@@ -131,8 +131,8 @@ def the_client_forgets_where_it_was(patch: Patch) -> None:
 
 def a_halt_stops_at_the_router(patch: Patch) -> None:
     """The gate confirms halts and lets everything pass; what waits in the router too."""
-    patch.setattr("actors.connection.is_halted", lambda *_: False)
-    patch.setattr("actors.router.orders.is_halted", lambda *_: False)
+    patch.setattr("actors.gate.is_halted", lambda *_: False)
+    patch.setattr("actors.router.venue.is_halted", lambda *_: False)
 
 
 def a_cancel_is_forgotten(patch: Patch) -> None:
