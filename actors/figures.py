@@ -84,7 +84,7 @@ class Latency:
         """As it stands."""
         fresh = self._fresh
         while fresh:
-            # Nonsense where a clock was stepped between two processes' readings: figures end nobody.
+            # Nonsense where a clock was stepped between two readings: figures end nobody.
             ns = min(max(0, fresh.popleft()), LONGEST_NS)
             self._counts[bisect_left(BOUNDS_NS, ns)] += 1
             self._total_ns += ns
