@@ -227,7 +227,7 @@ async def stand(plan: Plan) -> AsyncIterator[Stand]:
         made.port, made.health_port, _ = (sock.getsockname()[1] for sock in sockets)
         made.token = token
         await _until_logs_in(made)
-        await _connect(stack, made, plan.clients)
+        await connect(stack, made, plan.clients)
         yield made
 
 
@@ -244,7 +244,8 @@ async def _until_logs_in(made: Stand) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _connect(stack: contextlib.AsyncExitStack, made: Stand, clients: int) -> None:
+async def connect(stack: contextlib.AsyncExitStack, made: Stand, clients: int) -> None:
+    """So many clients more, logged in and subscribed."""
     processes = min(PROCESSES, clients)
     for number in range(processes):
         share = len(range(number, clients, processes))
