@@ -9,12 +9,14 @@ own, so that none inherits another's heap. With a fault the exit code is 1.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 from msgspec import Struct
 
@@ -68,6 +70,27 @@ async def _order_round_trip(form: Form) -> Section:
 async def _many_orders(form: Form) -> Section:
     return await many_orders.run(
         many_orders.Plan(seconds=form.pick(10, 60), saturation_s=form.pick(5, 10))
+    )
+
+
+async def _one_core(form: Form) -> Section:
+    """What one core carries with all on it; what another one brings is told by `many_orders`."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        section = await many_orders.run(
+            many_orders.Plan(rounds=5, rate=100, seconds=2, saturation_s=form.pick(5, 10))
+        )
+    finally:
+        os.sched_setaffinity(0, cores)
+    # Its aims are those of a machine where client and broker have a core besides.
+    figures = [msgspec.structs.replace(figure, bar=None) for figure in section.figures]
+    return msgspec.structs.replace(
+        section,
+        name="one_core",
+        question="How many orders does one core carry, with client and broker on it?",
+        command="python -m bench.chapters one_core",
+        figures=[one for one in figures if "saturation" in one.name],
     )
 
 
@@ -217,6 +240,7 @@ async def _soak_latency(form: Form) -> Section:
 CHAPTERS: dict[str, Callable[[Form], Coroutine[Any, Any, Section]]] = {
     "order_round_trip": _order_round_trip,
     "many_orders": _many_orders,
+    "one_core": _one_core,
     "tick_to_order": _tick_to_order,
     "signal_to_order": _signal_to_order,
     "quotes_1": _quotes(1),

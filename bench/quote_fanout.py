@@ -100,12 +100,12 @@ class Stand:
         self.health_port = 0
         self.token = ""
         self._source = source
-        self._readers = readers
+        self.readers = readers
 
     async def run(self, quotes: int, rate: int) -> dict[str, Any]:
         """One run, checked."""
         used = self.edge.cpu_times()
-        reading = [asyncio.create_task(r.ask(wait_s=SOURCE_WAIT_S)) for r in self._readers]
+        reading = [asyncio.create_task(r.ask(wait_s=SOURCE_WAIT_S)) for r in self.readers]
         span = await self._source.ask(quotes=quotes, rate=rate)
         reports = await asyncio.gather(*reading)
         use = self.edge.cpu_times()
@@ -252,8 +252,8 @@ async def connect(stack: contextlib.AsyncExitStack, made: Stand, clients: int) -
         words = ("bench.quote_readers", str(made.port), str(share))
         reader = Child(await stack.enter_async_context(_child(*words)))
         reader.say(made.token)
-        made._readers.append(reader)
-    for reader in made._readers:
+        made.readers.append(reader)
+    for reader in made.readers[-processes:]:
         await reader.hear()
 
 

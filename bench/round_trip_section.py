@@ -36,6 +36,11 @@ def section_of(section: Section, result: dict[str, Any]) -> Section:
             value=round(sum(us for part, us in use.items() if part not in FOREIGN), 1),
             unit="µs/order",
         ),
+        *(
+            Figure(name=f"processor time at rate: {part}", value=us, unit="µs/order")
+            for part, us in result["cpu_us_per_order"][OPEN_LOOP].items()
+            if part not in FOREIGN
+        ),
     ]
     checks = result["checks"]
     section.faults = [] if checks["passed"] else [f"checks: {checks}"]

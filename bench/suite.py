@@ -23,6 +23,7 @@ import msgspec
 from rich.console import Console
 from rich.markdown import Markdown
 
+from bench import capacity
 from bench.chapters import CHAPTERS
 from bench.machine import describe
 from bench.results import Results, commit_of, keep, page
@@ -77,11 +78,14 @@ def run_all(names: Sequence[str], runs: int, is_long: bool, out: Path) -> list[S
 
 
 def write_page(results: Results, out: Path, path: Path) -> None:
-    """The page, and beside it the pictures it shows."""
+    """The page, beside it the pictures it shows, and what follows for a machine's size."""
     for section in results.sections:
         if section.picture is not None:
             (path.parent / section.picture).write_bytes((out / section.picture).read_bytes())
     path.write_text(page(results))
+    sized = capacity.page(results)
+    if sized is not None:
+        (path.parent / "capacity.md").write_text(sized)
 
 
 def read_words(words: list[str]) -> argparse.Namespace:

@@ -169,11 +169,12 @@ def test_a_lookup_that_grows_misses_its_aim(tmp_path: Path) -> None:
 
 def test_a_race_becomes_figures_with_their_aims() -> None:
     row = {"p50_ms": 0.9, "p99_ms": 3.0, "p999_ms": 4.0}
+    use = {"router": 100.0, "client": 90.0, "total": 190.0}
     result = {
         **dict.fromkeys(("fillgate", *RIVALS), row),
         OPEN_LOOP: row | {"rate": 500},
         "ratio_to_raw": {"fillgate": 3.0},
-        "cpu_us_per_order": {SEQUENTIAL: {"router": 100.0, "client": 90.0, "total": 190.0}},
+        "cpu_us_per_order": {SEQUENTIAL: use, OPEN_LOOP: use},
         "segments": {SEQUENTIAL: {name: {"p50_us": 10.0} for name in SEGMENTS}},
         "checks": {
             "passed": False, "orders": 2, "filled": 1, "one_at_a_time": 1, "two_records_each": 1,
@@ -185,6 +186,8 @@ def test_a_race_becomes_figures_with_their_aims() -> None:
     assert met["Fillgate, one at a time, p50"] is True
     assert met["Fillgate, one at a time, p99"] is False
     assert met["Fillgate's p50 as a multiple of raw aiohttp's"] is True
+    assert met.keys() >= {"processor time at rate: router"}
+    assert "processor time at rate: client" not in met
     assert found.figures[-1].value == 100.0
     assert len(found.faults) == 1
 
@@ -218,10 +221,10 @@ def test_a_soak_tells_the_first_the_last_and_the_worst_slice(tmp_path: Path) -> 
 
 
 def test_memory_is_read_of_those_that_live() -> None:
-    assert life.pss_mib(os.getpid()) > 1
+    assert life.memory_mib(os.getpid()) > 1
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    assert life.pss_mib(ended.pid) == 0.0
+    assert life.memory_mib(ended.pid) == 0.0
 
 
 def test_a_short_journal_is_recovered_whole() -> None:
