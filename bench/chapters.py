@@ -50,7 +50,7 @@ class Form(Struct, frozen=True):
 
 async def _order_round_trip(form: Form) -> Section:
     plan = order_round_trip.Plan(
-        orders=form.pick(1_000, 2_000), seconds=form.pick(5, 10), runs=form.pick(2, 5)
+        orders=form.pick(1_000, 2_000), seconds=form.pick(5, 10), runs=form.pick(1, 5)
     )
     order_round_trip.stay_on_loopback()
     section = Section(
