@@ -229,7 +229,7 @@ async def _life(form: Form) -> Section:
 
 
 async def _growth(form: Form) -> Section:
-    return await growth.run(growth.Plan(is_long=form.is_long), form.pictures)
+    return await growth.run(growth.LONG if form.is_long else growth.Plan(), form.pictures)
 
 
 async def _soak_latency(form: Form) -> Section:

@@ -38,15 +38,26 @@ from ledger.recovery import restore
 FLAT_MAX, LINEAR_MAX = 0.15, 1.25
 """Powers up to which a curve counts as flat (doubled where all else is 100 times), as linear."""
 
-TIMED = 300
 LOOK_UPS = 2_000
 PICTURE = "growth.png"
 
 
-class Plan(Struct, frozen=True, kw_only=True):
-    """The long form grows ten times as far where making it so large takes long."""
+Sizes = tuple[int, ...]
 
-    is_long: bool = False
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """How much of each there is, step by step, and how many orders or quotes are timed."""
+
+    accounts: Sizes = (1, 10, 100)
+    open_orders: Sizes = (100, 1_000, 10_000)
+    instruments: Sizes = (10, 100, 1_000)
+    clients: Sizes = (10, 100, 1_000)
+    journal: Sizes = (200, 2_000, 20_000)
+    timed: int = 300
+
+
+LONG = Plan(open_orders=(1_000, 10_000, 100_000), journal=(2_000, 20_000, 200_000), timed=1_000)
+"""Ten times as far where making so much takes long."""
 
 
 class Curve(Struct, frozen=True, kw_only=True):
@@ -82,11 +93,11 @@ def name_of(power: float) -> str:
 # ---------------------------------------------------------------- what grows
 
 
-def _order_us(alone: RouterAlone) -> float:
+def _order_us(alone: RouterAlone, timed: int) -> float:
     """Processor time of an order's whole way through router and screen: the median."""
     alone.clock = time.thread_time_ns
     took = []
-    for number in range(TIMED):
+    for number in range(timed):
         order = alone.order(f"timed-{number}", number=number)
         took.append(
             alone.decide(order) + alone.screen() + alone.hear_verdict() + alone.hear_outcome(order)
@@ -95,15 +106,15 @@ def _order_us(alone: RouterAlone) -> float:
     return median(took) / 1_000
 
 
-def _with_accounts(count: int) -> float:
-    return _order_us(RouterAlone(Scale(accounts=count)))
+def _with_accounts(count: int, timed: int) -> float:
+    return _order_us(RouterAlone(Scale(accounts=count)), timed)
 
 
-def _with_instruments(count: int) -> float:
-    return _order_us(RouterAlone(Scale(instruments=count)))
+def _with_instruments(count: int, timed: int) -> float:
+    return _order_us(RouterAlone(Scale(instruments=count)), timed)
 
 
-def _with_open_orders(count: int) -> float:
+def _with_open_orders(count: int, timed: int) -> float:
     alone = RouterAlone()
     for number in range(count):
         order = alone.order(f"rests-{number}", rests=True, number=number)
@@ -112,10 +123,10 @@ def _with_open_orders(count: int) -> float:
         alone.hear_verdict()
         alone.hear_outcome(order)
         alone.catch_up()
-    return _order_us(alone)
+    return _order_us(alone, timed)
 
 
-def _with_clients(count: int) -> float:
+def _with_clients(count: int, timed: int) -> float:
     fanout = QuoteFanout(Counts(), _ignore, _ignore)
     with Path(os.devnull).open("wb", buffering=0) as nowhere:
 
@@ -127,7 +138,7 @@ def _with_clients(count: int) -> float:
             fanout.watch(client, "EUR/USD", conflate=False)
         quote = RouterAlone().quote_of("EUR/USD")
         took = []
-        for _ in range(TIMED):
+        for _ in range(timed):
             began = time.thread_time_ns()
             fanout.deliver((quote,))
             took.append(time.thread_time_ns() - began)
@@ -180,39 +191,36 @@ def _look_up_us(books: Books, orders: int) -> float:
 
 def measure(plan: Plan) -> list[Curve]:
     """Every curve."""
-    more = 10 if plan.is_long else 1
-    order = "an order through router and screen"
-    replayed = {n * more: _replayed(n * more) for n in (200, 2_000, 20_000)}
+
+    def curve(grows: str, sizes: Sizes, cost_us: Callable[[int, int], float]) -> Curve:
+        points = {size: cost_us(size, plan.timed) for size in sizes}
+        order = "an order through router and screen"
+        return Curve(grows=grows, cost=order, may_be_linear=False, points=points)
+
+    replayed = {size: _replayed(size) for size in plan.journal}
     return [
-        _curve("accounts", order, (1, 10, 100), _with_accounts),
-        _curve("open orders", order, (100 * more, 1_000 * more, 10_000 * more), _with_open_orders),
-        _curve("instruments", order, (10, 100, 1_000), _with_instruments),
+        curve("accounts", plan.accounts, _with_accounts),
+        curve("open orders", plan.open_orders, _with_open_orders),
+        curve("instruments", plan.instruments, _with_instruments),
         Curve(
             grows="clients",
             cost="a quote handed to all of them",
             may_be_linear=True,
-            points={n: _with_clients(n) for n in (10, 100, 1_000)},
+            points={size: _with_clients(size, plan.timed) for size in plan.clients},
         ),
         Curve(
             grows="orders in the journal",
             cost="replaying it without a snapshot",
             may_be_linear=True,
-            points={n: both[0] for n, both in replayed.items()},
+            points={size: both[0] for size, both in replayed.items()},
         ),
         Curve(
             grows="orders in the books",
             cost="finding one of them",
             may_be_linear=False,
-            points={n: both[1] for n, both in replayed.items()},
+            points={size: both[1] for size, both in replayed.items()},
         ),
     ]
-
-
-def _curve(
-    grows: str, cost: str, sizes: Sequence[int], measure_us: Callable[[int], float]
-) -> Curve:
-    points = {size: measure_us(size) for size in sizes}
-    return Curve(grows=grows, cost=cost, may_be_linear=False, points=points)
 
 
 def figures_of(curve: Curve) -> list[Figure]:
@@ -289,7 +297,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(words)
     be_quiet()
-    return finish(uvloop.run(run(Plan(is_long=asked.long), asked.out)), asked.json)
+    return finish(uvloop.run(run(LONG if asked.long else Plan(), asked.out)), asked.json)
 
 
 if __name__ == "__main__":

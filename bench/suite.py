@@ -123,6 +123,7 @@ def main(words: list[str]) -> int:
         keep(results, BASELINE)
     if asked.only is None and not results.faults:
         write_page(results, asked.out, asked.page)
+        console.print(f"written: {asked.page}, {asked.out / 'latest.json'}", style="dim")
     for section in sections:
         Console().print(Markdown("\n".join(table(section))))
     for fault in results.faults:

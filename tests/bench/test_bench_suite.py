@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import life, parts, soak_latency, suite
+from bench import growth, life, parts, soak_latency, suite
 from bench.chapters import CHAPTERS, quote_figures
 from bench.growth import Curve, draw, figures_of, fit_power, name_of
 from bench.histogram import Histogram
@@ -112,6 +113,11 @@ def test_a_bench_prints_its_section_as_the_last_line() -> None:
     assert found.yardstick_ms > 0
 
 
+def test_every_section_is_explained() -> None:
+    text = (suite.ROOT / "docs" / "benchmarking.md").read_text()
+    assert [name for name in CHAPTERS if f"`{name}`" not in text] == []
+
+
 # ---------------------------------------------------------------- the router alone
 
 
@@ -162,6 +168,17 @@ def test_a_lookup_that_grows_misses_its_aim(tmp_path: Path) -> None:
     assert [figure.is_met for figure in figures_of(curves[1])] == [None, True]
     draw(curves, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_curve_is_measured_and_drawn(tmp_path: Path) -> None:
+    few = (1, 2, 4)
+    plan = growth.Plan(
+        accounts=few, open_orders=few, instruments=few, clients=few, journal=few, timed=4
+    )
+    found = asyncio.run(growth.run(plan, tmp_path))
+    assert len(found.notes) == 6
+    assert all(figure.value > 0 for figure in found.figures if figure.unit == "µs")
+    assert (tmp_path / growth.PICTURE).exists()
 
 
 # ---------------------------------------------------------------- what others found, as sections
