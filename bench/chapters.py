@@ -116,8 +116,14 @@ async def _signal_to_order(form: Form) -> Section:
             value=at_broker["more_p50_ms"],
             unit="ms",
             bar=signal_to_order.GOAL_MS,
+            slack=0.1,
         ),
-        Figure(name="a signal's more, outcome, p50", value=outcome["more_p50_ms"], unit="ms"),
+        Figure(
+            name="a signal's more, outcome, p50",
+            value=outcome["more_p50_ms"],
+            unit="ms",
+            slack=0.1,
+        ),
     ]
     section.faults = [] if found["agree"] else [f"books disagree: {found['checks']}"]
     return section

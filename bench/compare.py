@@ -11,6 +11,7 @@ differed by, whichever is more. Exit code 1: a regression, a figure gone, or a c
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from enum import Enum
 from pathlib import Path
@@ -86,7 +87,8 @@ def _compare(before: Section, after: Section, tolerance: float) -> list[Row]:
         allowed = max(tolerance, NOISES * old.noise)
         was = multiple(old, before.yardstick_ms)
         is_now = multiple(new, after.yardstick_ms)
-        change = _worse_by(new, was, is_now)
+        is_same = abs(new.value - old.value) <= old.slack
+        change = 0.0 if is_same else _worse_by(new, was, is_now)
         rows.append(
             Row(
                 section=after.name,
@@ -103,11 +105,11 @@ def _compare(before: Section, after: Section, tolerance: float) -> list[Row]:
 
 def _worse_by(figure: Figure, was: float, is_now: float) -> float:
     """0.2 where it costs a fifth more than before; below zero where it costs less."""
-    is_cost = figure.is_time or figure.better is Better.LOWER
-    worse, better = (is_now, was) if is_cost else (was, is_now)
-    if better == worse:
+    if is_now == was:
         return 0.0
-    return worse / better - 1 if better else float("inf")
+    is_cost = figure.is_time or figure.better is Better.LOWER
+    more = is_now - was if is_cost else was - is_now
+    return more / abs(was) if was else math.copysign(math.inf, more)
 
 
 def _judge(change: float, allowed: float) -> Verdict:

@@ -230,11 +230,12 @@ def figures_of(curve: Curve) -> list[Figure]:
     return [
         Figure(name=title, value=round(curve.points[largest], 2), unit="µs"),
         Figure(
-            name=f"{curve.grows}: power of growth ({name_of(curve.power)})",
+            name=f"{curve.grows}: power of growth",
             value=round(curve.power, 2),
-            unit="",
+            unit=name_of(curve.power),
             bar=LINEAR_MAX if curve.may_be_linear else FLAT_MAX,
             is_time=False,
+            slack=0.1,
         ),
     ]
 

@@ -228,6 +228,7 @@ async def weigh_clients(clients: int) -> list[Figure]:
             value=round((after - before) * 1024 / clients, 1),
             unit="KiB",
             is_time=False,
+            slack=2.0,
         ),
         Figure(
             name="an edge with one client, its own pages",

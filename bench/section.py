@@ -36,7 +36,8 @@ class Better(Enum):
 class Figure(Struct, frozen=True, kw_only=True):
     """One number. `bar` is what was aimed for; `is_time` says that the machine's speed is in it.
 
-    `noise` is half of what several runs differed by, as a share of their median.
+    `noise` is half of what several runs differed by, as a share of their median; a difference up
+    to `slack` is none, where a share of next to nothing would say much of little.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Figure(Struct, frozen=True, kw_only=True):
     better: Better = Better.LOWER
     is_time: bool = True
     noise: float = 0.0
+    slack: float = 0.0
 
     @property
     def is_met(self) -> bool | None:

@@ -125,6 +125,7 @@ def figures_of(slices: list[Slice], plan: Plan) -> list[Figure]:
                 value=round((slices[-1].mib[part] - slices[0].mib[part]) * 1024 / orders, 3),
                 unit="KiB",
                 is_time=False,
+                slack=1.0,
             )
             for part in ("edge", "router", "compliance", "connection")
             if part in slices[0].mib and part in slices[-1].mib

@@ -81,6 +81,17 @@ def test_memory_does_not_depend_on_the_yardstick() -> None:
     assert verdicts(section(nothing), section(small)) == [Verdict.WORSE]
 
 
+def test_a_large_share_of_next_to_nothing_is_no_regression() -> None:
+    flat, still = (
+        Figure(name="power", value=value, unit="", is_time=False, slack=0.1)
+        for value in (-0.01, 0.06)
+    )
+    steep = Figure(name="power", value=0.3, unit="", is_time=False, slack=0.1)
+    assert verdicts(section(flat), section(still)) == [Verdict.SAME]
+    assert verdicts(section(flat), section(steep)) == [Verdict.WORSE]
+    assert verdicts(section(steep), section(flat)) == [Verdict.BETTER]
+
+
 def test_a_share_that_should_be_high_may_not_fall() -> None:
     high = Figure(name="share", value=90, unit="%", better=Better.HIGHER, is_time=False)
     low = Figure(name="share", value=60, unit="%", better=Better.HIGHER, is_time=False)
