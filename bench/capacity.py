@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.results import Results
+from bench.round_trip_section import PARTS
 
 CORE_US = 1_000_000
 BUSY = 0.6
 """So much of a core may be used before waiting makes the rare cases slow."""
 
-PARTS = ("edge", "router", "compliance", "connection")
 EDGE_CONNECTIONS_MAX = 1_000
 
 PAGE = Path(__file__).with_name("capacity_page.md")
@@ -72,6 +72,7 @@ GROWS = {
     "router": "none: one for a deployment",
     "compliance": "none: one for a deployment",
     "connection": "one for each broker account",
+    "ledger": "none; it may fall behind for a while, lists are then older",
 }
 
 

@@ -278,9 +278,9 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
             steepest = [costs[0] * size / sizes[0] for size in sizes]
             axes.plot(sizes, steepest, color=GRID, linewidth=2, label="linear")
             axes.plot(sizes, costs, color="#2456d6", marker="o", linewidth=2, label="seen")
-            axes.set(xscale="log", yscale="log", xlabel=curve.grows, ylabel="µs")
+            axes.set(xscale="log", yscale="log", xlabel=f"as {curve.grows} grow", ylabel="µs")
             axes.set_ylim(min(costs) / 5, max(*steepest, *costs) * 3)
-            axes.set_title(f"{curve.cost}: {name_of(curve.power)}", loc="left", fontsize=10)
+            axes.set_title(f"{curve.cost} ({name_of(curve.power)})", loc="left", fontsize=10)
             axes.tick_params(colors=MUTED, which="both", length=0)
             axes.grid(color=GRID, linewidth=0.6)
             axes.spines[:].set_visible(False)

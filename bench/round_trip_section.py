@@ -10,6 +10,7 @@ from bench.segments import SEGMENTS
 
 FOREIGN = ("client", "simulator", "total")
 """Whose processor time is none of the gateway's."""
+PARTS = ("edge", "router", "compliance", "connection", "ledger")
 RIVALS = {
     "raw_aiohttp": "raw aiohttp",
     "oandapyV20": "oandapyV20, calling the broker directly",
@@ -37,9 +38,12 @@ def section_of(section: Section, result: dict[str, Any]) -> Section:
             unit="µs/order",
         ),
         *(
-            Figure(name=f"processor time at rate: {part}", value=us, unit="µs/order")
-            for part, us in result["cpu_us_per_order"][OPEN_LOOP].items()
-            if part not in FOREIGN
+            Figure(
+                name=f"processor time at rate: {part}",
+                value=result["cpu_us_per_order"][OPEN_LOOP].get(part, 0.0),
+                unit="µs/order",
+            )
+            for part in PARTS
         ),
     ]
     checks = result["checks"]

@@ -170,7 +170,8 @@ def draw(slices: list[Slice], plan: Plan, path: Path) -> None:
         above, below = canvas.subplots(2, 1, sharex=True)
         for at, color in ((50, "#2456d6"), (99, "#e0a030")):
             above.plot(minutes, [s.took.at_ms(at) for s in slices], color=color, label=f"p{at}")
-        above.set(yscale="log", ylabel="ms")
+        above.set(ylabel="ms")
+        above.set_ylim(bottom=0)
         above.set_title(f"Client → outcome at {plan.rate} orders/s", loc="left", fontsize=11)
         for part, color in PART_COLORS.items():
             if part in slices[0].mib:

@@ -21,7 +21,8 @@ FIGURES = {
     },
     "one_core": {"saturation, 100 under way": 2_000.0},
     "order_round_trip": {
-        "processor time at rate: edge": 60.0,
+        "processor time at rate: edge": 50.0,
+        "processor time at rate: ledger": 10.0,
         "processor time at rate: router": 120.0,
         "processor time at rate: compliance": 40.0,
         "processor time at rate: connection": 80.0,
