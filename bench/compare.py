@@ -5,7 +5,7 @@
 Both are what `python -m bench.suite` wrote. A time is compared as a multiple of its own section's
 yardstick (raw aiohttp, timed beside it), so another machine or a busy hour says little; a rate as
 the time of one. A figure may be worse by the tolerance, or by twice what the baseline's own runs
-differed by, whichever is more. Exit code 1: a regression, a figure gone, or a check that failed.
+differed by, whichever is more. Exit code 1: a regression, a figure gone, or a check that failed; 2: a file that is not there.
 """
 
 from __future__ import annotations
@@ -139,9 +139,15 @@ def main(words: list[str]) -> int:
     parser.add_argument("latest", type=Path)
     parser.add_argument("--tolerance", type=float, default=TOLERANCE)
     asked = parser.parse_args(words)
-    before, after = read(asked.baseline), read(asked.latest)
-    rows = compare(before, after, asked.tolerance)
     console = Console()
+    try:
+        before, after = read(asked.baseline), read(asked.latest)
+    except FileNotFoundError as missing:
+        console.print(
+            f"there is no {missing.filename}: python -m bench.suite makes both (see --help)"
+        )
+        return 2
+    rows = compare(before, after, asked.tolerance)
     show(rows, console)
     bad = [row for row in rows if row.verdict in (Verdict.WORSE, Verdict.GONE)]
     for fault in after.faults:

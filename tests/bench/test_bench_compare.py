@@ -129,6 +129,13 @@ def test_a_check_that_failed_fails_the_comparison(tmp_path: Path) -> None:
     assert _exit_code(tmp_path, results(section(ms(1.0))), wrong) == 1
 
 
+def test_without_a_baseline_it_says_how_to_make_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "none.json"), str(tmp_path / "none.json")]) == 2
+    assert "bench.suite makes both" in capsys.readouterr().out
+
+
 def test_results_with_nothing_in_common_prove_nothing(tmp_path: Path) -> None:
     other = results(section(ms(1.0), name="quotes"))
     assert _exit_code(tmp_path, results(section(ms(1.0))), other) == 1
