@@ -5,7 +5,8 @@
 Both are what `python -m bench.suite` wrote. A time is compared as a multiple of its own section's
 yardstick (raw aiohttp, timed beside it), so another machine or a busy hour says little; a rate as
 the time of one. A figure may be worse by the tolerance, or by twice what the baseline's own runs
-differed by, whichever is more. Exit code 1: a regression, a figure gone, or a check that failed; 2: a file that is not there.
+differed by, whichever is more. Exit code 1: a regression, a figure gone, or a check that failed;
+2: a file that is not there.
 """
 
 from __future__ import annotations
