@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.many_orders import PARTS
 from bench.results import Results
-from bench.round_trip_section import PARTS
 
 CORE_US = 1_000_000
 BUSY = 0.6
@@ -33,9 +33,9 @@ def _facts(results: Results) -> dict[str, object]:
         figures = next(one.figures for one in results.sections if one.name == section)
         return next(figure.value for figure in figures if words in figure.name)
 
-    saturation = find("many_orders", "saturation")
-    one_core = find("one_core", "saturation")
-    costs = {part: find("order_round_trip", f"at rate: {part}") for part in PARTS}
+    saturation = find("many_orders", "saturation,")
+    one_core = find("one_core", "saturation,")
+    costs = {part: find("many_orders", f"at saturation: {part}") for part in PARTS}
     own = sum(costs.values())
     quotes = find("quotes_50", "one core")
     client_kib = find("life", "per idle client")

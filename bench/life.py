@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ import aiohttp
 import uvloop
 from msgspec import Struct
 
+from actors.paths import Paths
 from bench.processors import ROLES, part_of
 from bench.quote_fanout import Plan as QuotePlan
 from bench.quote_fanout import connect, stand
@@ -81,15 +83,18 @@ async def time_starts(section: Section) -> list[Figure]:
             assert f"\n{line}\n" in settings
             settings = settings.replace(f"\n{line}\n", f"\n{line.partition('=')[0]}= 0\n")
         (home / "fillgate.toml").write_text(settings)
-        cold_s = await _start_once(home, section)
-        warm_s = await _start_once(home, section)
+        try:
+            cold_s = await _start_once(home, "the first start", section)
+            warm_s = await _start_once(home, "the next start", section)
+        finally:
+            shutil.rmtree(Paths(home).runtime, ignore_errors=True)
     return [
         Figure(name="`fillgate up`, new deployment, until ready", value=cold_s, unit="s"),
         Figure(name="`fillgate up`, again, until ready", value=warm_s, unit="s", bar=8.0),
     ]
 
 
-async def _start_once(home: Path, section: Section) -> float:
+async def _start_once(home: Path, name: str, section: Section) -> float:
     """Seconds until it says that it is ready; then it is asked, and stopped."""
     began = time.monotonic()
     process = await asyncio.create_subprocess_exec(
@@ -99,8 +104,9 @@ async def _start_once(home: Path, section: Section) -> float:
     )  # fmt: skip
     try:
         async with asyncio.timeout(READY_S):
-            ready = await _until_ready(process)
+            ready, steps = await _until_ready(process)
         took_s = time.monotonic() - began
+        section.notes.append(f"{name}: {', '.join(steps)}, ready {took_s:.1f} s")
         if not await _is_ready(ready["health_url"]):
             section.faults.append("it said that it was ready, and was not")
         return round(took_s, 2)
@@ -111,13 +117,18 @@ async def _start_once(home: Path, section: Section) -> float:
             await process.communicate()
 
 
-async def _until_ready(process: asyncio.subprocess.Process) -> dict[str, Any]:
+async def _until_ready(
+    process: asyncio.subprocess.Process,
+) -> tuple[dict[str, Any], list[str]]:
+    """What it says when it is ready, and when it told of each step."""
     assert process.stdout is not None
+    began = time.monotonic()
+    steps: list[str] = []
     async for line in process.stdout:
-        with contextlib.suppress(json.JSONDecodeError):
-            said = json.loads(line)
-            if "ready" in said:
-                return dict(said["ready"])
+        said = json.loads(line)
+        if "ready" in said:
+            return dict(said["ready"]), steps
+        steps.append(f"{said['step']} {time.monotonic() - began:.1f} s")
     raise RuntimeError(f"`fillgate up` ended with {await process.wait()} before it was ready")
 
 

@@ -10,7 +10,6 @@ from bench.segments import SEGMENTS
 
 FOREIGN = ("client", "simulator", "total")
 """Whose processor time is none of the gateway's."""
-PARTS = ("edge", "router", "compliance", "connection", "ledger")
 RIVALS = {
     "raw_aiohttp": "raw aiohttp",
     "oandapyV20": "oandapyV20, calling the broker directly",
@@ -36,14 +35,6 @@ def section_of(section: Section, result: dict[str, Any]) -> Section:
             name="Fillgate's processor time, one order at a time",
             value=round(sum(us for part, us in use.items() if part not in FOREIGN), 1),
             unit="µs/order",
-        ),
-        *(
-            Figure(
-                name=f"processor time at rate: {part}",
-                value=result["cpu_us_per_order"][OPEN_LOOP].get(part, 0.0),
-                unit="µs/order",
-            )
-            for part in PARTS
         ),
     ]
     checks = result["checks"]

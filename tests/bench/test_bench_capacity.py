@@ -18,15 +18,14 @@ FIGURES = {
         "saturation, 100 under way": 3_000.0,
         "1000 orders/s for 10 s, from when due, p99": 5.5,
         "100 orders at once: the last one durable, p50 of 20": 42.0,
+        "gateway's processor time at saturation": 290.0,
+        "processor time at saturation: edge": 50.0,
+        "processor time at saturation: ledger": 10.0,
+        "processor time at saturation: router": 120.0,
+        "processor time at saturation: compliance": 40.0,
+        "processor time at saturation: connection": 80.0,
     },
     "one_core": {"saturation, 100 under way": 2_000.0},
-    "order_round_trip": {
-        "processor time at rate: edge": 50.0,
-        "processor time at rate: ledger": 10.0,
-        "processor time at rate: router": 120.0,
-        "processor time at rate: compliance": 40.0,
-        "processor time at rate: connection": 80.0,
-    },
     "quotes_50": {"what one core of the edge carries, by its processor time": 1_000_000.0},
     "life": {
         "an edge's memory per idle client, 500 of them": 20.0,
@@ -56,8 +55,8 @@ def test_the_slowest_part_bounds_a_deployment(results: Results) -> None:
     assert text is not None
     assert "| router | 120 | 5,000 | none: one for a deployment |" in text
     # Two cores at 60 % over 300 µs an order; four would carry twice that, below the router's bound.
-    assert "about 4,000 orders" in text
-    assert re.search(r"5,000\s+on four", text)
+    assert re.search(r"about\s+4,000 orders", text)
+    assert re.search(r"5,000 on four", text)
 
 
 def test_a_second_core_is_measured_against_the_first(results: Results) -> None:

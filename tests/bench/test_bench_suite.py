@@ -203,8 +203,6 @@ def test_a_race_becomes_figures_with_their_aims() -> None:
     assert met["Fillgate, one at a time, p50"] is True
     assert met["Fillgate, one at a time, p99"] is False
     assert met["Fillgate's p50 as a multiple of raw aiohttp's"] is True
-    assert met.keys() >= {"processor time at rate: router"}
-    assert "processor time at rate: client" not in met
     (alone,) = (one.value for one in found.figures if "one order at a time" in one.name)
     assert alone == 100.0
     assert len(found.faults) == 1
