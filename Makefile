@@ -13,6 +13,7 @@ DEV    := .venv/.dev-installed
 ORDERS ?= 500
 TICKS  ?= $(wildcard ../shared/data/ticks)
 BENCH  ?=
+LOCUST ?=
 SOAK   ?=
 MUTANTS ?=
 MUTANT_JOBS ?= 2
@@ -20,7 +21,7 @@ CASES  ?= $(abspath ../shared/data/compliance_cases.json)
 
 PURE   := domain/*,compliance/*,streaming/*
 
-.PHONY: help install up demo test check check-deploy scan format bench bench-quotes mutants soak
+.PHONY: help install up demo test check check-deploy scan format bench bench-compare locust mutants soak
 .PHONY: reliability coverage api lock clean
 
 help: ## list these targets
@@ -65,11 +66,14 @@ up: $(RUN) ## start the gateway: paper trading on this machine, until Ctrl-C
 demo: $(RUN) ## trade ORDERS=500 orders over replayed ticks and compare all three books
 	@$(BIN)/fillgate demo --orders $(ORDERS) $(if $(TICKS),--ticks $(TICKS))
 
-bench: $(DEV) ## time an order's round trip; BENCH=--json for a program
-	@$(BIN)/python -m bench.order_round_trip $(BENCH)
+bench: $(DEV) ## time everything in short, write docs/benchmarks.md. BENCH="--only many_orders"
+	@$(BIN)/python -m bench.suite $(BENCH)
 
-bench-quotes: $(DEV) ## time quotes to 50 clients, a slow one among them; BENCH=--json
-	@$(BIN)/python -m bench.quote_fanout $(BENCH)
+bench-compare: $(DEV) ## hold the last `make bench` against bench/baseline.json
+	@$(BIN)/python -m bench.compare bench/baseline.json bench/results/latest.json
+
+locust: $(DEV) ## let users of all kinds loose on a deployment of their own. LOCUST="--users 60"
+	@$(BIN)/python -m bench.under_locust $(LOCUST)
 
 # ---------------------------------------------------------------- prove
 

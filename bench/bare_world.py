@@ -220,10 +220,10 @@ def _listening() -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def bare_world(edges: int = 1, limits: str = "") -> AsyncIterator[BareWorld]:
+async def bare_world(edges: int = 1, limits: str = "", rules: str = "") -> AsyncIterator[BareWorld]:
     """A bare deployment that trades; gone afterwards. Within `sharing` it is the shared one.
 
-    `limits` come first in the settings' `[gateway.limits]`.
+    `limits` come first in the settings' `[gateway.limits]`, `rules` at their end.
     """
     if _shared:
         yield _shared[0]
@@ -231,7 +231,7 @@ async def bare_world(edges: int = 1, limits: str = "") -> AsyncIterator[BareWorl
     with tempfile.TemporaryDirectory(prefix="fgb-") as folder, _temporary(folder):
         home = Path(folder) / "home"
         home.mkdir()
-        token = make_home(home, WorldOptions(edges=edges, extra=EXTRA))
+        token = make_home(home, WorldOptions(edges=edges, extra=EXTRA + rules))
         settings = Paths(home).settings
         settings.write_text(settings.read_text().replace(LIMITS, LIMITS + limits, 1))
         world = BareWorld(home, token, edges)

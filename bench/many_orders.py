@@ -38,6 +38,7 @@ AT_ONCE = 100
 SETTLE_S = 1.0
 OWN_PARTS = ("edge", "router", "compliance", "connection")
 """Whose processor time counts as the gateway's; the ledger and the client work beside it."""
+PARTS = (*OWN_PARTS, "ledger")
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -213,6 +214,14 @@ async def run(plan: Plan) -> Section:
             value=round(own, 1),
             unit="µs/order",
             bar=250.0,
+        ),
+        *(
+            Figure(
+                name=f"processor time at saturation: {part}",
+                value=found.us_per_order.get(part, 0.0),
+                unit="µs/order",
+            )
+            for part in PARTS
         ),
     ]
     parts = ", ".join(f"{part} {us:.0f}" for part, us in found.us_per_order.items())

@@ -256,7 +256,7 @@ def _positive(text: str) -> int:
     return number
 
 
-def _stay_on_loopback() -> None:
+def stay_on_loopback() -> None:
     """A proxy of the environment must not stand between a rival and loopback."""
     if urllib.request.getproxies():
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
@@ -264,7 +264,7 @@ def _stay_on_loopback() -> None:
 
 if __name__ == "__main__":
     asked, folder, is_json = read_plan()
-    _stay_on_loopback()
+    stay_on_loopback()
     answer = uvloop.run(main(asked, folder))
     if is_json:
         print(json.dumps(answer))

@@ -100,12 +100,12 @@ class Stand:
         self.health_port = 0
         self.token = ""
         self._source = source
-        self._readers = readers
+        self.readers = readers
 
     async def run(self, quotes: int, rate: int) -> dict[str, Any]:
         """One run, checked."""
         used = self.edge.cpu_times()
-        reading = [asyncio.create_task(r.ask(wait_s=SOURCE_WAIT_S)) for r in self._readers]
+        reading = [asyncio.create_task(r.ask(wait_s=SOURCE_WAIT_S)) for r in self.readers]
         span = await self._source.ask(quotes=quotes, rate=rate)
         reports = await asyncio.gather(*reading)
         use = self.edge.cpu_times()
@@ -227,7 +227,7 @@ async def stand(plan: Plan) -> AsyncIterator[Stand]:
         made.port, made.health_port, _ = (sock.getsockname()[1] for sock in sockets)
         made.token = token
         await _until_logs_in(made)
-        await _connect(stack, made, plan.clients)
+        await connect(stack, made, plan.clients)
         yield made
 
 
@@ -244,15 +244,16 @@ async def _until_logs_in(made: Stand) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _connect(stack: contextlib.AsyncExitStack, made: Stand, clients: int) -> None:
+async def connect(stack: contextlib.AsyncExitStack, made: Stand, clients: int) -> None:
+    """So many clients more, logged in and subscribed."""
     processes = min(PROCESSES, clients)
     for number in range(processes):
         share = len(range(number, clients, processes))
         words = ("bench.quote_readers", str(made.port), str(share))
         reader = Child(await stack.enter_async_context(_child(*words)))
         reader.say(made.token)
-        made._readers.append(reader)
-    for reader in made._readers:
+        made.readers.append(reader)
+    for reader in made.readers[-processes:]:
         await reader.hear()
 
 

@@ -50,6 +50,7 @@ NOON_NS = 1_795_194_000_000_000_000
 """Friday 2026-11-20 12:00 in New York."""
 
 STEP_NS = 2_000_000
+PRICES = 260
 OPEN_ORDERS = 50
 SAMPLE_POSITIONS = 20
 EVERY = MarketSettings(
@@ -181,7 +182,8 @@ def make_order(desk: Desk, luck: Random, number: int) -> NewOrder:
     middle, tick = (Decimal(1), instrument.tick) if is_pair else (Decimal(100), instrument.tick)
     buys = luck.random() < 0.7
     # Never through one's own: buys rest below the middle, sales above it.
-    away = tick * luck.randrange(1, 50)
+    # Nor as another one of the last half second, which the duplicate guard would refuse.
+    away = tick * (1 + number % PRICES)
     price = middle - away if buys else middle + away
     if number % 50 == 0:
         price = middle * 2 if buys else middle / 2

@@ -14,6 +14,7 @@ from enum import Enum
 from statistics import median
 
 import aiohttp
+import msgspec
 from msgspec import Struct
 from rich.console import Console
 from rich.markdown import Markdown
@@ -33,7 +34,11 @@ class Better(Enum):
 
 
 class Figure(Struct, frozen=True, kw_only=True):
-    """One number. `bar` is what was aimed for; `is_time` says that the machine's speed is in it."""
+    """One number. `bar` is what was aimed for; `is_time` says that the machine's speed is in it.
+
+    `noise` is half of what several runs differed by, as a share of their median; a difference up
+    to `slack` is none, where a share of next to nothing would say much of little.
+    """
 
     name: str
     value: float
@@ -41,6 +46,8 @@ class Figure(Struct, frozen=True, kw_only=True):
     bar: float | None = None
     better: Better = Better.LOWER
     is_time: bool = True
+    noise: float = 0.0
+    slack: float = 0.0
 
     @property
     def is_met(self) -> bool | None:
@@ -54,7 +61,7 @@ class Section(Struct, kw_only=True):
     """One bench: its question, the command for the long form, what was seen, and whether it holds.
 
     `faults` says what was wrong with the orders or records themselves; with any of them the
-    figures mean nothing.
+    figures mean nothing. `picture` is a PNG beside the page.
     """
 
     name: str
@@ -64,6 +71,28 @@ class Section(Struct, kw_only=True):
     faults: list[str] = []
     notes: list[str] = []
     yardstick_ms: float = 0.0
+    picture: str | None = None
+
+
+def combine(runs: list[Section]) -> Section:
+    """One section out of several runs: each figure's median and noise, and every run's faults."""
+    last = runs[-1]
+    return msgspec.structs.replace(
+        last,
+        figures=[
+            _middle([figure for run in runs for figure in run.figures if figure.name == wanted])
+            for wanted in (figure.name for figure in last.figures)
+        ],
+        faults=[fault for run in runs for fault in run.faults],
+        yardstick_ms=median(run.yardstick_ms for run in runs),
+    )
+
+
+def _middle(seen: list[Figure]) -> Figure:
+    values = [figure.value for figure in seen]
+    middle = median(values)
+    noise = (max(values) - min(values)) / 2 / abs(middle) if middle else 0.0
+    return msgspec.structs.replace(seen[-1], value=middle, noise=round(noise, 4))
 
 
 def times(name: str, histogram: Histogram, bars: dict[str, float] | None = None) -> list[Figure]:
@@ -86,6 +115,8 @@ def table(section: Section) -> list[str]:
         met = {None: "", True: "met", False: "**missed**"}[figure.is_met]
         lines.append(f"| {figure.name} | {_number(figure.value)} {figure.unit} | {aim} | {met} |")
     lines += ["", *(f"{note}.  " for note in section.notes)]
+    if section.picture is not None:
+        lines += ["", f"![{section.question}]({section.picture})"]
     if section.faults:
         lines += ["", f"**The check failed, so these figures mean nothing: {section.faults[:5]}**"]
     return lines
@@ -98,6 +129,15 @@ def _number(value: float) -> str:
 def show(section: Section) -> None:
     """On the terminal."""
     Console().print(Markdown("\n".join(table(section))))
+
+
+def finish(section: Section, is_json: bool) -> int:
+    """Prints the section for a program or for people; the exit code."""
+    if is_json:
+        print(msgspec.json.encode(section).decode())
+    else:
+        show(section)
+    return 1 if section.faults else 0
 
 
 async def measure_yardstick() -> float:
