@@ -21,8 +21,8 @@ CASES  ?= $(abspath ../shared/data/compliance_cases.json)
 
 PURE   := domain/*,compliance/*,streaming/*
 
-.PHONY: help install up demo test check check-deploy scan format bench bench-compare locust mutants soak
-.PHONY: reliability coverage api lock clean
+.PHONY: help install up demo test test-parts test-chaos check check-deploy scan
+.PHONY: format bench bench-compare locust mutants soak reliability coverage api lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -97,10 +97,16 @@ check-deploy: $(DEV)
 
 test: $(DEV) ## every test but soak, with the coverage gates
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest tests --ignore=tests/soak
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-parts test-chaos
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
+
+test-parts: $(DEV) ## all that `make test` runs but the chaos tests
+	$(BIN)/coverage run -m pytest tests --ignore=tests/soak --ignore=tests/chaos
+
+test-chaos: $(DEV) ## deployments that are killed, cut, starved and stopped
+	$(BIN)/coverage run --rcfile=tests/chaos/coverage.ini -m pytest tests/chaos
 
 coverage: ## write htmlcov/ from the last `make test`
 	@$(BIN)/coverage html --quiet && echo "see htmlcov/index.html"
