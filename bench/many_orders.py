@@ -187,9 +187,17 @@ async def run(plan: Plan) -> Section:
         finally:
             gc.unfreeze()
             await crowd.fillgate.close()
+    section.figures = figures_of(plan, found)
+    parts = ", ".join(f"{part} {us:.0f}" for part, us in found.us_per_order.items())
+    section.notes.append(f"processor time at saturation, µs/order: {parts}")
+    return section
+
+
+def figures_of(plan: Plan, found: Measured) -> list[Figure]:
+    """All that was measured, beside its aims."""
     own = sum(found.us_per_order.get(part, 0.0) for part in OWN_PARTS)
     rate = f"{plan.rate} orders/s for {plan.seconds} s"
-    section.figures = [
+    return [
         Figure(
             name=f"{AT_ONCE} orders at once: the last one durable, p50 of {plan.rounds}",
             value=found.acked.at_ms(50),
@@ -224,9 +232,6 @@ async def run(plan: Plan) -> Section:
             for part in PARTS
         ),
     ]
-    parts = ", ".join(f"{part} {us:.0f}" for part, us in found.us_per_order.items())
-    section.notes.append(f"processor time at saturation, µs/order: {parts}")
-    return section
 
 
 def main() -> int:

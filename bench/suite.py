@@ -1,12 +1,13 @@
 """Everything that is timed, in one go: figures for a program, a page for people.
 
-    python -m bench.suite [--only NAME ...] [--runs 1] [--long] [--baseline]
+    python -m bench.suite [--only NAME ...] [--again] [--runs 1] [--long] [--baseline]
                           [--out bench/results] [--page docs/benchmarks.md]
 
 Each bench runs in a process of its own, one after the other. Writes `latest.json` into --out
 (with --baseline also `bench/baseline.json`, which `bench.compare` holds later runs against: make it
 with --runs 3 or more, so that it knows its noise) and, after a whole run, the page and its
-pictures. Exit code 1 where a check failed, whatever the speed; a missed aim fails nothing.
+pictures. Exit code 1 where a check failed, whatever the speed, and no page is
+written; --again then runs those again that failed. A missed aim fails nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from rich.markdown import Markdown
 from bench import capacity
 from bench.chapters import CHAPTERS
 from bench.machine import describe
-from bench.results import Results, commit_of, keep, page
+from bench.results import Results, commit_of, keep, page, read
 from bench.section import Section, combine, table
 
 ROOT = Path(__file__).parent.parent
@@ -88,12 +89,22 @@ def write_page(results: Results, out: Path, path: Path) -> None:
         (path.parent / "capacity.md").write_text(sized)
 
 
+def kept_sections(latest: Path) -> dict[str, Section]:
+    """Those of the last run that hold, by name; none where that was of another commit."""
+    last = read(latest)
+    if last.commit != commit_of(ROOT):
+        console.print(f"the last run was of {last.commit}: all run anew", markup=False)
+        return {}
+    return {one.name: one for one in last.sections if not one.faults}
+
+
 def read_words(words: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="+", choices=CHAPTERS, help="these; no page is written")
+    parser.add_argument("--again", action="store_true", help="only those whose check failed")
     parser.add_argument("--runs", type=int, default=1, help="the median of so many")
     parser.add_argument("--long", action="store_true", help="the long forms: hours")
     parser.add_argument("--baseline", action="store_true", help="also keep it as the baseline")
@@ -108,7 +119,10 @@ def main(words: list[str]) -> int:
     asked.out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     machine = describe(asked.out)
-    sections = run_all(asked.only or list(CHAPTERS), asked.runs, asked.long, asked.out)
+    kept = kept_sections(asked.out / "latest.json") if asked.again else {}
+    names = [name for name in asked.only or CHAPTERS if name not in kept]
+    ran = {one.name: one for one in run_all(names, asked.runs, asked.long, asked.out)}
+    sections = [(kept | ran)[name] for name in asked.only or CHAPTERS]
     results = Results(
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         commit=commit_of(ROOT),

@@ -81,6 +81,23 @@ def test_a_failed_check_fails_the_suite_and_writes_no_page(
     assert not (tmp_path / "page.md").exists()
 
 
+def test_what_failed_runs_again_and_the_page_is_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(suite, "commit_of", lambda _: "abc")
+    _plays(monkeypatch, {"parts": ["an order was lost"]})
+    assert _run(tmp_path) == 1
+    ran: list[str] = []
+    monkeypatch.setattr(suite, "run_chapter", lambda name, *_: ran.append(name) or section(name))
+    assert _run(tmp_path, "--again") == 0
+    assert ran == ["parts"]
+    assert [one.name for one in read(tmp_path / "out" / "latest.json").sections] == list(CHAPTERS)
+    assert (tmp_path / "page.md").exists()
+    monkeypatch.setattr(suite, "commit_of", lambda _: "other")
+    assert _run(tmp_path, "--again", "--only", "life") == 0
+    assert ran == ["parts", "life"]
+
+
 def test_the_baseline_is_kept_where_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _plays(monkeypatch)
     monkeypatch.setattr(suite, "BASELINE", tmp_path / "baseline.json")
