@@ -28,7 +28,7 @@ from msgspec import Struct
 from bench.plots import GRID, INK, MUTED
 from bench.recovery import OWNER, Writer
 from bench.router_alone import MemoryJournal, RouterAlone, Scale, be_quiet
-from bench.section import Figure, Section, finish, yardstick
+from bench.section import Figure, Section, finish, written, yardstick
 from gateway.codec import MSGPACK
 from gateway.fanout import QuoteFanout
 from gateway.metrics import Counts
@@ -253,7 +253,8 @@ async def run(plan: Plan, out: Path) -> Section:
         curves = measure(plan)
     section.figures = [figure for curve in curves for figure in figures_of(curve)]
     section.notes = [
-        f"{curve.grows}: " + ", ".join(f"{n:,} → {us:,.3g} µs" for n, us in curve.points.items())
+        f"{curve.grows}: "
+        + ", ".join(f"{n:,} → {written(us)} µs" for n, us in curve.points.items())
         for curve in curves
     ]
     section.faults = [

@@ -111,9 +111,9 @@ def table(section: Section) -> list[str]:
     lines += ["| | seen | aim | |", "|---|---:|---:|---|"]
     for figure in section.figures:
         sign = "≤" if figure.better is Better.LOWER else "≥"
-        aim = "" if figure.bar is None else f"{sign} {_number(figure.bar)}"
+        aim = "" if figure.bar is None else f"{sign} {written(figure.bar)}"
         met = {None: "", True: "met", False: "**missed**"}[figure.is_met]
-        lines.append(f"| {figure.name} | {_number(figure.value)} {figure.unit} | {aim} | {met} |")
+        lines.append(f"| {figure.name} | {written(figure.value)} {figure.unit} | {aim} | {met} |")
     lines += ["", *(f"{note}.  " for note in section.notes)]
     if section.picture is not None:
         lines += ["", f"![{section.question}]({section.picture})"]
@@ -122,7 +122,8 @@ def table(section: Section) -> list[str]:
     return lines
 
 
-def _number(value: float) -> str:
+def written(value: float) -> str:
+    """Three digits, or all that stand before the point."""
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
 
 
