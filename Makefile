@@ -21,7 +21,7 @@ CASES  ?= $(abspath ../shared/data/compliance_cases.json)
 
 PURE   := domain/*,compliance/*,streaming/*
 
-.PHONY: help install up demo test test-parts test-chaos check check-deploy scan
+.PHONY: help install up demo test test-parts test-worlds check check-deploy scan
 .PHONY: format bench bench-compare locust mutants soak reliability coverage api lock clean
 
 help: ## list these targets
@@ -97,15 +97,16 @@ check-deploy: $(DEV)
 
 test: $(DEV) ## every test but soak, with the coverage gates
 	@rm -f .coverage .coverage.*
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-parts test-chaos
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-parts test-worlds
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
 
-test-parts: $(DEV) ## all that `make test` runs but the chaos tests
-	$(BIN)/coverage run -m pytest tests --ignore=tests/soak --ignore=tests/chaos
+test-parts: $(DEV) ## the tests of parts, one process
+	$(BIN)/coverage run -m pytest tests --ignore=tests/soak --ignore=tests/chaos --ignore=tests/world
 
-test-chaos: $(DEV) ## deployments that are killed, cut, starved and stopped
+test-worlds: $(DEV) ## whole deployments: used, killed, cut, starved and stopped
+	$(BIN)/coverage run -m pytest tests/world
 	$(BIN)/coverage run --rcfile=tests/chaos/coverage.ini -m pytest tests/chaos
 
 coverage: ## write htmlcov/ from the last `make test`
