@@ -19,6 +19,7 @@ MUTANTS ?=
 MUTANT_JOBS ?= 2
 CASES  ?= $(abspath ../shared/data/compliance_cases.json)
 
+WORLDS := $(filter-out %kills.py,$(wildcard tests/world/test_*.py))
 PURE   := domain/*,compliance/*,streaming/*
 
 .PHONY: help install up demo test test-parts test-worlds check check-deploy scan
@@ -102,11 +103,11 @@ test: $(DEV) ## every test but soak, with the coverage gates
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
 
-test-parts: $(DEV) ## the tests of parts, one process
-	$(BIN)/coverage run -m pytest tests --ignore=tests/soak --ignore=tests/chaos --ignore=tests/world
+test-parts: $(DEV) ## the tests of parts, and deployments that are killed under load
+	$(BIN)/coverage run -m pytest tests --ignore=tests/soak --ignore=tests/chaos $(WORLDS:%=--ignore=%)
 
-test-worlds: $(DEV) ## whole deployments: used, killed, cut, starved and stopped
-	$(BIN)/coverage run -m pytest tests/world
+test-worlds: $(DEV) ## deployments that are used, cut, starved and stopped
+	$(BIN)/coverage run -m pytest $(WORLDS)
 	$(BIN)/coverage run --rcfile=tests/chaos/coverage.ini -m pytest tests/chaos
 
 coverage: ## write htmlcov/ from the last `make test`
