@@ -8,10 +8,6 @@ the audit trail tells of it.
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,7 @@ from msgspec.structs import replace
 
 from compliance.settings import ComplianceSettings, find_faults
 from gateway.authority import TOKEN_ID_CHARS, Principal
+from gateway.private_file import locked, replace_whole
 from gateway.wire import Scope
 
 VALID_NS = 24 * 3_600 * 1_000_000_000
@@ -98,7 +95,7 @@ class LimitStore:
         least, most = REASON_CHARS
         if not least <= len(reason) <= most:
             raise LimitRefused(f"reason: say why, in {least} to {most} characters")
-        with self._lock():
+        with locked(self._path):
             changes = self.list()
             if sum(change.is_open(now_ns) for change in changes) >= OPEN_MAX:
                 raise LimitRefused(f"{OPEN_MAX} changes wait to be decided; decide some first")
@@ -114,7 +111,7 @@ class LimitStore:
     def decide(self, who: Principal, change_id: str, step: Step, now_ns: int) -> LimitChange:
         """Approves or rejects; nobody approves his own. Raises LimitRefused."""
         by = _admin(who)
-        with self._lock():
+        with locked(self._path):
             changes = self.list()
             found = next((change for change in changes if change.id == change_id), None)
             if found is None:
@@ -132,16 +129,6 @@ class LimitStore:
             self._write(tuple(decided if change is found else change for change in changes))
         return decided
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        descriptor = os.open(self._path.with_suffix(".lock"), flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
     def _write(self, changes: tuple[LimitChange, ...]) -> None:
         """Whole and on the disk; only what was rejected or ran out is ever forgotten."""
         extra = len(changes) - KEPT_MAX
@@ -150,14 +137,7 @@ class LimitStore:
                 changes = tuple(one for one in changes if one is not change)
                 extra -= 1
         data = msgspec.json.format(msgspec.json.encode(LimitFile(changes=changes)))
-        draft = self._path.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)
+        replace_whole(self._path, data)
 
 
 def read_changes(path: Path) -> tuple[LimitChange, ...]:

@@ -19,6 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -252,6 +253,14 @@ async def compare(deployment: World, log: Log, stream: str) -> Agreement:
             (keep / f"book-{simulator}.json").write_text(json.dumps(book))
         agreement.differences.append(f"the deployment is kept in {keep}")
     return agreement
+
+
+async def compare_events(deployment: World, events: Iterable[wire.Ev]) -> Agreement:
+    """The same, with what the one client of a bench heard."""
+    log = Log()
+    for event in events:
+        log.take(event)
+    return await compare(deployment, log, f"orders/{OWNER}")
 
 
 def report(

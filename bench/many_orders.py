@@ -26,12 +26,12 @@ from msgspec import Struct
 
 from bench.contender import Fillgate, Stamps
 from bench.histogram import Histogram
-from bench.kills import Log, compare
+from bench.kills import compare_events
 from bench.processors import Meter, difference, us_per_order
 from bench.section import Better, Figure, Section, show, times, yardstick
 from bench.segments import SEGMENTS, Split, Trail, split, trails
 from bench.workload import Ticket, arrivals, tickets
-from bench.world import INSTRUMENTS, OWNER, World, WorldOptions, world
+from bench.world import INSTRUMENTS, World, WorldOptions, world
 
 WARM_UP = 500
 AT_ONCE = 100
@@ -134,10 +134,7 @@ class Crowd:
     async def check(self) -> list[str]:
         """What is wrong with the orders themselves."""
         await asyncio.sleep(SETTLE_S)
-        log = Log()
-        for event in self.fillgate.events:
-            log.take(event)
-        agreement = await compare(self._deployment, log, f"orders/{OWNER}")
+        agreement = await compare_events(self._deployment, self.fillgate.events)
         unknown = [f"{agreement.unknown} unknown"] if agreement.unknown else []
         return [
             *self.fillgate.refused[:5], *agreement.lost[:5], *agreement.doubled[:5],

@@ -34,7 +34,7 @@ from rich.console import Console
 from bench import report
 from bench.contender import OUTCOMES_S_MAX, Fillgate
 from bench.histogram import Histogram
-from bench.kills import Log, compare
+from bench.kills import compare_events
 from bench.machine import describe
 from bench.postgres_server import journal_url
 from bench.processors import Meter, difference, total, us_per_order
@@ -43,7 +43,7 @@ from bench.rivals import RIVALS, Rival, Venue
 from bench.segments import Trail, split, trails
 from bench.stub import stub
 from bench.workload import Ticket, arrivals, tickets
-from bench.world import INSTRUMENTS, OWNER, SPARE_ACCOUNT, World, WorldOptions, world
+from bench.world import INSTRUMENTS, SPARE_ACCOUNT, World, WorldOptions, world
 from brokers.registry import PAPER_TOKEN
 
 WARM_UP = 300
@@ -132,10 +132,7 @@ class Race:
     async def check(self) -> dict[str, Any]:
         """Do journal, client and the broker's book agree, with two records for each order?"""
         await asyncio.sleep(SETTLE_S)
-        log = Log()
-        for event in self.fillgate.events:
-            log.take(event)
-        agreement = await compare(self._deployment, log, f"orders/{OWNER}")
+        agreement = await compare_events(self._deployment, self.fillgate.events)
         ways = trails(self._deployment.records())
         timed = [name for names in self.names.values() for name in names]
         alone = self.names[SEQUENTIAL]

@@ -29,10 +29,10 @@ import uvloop
 from msgspec import Struct
 
 from bench.histogram import Histogram
-from bench.kills import Log, compare
+from bench.kills import compare_events
 from bench.machine import describe
 from bench.workload import Ticket, tickets
-from bench.world import ACCOUNT, INSTRUMENTS, OWNER, World, WorldOptions, world
+from bench.world import ACCOUNT, INSTRUMENTS, World, WorldOptions, world
 from domain.events import Fill
 from domain.orders import NewOrder, Side, TimeInForce
 from domain.streams import OrderUpdate
@@ -164,10 +164,7 @@ async def take_turns(desk: Desk, turns: list[list[Ticket]]) -> dict[str, Times]:
 async def check(deployment: World, desk: Desk) -> dict[str, Any]:
     """Do all books agree, and does each fill of a signal carry its id?"""
     await asyncio.sleep(SETTLE_S)
-    log = Log()
-    for event in desk.events:
-        log.take(event)
-    agreement = await compare(deployment, log, f"orders/{OWNER}")
+    agreement = await compare_events(deployment, desk.events)
     strays = [
         name
         for name, (_, signal_id) in desk.fills.items()

@@ -24,12 +24,12 @@ from msgspec import Struct
 
 from bench.contender import Fillgate
 from bench.histogram import Histogram
-from bench.kills import Log, compare
+from bench.kills import compare_events
 from bench.plots import GRID, INK, MUTED, PART_COLORS
 from bench.processors import ROLES, part_of
 from bench.section import Figure, Section, finish, yardstick
 from bench.workload import arrivals, tickets
-from bench.world import INSTRUMENTS, OWNER, World, WorldOptions, world
+from bench.world import INSTRUMENTS, World, WorldOptions, world
 
 WARM_UP = 500
 SETTLE_S = 1.0
@@ -98,10 +98,7 @@ async def soak(deployment: World, fillgate: Fillgate, plan: Plan) -> list[Slice]
 async def find_faults(deployment: World, fillgate: Fillgate) -> list[str]:
     """What is wrong with the orders themselves."""
     await asyncio.sleep(SETTLE_S)
-    log = Log()
-    for event in fillgate.events:
-        log.take(event)
-    agreement = await compare(deployment, log, f"orders/{OWNER}")
+    agreement = await compare_events(deployment, fillgate.events)
     found = [*fillgate.refused, *agreement.lost, *agreement.doubled, *agreement.differences]
     return found[:10]
 

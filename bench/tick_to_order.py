@@ -26,10 +26,10 @@ import uvloop
 
 from bench.contender import Fillgate
 from bench.histogram import Histogram
-from bench.kills import Log, compare
+from bench.kills import compare_events
 from bench.section import Section, show, times, yardstick
 from bench.workload import Ticket, tickets
-from bench.world import INSTRUMENTS, OWNER, World, WorldOptions, world
+from bench.world import INSTRUMENTS, World, WorldOptions, world
 from domain.events import Fill
 from domain.quotes import Quote
 from domain.streams import OrderUpdate
@@ -134,10 +134,7 @@ async def run(ticks: int, seed: int) -> Section:
 async def check(deployment: World, strategy: Strategy) -> list[str]:
     """What is wrong with the orders themselves."""
     await asyncio.sleep(SETTLE_S)
-    log = Log()
-    for event in strategy.fillgate.events:
-        log.take(event)
-    agreement = await compare(deployment, log, f"orders/{OWNER}")
+    agreement = await compare_events(deployment, strategy.fillgate.events)
     missing = set(strategy.names) - strategy.filled_ns().keys()
     unfilled = [f"{len(missing)} orders were not filled"] if missing else []
     return [

@@ -13,6 +13,8 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
+from gateway.private_file import Stamp, stamp_of
+
 log = structlog.get_logger()
 
 
@@ -59,8 +61,8 @@ class Certificate:
         log.info("new certificate", file=self._settings.certificate)
         return True
 
-    def _read_stamp(self) -> list[tuple[int, int, int] | None]:
-        return [_stamp_of(Path(name)) for name in (self._settings.certificate, self._settings.key)]
+    def _read_stamp(self) -> list[Stamp | None]:
+        return [stamp_of(Path(name)) for name in (self._settings.certificate, self._settings.key)]
 
 
 def find_fault(settings: TlsSettings) -> str | None:
@@ -104,11 +106,3 @@ def _load(context: ssl.SSLContext, settings: TlsSettings) -> None:
             files = f"certificate {settings.certificate} and key {settings.key}"
             words = f"{files} are not a certificate and its key without a password, in PEM"
         raise TlsFault(f"[deployment.tls] {words}") from None
-
-
-def _stamp_of(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return (found.st_mtime_ns, found.st_ino, found.st_size)

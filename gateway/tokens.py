@@ -8,12 +8,9 @@ in force and is reported, for a typing error must not stop trading.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -22,6 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.authority import TOKEN_ID_CHARS, Principal
+from gateway.private_file import locked, replace_whole
 from gateway.wire import Scope
 
 PREFIX = "fg_"
@@ -93,7 +91,7 @@ class TokenStore:
             label=terms.label,
             by=terms.by,
         )
-        with self._lock():
+        with locked(self._path):
             tokens = self.list()
             if len(tokens) >= TOKENS_MAX:
                 raise TokenError(f"{TOKENS_MAX} tokens exist; remove revoked ones from the file")
@@ -106,7 +104,7 @@ class TokenStore:
 
     def revoke(self, token_id: str, by: str = "") -> None:
         """Ends a token; edges close its sessions within a second."""
-        with self._lock():
+        with locked(self._path):
             tokens = self.list()
             if all(token.id != token_id for token in tokens):
                 raise TokenError(f"no token {token_id}; list them to see the ids")
@@ -117,27 +115,9 @@ class TokenStore:
                 )
             )
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        descriptor = os.open(self._path.with_suffix(".lock"), flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
     def _write(self, tokens: tuple[Token, ...]) -> None:
         data = msgspec.json.format(msgspec.json.encode(TokenFile(tokens=tokens)))
-        draft = self._path.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(draft, flags, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)
+        replace_whole(self._path, data)
 
 
 def read_tokens(path: Path) -> tuple[Token, ...]:

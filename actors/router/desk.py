@@ -19,7 +19,7 @@ from actors.router.lot_guards import find_shrink
 from actors.router.tally import Tally
 from actors.router.venue import Venue
 from domain import events as ev
-from domain.accounts import AccountBalances, AccountSnapshot
+from domain.accounts import AccountBalances
 from domain.audit import Retention
 from domain.commands import FromRouter, Published
 from domain.errors import ErrorInfo
@@ -107,23 +107,6 @@ class Desk:
             replace(order, account=waits.get(order.order_id)) if order.account is None else order
             for order in self.books.orders.open.values()
         )
-
-    def snapshots(self) -> tuple[AccountSnapshot, ...]:
-        """The accounts as the books have them."""
-        books = self.books
-        found = []
-        for name, account in books.accounts.items():
-            positions = tuple(p for (owner, _), p in books.positions.items() if owner == name)
-            balances = books.balances.get((name, account.base_currency))
-            feed = books.feeds.get(account.connection)
-            if balances is not None:
-                cursor = (feed.cursor if feed else None) or ""
-                found.append(
-                    AccountSnapshot(
-                        account=account, balances=balances, positions=positions, cursor=cursor
-                    )
-                )
-        return tuple(found)
 
     def halts(self) -> tuple[Halted, ...]:
         """Those in force."""

@@ -17,6 +17,7 @@ from msgspec import Struct
 from actors.limit_store import LimitChange, LimitRefused, Step, read_changes
 from actors.paths import Paths
 from domain.trail import Act, Audited
+from gateway.private_file import stamp_of
 from gateway.tokens import Token, TokenError, read_tokens
 
 LOOK_TICKS = 20
@@ -69,7 +70,7 @@ class FilesTrail:
         draft.replace(self._state)
 
     def _find_tokens(self) -> list[Audited]:
-        stamp = _stamp_of(self._paths.tokens)
+        stamp = stamp_of(self._paths.tokens)
         if stamp == self._stamp:
             return []
         try:
@@ -91,7 +92,7 @@ class FilesTrail:
         return made + ended + gone
 
     def _find_limits(self) -> list[Audited]:
-        stamp = _stamp_of(self._paths.limits)
+        stamp = stamp_of(self._paths.limits)
         if stamp == self._limits_stamp:
             return []
         try:
@@ -180,11 +181,3 @@ def _read(path: Path) -> Told:
         return msgspec.json.decode(path.read_bytes(), type=Told)
     except (OSError, msgspec.MsgspecError):
         return Told()
-
-
-def _stamp_of(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return (found.st_mtime_ns, found.st_ino, found.st_size)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from actors.router.loading import snapshots_of
 from bench.dst.deployment import ACCOUNT, CONNECTION, ORDERS, RULES, Deployment
 from bench.dst.trader import Trader
 from bench.dst.venue import Sent
@@ -216,7 +217,7 @@ def _reservations(deployment: Deployment, router: Any) -> Iterator[str]:
         return
     fresh = Screener(RULES, "fresh")
     fresh.load(
-        accounts=tuple(router.desk.snapshots()),
+        accounts=snapshots_of(router.desk.books),
         orders=router.desk.open_orders(),
         halts=router.desk.halts(),
         instruments=tuple(router.desk.venues[CONNECTION].instruments.values()),

@@ -28,6 +28,7 @@ from domain.errors import ErrorInfo, Outcome
 from domain.lifecycle import Status
 from domain.orders import CancelOrder
 from gateway.client import Client, Refused
+from ledger.agreement import Agreement
 
 SETTLE_S = 1.0
 RESTING = 10
@@ -66,6 +67,13 @@ class Trial:
     def count(self, what: str, more: int = 1) -> None:
         """For the table."""
         self.tally.counts[what] = self.tally.counts.get(what, 0) + more
+
+    def end(self, agreement: Agreement) -> None:
+        """What the three logs say of it all, and how many orders there were."""
+        for what in agreement.lost + agreement.doubled + agreement.differences:
+            self.violate(what)
+        self.count("orders taken", len(self.durable))
+        self.count("orders refused", len(self.refused))
 
     async def place(self, patient: bool = False) -> bool:
         """One order; whether it was taken. A patient one waits for a disk that stalls."""
@@ -121,10 +129,7 @@ async def run(trials: int, seed: int) -> Tally:
                 trial.violate("the router did not live through it")
             await asyncio.sleep(SETTLE_S)
             agreement = await compare(world, log, trial.durable)
-    for what in agreement.lost + agreement.doubled + agreement.differences:
-        trial.violate(what)
-    trial.count("orders taken", len(trial.durable))
-    trial.count("orders refused", len(trial.refused))
+    trial.end(agreement)
     return tally
 
 

@@ -41,10 +41,7 @@ async def run(trials: int, seed: int) -> Tally:
                 trial.violate("the watchdog killed somebody")
             await asyncio.sleep(SETTLE_S)
             agreement = await compare(world, log, trial.durable)
-    for what in agreement.lost + agreement.doubled + agreement.differences:
-        trial.violate(what)
-    trial.count("orders taken", len(trial.durable))
-    trial.count("orders refused", len(trial.refused))
+    trial.end(agreement)
     return tally
 
 

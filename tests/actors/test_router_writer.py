@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from ledger.disk import Disk
 from ledger.faults import JournalLost
 from ledger.journal import JournalSettings, LocalJournal, init
 from tests.actors.router_world import MS, PAPER, FakeLink, World, new_order
+from tests.actors.writer_world import quiet, tick
 from tests.ledger.journal_stories import FailingDisk
 
 SMALL = JournalSettings(segment_bytes=16_384, reserve_bytes=4_096, prepare_in_background=False)
@@ -60,27 +60,6 @@ def world(tmp_path: Path, disk: Disk) -> Iterator[World]:
     journal = LocalJournal(tmp_path / "journal", "test", SMALL, disk)
     yield World(journal=journal).open()
     journal.close()
-
-
-def until(world: World, is_so: Callable[[], bool]) -> None:
-    """The loop turns until it is so."""
-    deadline = time.monotonic() + 5
-    while not is_so():
-        assert time.monotonic() < deadline
-        world.settle()
-        time.sleep(0.001)
-
-
-def quiet(world: World) -> None:
-    until(world, lambda: not world.router.writer.is_busy)
-
-
-def tick(world: World, ms: int) -> None:
-    world.boot_ns += ms * MS
-    world.utc_ns += ms * MS
-    world.router.look_at_clocks()
-    world.router.writer.look()
-    world.settle()
 
 
 def code_of(answer: Any) -> str | None:

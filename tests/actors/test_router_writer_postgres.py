@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -15,8 +15,12 @@ from domain.orders import CancelOrder
 from ledger import places
 from ledger.journal import JournalSettings
 from ledger.places import Place
-from tests.actors.router_world import MS, PAPER, World, new_order
+from tests.actors.router_world import PAPER, World, new_order
+from tests.actors.writer_world import quiet as turn_until_quiet
+from tests.actors.writer_world import tick
 from tests.postgres_server import PostgresServer, fresh_schema
+
+quiet = partial(turn_until_quiet, seconds=10)
 
 FULL = """
     CREATE FUNCTION {0}.refuse() RETURNS trigger LANGUAGE plpgsql AS
@@ -44,25 +48,6 @@ def world(postgres_server: PostgresServer, schema: str) -> Iterator[World]:
     yield world
     quiet(world)
     journal.close()
-
-
-def until(world: World, is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline
-        world.settle()
-        time.sleep(0.001)
-
-
-def quiet(world: World) -> None:
-    until(world, lambda: not world.router.writer.is_busy)
-
-
-def tick(world: World, ms: int) -> None:
-    world.boot_ns += ms * MS
-    world.router.look_at_clocks()
-    world.router.writer.look()
-    world.settle()
 
 
 def code_of(answer: c.Decided) -> str | None:
