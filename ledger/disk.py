@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ledger.faults import JournalLocked, JournalMissing
 
-ZEROS = bytes(256 * 1024)
+ZEROS = bytes(1024 * 1024)
+"""A piece. Smaller ones take turns with a busy loop so often that a segment came too late."""
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 

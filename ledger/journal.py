@@ -183,8 +183,14 @@ class LocalJournal:
             raise
 
     def has_room(self) -> bool:
-        """Whether the reserve is untouched, or the next segment lies ready."""
-        return self._offset + len(self._buffer) <= self._ordinary_end or self._spare.is_ready()
+        """Whether the reserve is untouched, or the next segment lies ready.
+
+        From the middle of the ordinary part on, a segment still in the making is hurried.
+        """
+        end = self._offset + len(self._buffer)
+        if end <= self._ordinary_end // 2:
+            return True
+        return self._spare.is_ready() or end <= self._ordinary_end
 
     def append(self, record: Record) -> None:
         """Adds record number `last` + 1 to the next commit.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger import spare
 from ledger.faults import JournalFailed, JournalFull
 from ledger.journal import JournalSettings, LocalJournal
 from ledger.segment import HEADER_BYTES
@@ -100,6 +101,24 @@ def test_a_disk_that_has_room_again_is_noticed_by_itself(tmp_path: Path, in_back
     assert journal.commit() == last + 1
     journal.close()
     assert len(recovered(tmp_path)) == last + 1
+
+
+def test_a_segment_in_the_making_is_hurried_long_before_the_reserve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(spare, "PAUSE_S", 3600)
+    slow = JournalSettings(segment_bytes=4096, reserve_bytes=512)
+    journal = open_journal(make(tmp_path), slow)
+    following = tmp_path / "segment-00000002.log"
+    deadline = time.monotonic() + 5
+    while not following.exists():
+        assert journal.has_room()
+        assert time.monotonic() < deadline
+        if journal.last < 20:
+            write_commits(journal, 1)
+        time.sleep(0.01)
+    assert frame_ends(first_segment(tmp_path))[-1] < 3000
+    journal.close()
 
 
 def test_records_take_the_next_segment_where_there_is_one(tmp_path: Path):
