@@ -32,7 +32,7 @@ class Declared(IntEnum):
 
 
 SILENCE_MS_MAX = {
-    Declared.WORKING: 1_000,
+    Declared.WORKING: 850,
     Declared.STARTING: 60_000,
     Declared.REPLAYING: 600_000,
     Declared.COMMITTING: 30_000,

@@ -27,7 +27,8 @@ from actors.paths import Paths
 from actors.roles import edge_roles, roles
 from actors.settings import load
 
-PING_S = 0.2
+PING_S = 0.1
+"""With the silence granted to a working role: one that hangs is ended within a second (goal R7)."""
 STOPPED_MS_MAX = 3_000
 """A process that was never heard on its link is ended when it has not beaten for so long."""
 MS = 1_000_000

@@ -84,7 +84,7 @@ def test_a_role_that_answers_lives(
 ) -> None:
     one, line, _ = watched(tmp_path, child.pid)
     for _ in range(20):
-        clock.pass_ms(900)
+        clock.pass_ms(800)
         one.look(0)
         one.answered()
     assert line.pings == 20
@@ -95,7 +95,7 @@ def test_a_silent_role_is_killed_for_good(
     tmp_path: Path, clock: Clock, child: subprocess.Popen[bytes]
 ) -> None:
     one, line, _ = watched(tmp_path, child.pid)
-    clock.pass_ms(1_000)
+    clock.pass_ms(850)
     one.look(0)
     assert child.poll() is None
     clock.pass_ms(1)
@@ -133,7 +133,7 @@ def test_a_stopped_role_is_not_spared_whatever_it_had_declared(
     one, _, beacon = watched(tmp_path, child.pid)
     declare(beacon, Declared.REPLAYING, clock.now_ns)
     child.send_signal(signal.SIGSTOP)
-    clock.pass_ms(1_001)
+    clock.pass_ms(851)
     one.look(0)
     assert child.wait(10) == -signal.SIGKILL
 
@@ -229,9 +229,9 @@ def test_a_role_started_anew_has_its_full_time_again(
     tmp_path: Path, clock: Clock, child: subprocess.Popen[bytes]
 ) -> None:
     one, _, _ = watched(tmp_path, child.pid)
-    clock.pass_ms(900)
+    clock.pass_ms(800)
     one.link_up(Line(child.pid))  # type: ignore[arg-type]
-    clock.pass_ms(900)
+    clock.pass_ms(800)
     one.look(0)
     assert child.poll() is None
 
