@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
@@ -127,12 +128,18 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     @contextlib.contextmanager
     def _running(self) -> Iterator[None]:
-        """This loop is the running one, in whatever loop its caller runs."""
-        outer = events._get_running_loop()
+        """This loop is the running one, in whatever loop its caller runs.
+
+        Generators begun here are none of that loop's to close, and what a dead process left
+        of one is not run.
+        """
+        outer, hooks = events._get_running_loop(), sys.get_asyncgen_hooks()
         events._set_running_loop(self)
+        sys.set_asyncgen_hooks(None, lambda _generator: None)
         try:
             yield
         finally:
+            sys.set_asyncgen_hooks(*hooks)
             events._set_running_loop(outer)
 
     def _run_moment(self, until_ns: int) -> bool:
