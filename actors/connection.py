@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -39,6 +40,7 @@ from brokers.adapter import (
     NotSent,
     OutcomeUnknown,
     Pace,
+    Request,
     Response,
     Restless,
     VenueOrder,
@@ -47,6 +49,9 @@ from brokers.transport import Transport
 from domain.accounts import BreakerState, ConnectionState, SessionState
 from domain.instruments import Instrument
 from domain.orders import NewOrder
+
+Outcome = Response | NotSent | OutcomeUnknown
+Placed = Callable[[Outcome], None]
 
 log = structlog.get_logger()
 
@@ -197,7 +202,7 @@ class BrokerConnection(LinkOwner[Any]):
         self.gate.mark(dispatch)
         self.in_flight[dispatch.intent] = dispatch.venue_client_id
         self.telling.waiting.expect(dispatch.venue_client_id)
-        self._spawn(self._place(dispatch, order, request))
+        self._send(dispatch, order, request)
         self.granting.go_on()
 
     def _let_through(self, dispatch: m.Dispatch) -> bool:
@@ -230,26 +235,48 @@ class BrokerConnection(LinkOwner[Any]):
             broker_order_id=broker_order_id,
         )
 
-    async def _place(self, dispatch: m.Dispatch, order: VenueOrder, request: Any) -> None:
-        intent, telling = dispatch.intent, self.telling
+    def _send(self, dispatch: m.Dispatch, order: VenueOrder, request: Request) -> None:
+        """At once where a connection is free, else by a task that waits for one."""
+        left_ns = self.tally.leaves(dispatch)
+        told = partial(self._placed, dispatch, order, left_ns)
+        check = partial(self.gate.check, dispatch)
         try:
-            left_ns = self.tally.leaves(dispatch)
-            response = await self._send_order(dispatch, request)
+            if not self.line.begin(request, self.settings.answer_timeout_ms, check, told):
+                self._spawn(self._place(dispatch, request, told))
+        except Shut as trouble:
+            told(trouble)
+
+    async def _place(self, dispatch: m.Dispatch, request: Request, told: Placed) -> None:
+        try:
+            outcome: Outcome = await self._send_order(dispatch, request)
+        except (NotSent, OutcomeUnknown) as trouble:
+            outcome = trouble
+        told(outcome)
+
+    def _placed(
+        self, dispatch: m.Dispatch, order: VenueOrder, left_ns: int, outcome: Outcome
+    ) -> None:
+        """Tells what became of it, and what the stream said of it meanwhile."""
+        intent, telling = dispatch.intent, self.telling
+        del self.in_flight[intent]
+        held = telling.waiting.answered(dispatch.venue_client_id)
+        try:
+            if not isinstance(outcome, Response):
+                raise outcome
             self.tally.answered(dispatch, left_ns)
-            report = self.adapter.parse_placed(order, response, self.clocks.utc_ns())
-            held = telling.waiting.answered(dispatch.venue_client_id)
-            telling.tell_events((*held, *report.events), intent)
+            report = self.adapter.parse_placed(order, outcome, self.clocks.utc_ns())
         except NotSent as trouble:
             self.gate.unmark(dispatch)
             reason = str(trouble) if isinstance(trouble, Shut) else f"not_sent: {trouble}"
             telling.tell(m.GateRefused(intent=intent, reason=reason))
+            telling.tell_events(held)
         except OutcomeUnknown as trouble:
             telling.tell(m.InDoubt(intent=intent, reason=str(trouble)))
-        finally:
-            self.in_flight.pop(intent, None)
-            telling.tell_events(telling.waiting.answered(dispatch.venue_client_id))
+            telling.tell_events(held)
+        else:
+            telling.tell_events((*held, *report.events), intent)
 
-    async def _send_order(self, dispatch: m.Dispatch, request: Any) -> Response:
+    async def _send_order(self, dispatch: m.Dispatch, request: Request) -> Response:
         """The broker's answer; where nothing can have been sent, tried again until send-by."""
         check = partial(self.gate.check, dispatch)
         timeout_ms = self.settings.answer_timeout_ms

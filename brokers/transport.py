@@ -10,6 +10,7 @@ the server closed included; nothing is ever sent twice.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
@@ -40,7 +41,7 @@ from brokers.adapter import (
     Response,
     SocketStream,
 )
-from brokers.transport_http1 import Pool, PoolSettings
+from brokers.transport_http1 import Heard, Pool, PoolSettings
 from brokers.transport_websocket import Lines, SocketLines, shake_hands
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
@@ -155,6 +156,13 @@ class Transport:
             if session is not None:
                 await session.close()
 
+    def begin(
+        self, request: Request, timeout_ms: int, check: Callable[[], None], heard: Heard
+    ) -> bool:
+        """As `send`, at once and without a task; False, with nothing done, where none is free."""
+        assert self._rest is not None, "the transport is not open"
+        return self._rest.begin(request, timeout_ms / 1_000, check, heard)
+
     async def send(
         self, request: Request, timeout_ms: int, check: Callable[[], None] | None = None
     ) -> Response:
@@ -208,7 +216,7 @@ class Transport:
                 with _stream_trouble(silence_ms):
                     raise Answered(response.status, await _read_whole(response))
             # The reader's own errors pass untouched: a full disk is no broken stream.
-            yield ChunkedLines(_split_lines(response, silence_ms))
+            yield ChunkedLines(response, silence_ms)
         finally:
             response.close()
 
@@ -257,12 +265,32 @@ class Transport:
 class ChunkedLines(Lines):
     """The lines of a chunked answer. Nothing can be said on it."""
 
-    def __init__(self, lines: AsyncGenerator[bytes, None]) -> None:
-        self._lines = lines
+    def __init__(self, response: ClientResponse, silence_ms: int) -> None:
+        self._read = response.content.readany
+        self._silence_ms = silence_ms
+        self._lines: deque[bytes] = deque()
+        self._rest = b""
 
     async def __anext__(self) -> bytes:
         """The next line. Raises BrokerError."""
-        return await anext(self._lines)
+        while not self._lines:
+            with _stream_trouble(self._silence_ms):
+                chunk = await self._read()
+            if not chunk:
+                raise BrokerError("the stream was closed by the broker")
+            self._split(chunk)
+        line = self._lines.popleft()
+        _check_length(line)
+        return line
+
+    def _split(self, chunk: bytes) -> None:
+        *whole, self._rest = (self._rest + chunk).split(b"\n")
+        for line in whole:
+            if line := line.rstrip(b"\r"):
+                self._lines.append(line)
+        if len(self._rest) > LINE_BYTES_MAX:
+            # Given out when it is its turn, and refused there.
+            self._lines.append(self._rest)
 
     async def say(self, *frames: bytes) -> None:
         """Never to be called: its adapter has nothing to say on an open stream."""
@@ -303,21 +331,6 @@ async def _read_whole(response: ClientResponse) -> bytes:
             raise OutcomeUnknown(f"an answer over {BODY_BYTES_MAX} bytes")
         parts.append(chunk)
     return b"".join(parts)
-
-
-async def _split_lines(response: ClientResponse, silence_ms: int) -> AsyncGenerator[bytes, None]:
-    rest = b""
-    while True:
-        with _stream_trouble(silence_ms):
-            chunk = await response.content.readany()
-        if not chunk:
-            raise BrokerError("the stream was closed by the broker")
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            _check_length(line)
-            if line := line.rstrip(b"\r"):
-                yield line
-        _check_length(rest)
 
 
 @contextmanager
