@@ -16,7 +16,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
-from typing import cast
+from typing import TypeVar, cast
 
 import httptools
 from msgspec import Struct
@@ -29,6 +29,9 @@ HEAD_BYTES_MAX = 64 * 1024
 
 Heard = Callable[[Response | OutcomeUnknown], None]
 """Called once with what became of a request."""
+
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
 class PoolSettings(Struct, frozen=True, kw_only=True):
@@ -50,16 +53,45 @@ class _Asked(Struct, frozen=True):
     heard: Heard
 
 
-class Pool:
-    """Connections to one host. `headers` are on every request and never shown."""
+class Door:
+    """The way into one host. `headers` are on every request and never shown."""
 
-    def __init__(self, settings: PoolSettings, headers: Mapping[str, str]) -> None:
-        url = URL(settings.url)
-        self._settings = settings
+    def __init__(self, host_url: str, headers: Mapping[str, str]) -> None:
+        url = URL(host_url)
         self._host, self._port = str(url.host), int(url.port or 443)
         self._tls = ssl.create_default_context() if url.scheme == "https" else None
         self._head = _encode_headers({"Host": url.authority, **headers})
         self._latest: tuple[Mapping[str, str], bytes] = ({}, b"")
+
+    async def connect(self, make: Callable[[], P], timeout_s: float) -> P:
+        """A connection. Raises NotSent."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout_s):
+                _, made = await loop.create_connection(make, self._host, self._port, ssl=self._tls)
+        except (OSError, TimeoutError) as error:
+            raise NotSent(f"no connection: {type(error).__name__}") from None
+        return made
+
+    def encode(self, request: Request) -> bytes:
+        """The request as it is sent."""
+        body = request.body or b""
+        line = f"{request.method} {request.path} HTTP/1.1\r\n".encode("ascii")
+        assert b"\r\n" not in line[:-2]
+        length = b"Content-Length: %d\r\n\r\n" % len(body)
+        own, encoded = self._latest
+        if request.headers is not own:
+            encoded = _encode_headers(request.headers)
+            self._latest = (request.headers, encoded)
+        return b"".join((line, self._head, encoded, length, body))
+
+
+class Pool:
+    """Connections to one host. `headers` are on every request and never shown."""
+
+    def __init__(self, settings: PoolSettings, headers: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._door = Door(settings.url, headers)
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._opening = 0
@@ -103,7 +135,7 @@ class Pool:
         self, connection: _Connection, asked: _Asked, check: Callable[[], None] | None
     ) -> None:
         try:
-            data = self._encode(asked.request)
+            data = self._door.encode(asked.request)
             if check is not None:
                 # Nothing is awaited between this and the write: a halt confirmed is a halt.
                 check()
@@ -156,22 +188,16 @@ class Pool:
         raise NotSent("no connection: the pool is closed")
 
     async def _connect(self, timeout_s: float) -> _Connection:
-        loop = asyncio.get_running_loop()
+        limit = self._settings.body_bytes_max
         self._opening += 1
         try:
-            async with asyncio.timeout(timeout_s):
-                _, made = await loop.create_connection(
-                    lambda: _Connection(
-                        self._settings.body_bytes_max, self._give_back, self._forget
-                    ),
-                    self._host,
-                    self._port,
-                    ssl=self._tls,
-                )
-        except (OSError, TimeoutError) as error:
+            made = await self._door.connect(
+                lambda: _Connection(limit, self._give_back, self._forget), timeout_s
+            )
+        except NotSent:
             # The place it would have taken is free again.
             self._wake()
-            raise NotSent(f"no connection: {type(error).__name__}") from None
+            raise
         finally:
             self._opening -= 1
         self._open.add(made)
@@ -197,17 +223,6 @@ class Pool:
             if not waiter.done():
                 waiter.set_result(None)
                 return
-
-    def _encode(self, request: Request) -> bytes:
-        body = request.body or b""
-        line = f"{request.method} {request.path} HTTP/1.1\r\n".encode("ascii")
-        assert b"\r\n" not in line[:-2]
-        length = b"Content-Length: %d\r\n\r\n" % len(body)
-        own, encoded = self._latest
-        if request.headers is not own:
-            encoded = _encode_headers(request.headers)
-            self._latest = (request.headers, encoded)
-        return b"".join((line, self._head, encoded, length, body))
 
 
 class _Connection(asyncio.Protocol):
