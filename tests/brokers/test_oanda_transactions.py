@@ -131,7 +131,7 @@ def test_the_stream_need_not_tell_again_what_an_answer_told():
 
 
 def test_a_refusal_in_an_answer_is_read_on_the_stream_as_well():
-    made, ended = creation(), cancel(reason="INSUFFICIENT_MARGIN")
+    made, ended = creation(), cancel(reason="INSUFFICIENT_MARGIN", batchID="10")
     speaker = adapter()
     response = answer(201, {"orderCreateTransaction": made, "orderCancelTransaction": ended})
     speaker.parse_placed(venue_order(), response, NOW_NS)
