@@ -46,7 +46,7 @@ from brokers.transport_websocket import Lines, SocketLines, shake_hands
 BODY_BYTES_MAX = 32 * 1024 * 1024
 """A longer answer is given up: OutcomeUnknown for an order, BrokerError for a read."""
 LINE_BYTES_MAX = 1024 * 1024
-"""A longer stream line closes the stream with a BrokerError."""
+"""A longer stream line, or refusal of a stream, closes the stream with a BrokerError."""
 CONNECT_SHARE = 0.8
 """Of the whole timeout: a slow connect must be seen as such before the whole runs out."""
 NEVER_ROUND_S = 86_400.0
@@ -208,10 +208,7 @@ class Transport:
         assert self._door is not None, "the transport is not open"
         if len(self._chunked) >= self._settings.streams_max:
             raise BrokerError("the stream did not open: all streams are in use")
-        limits = LineLimits(
-            silence_ms=silence_ms, line_bytes_max=LINE_BYTES_MAX, body_bytes_max=BODY_BYTES_MAX
-        )
-        lines = ChunkedLines(limits)
+        lines = ChunkedLines(LineLimits(silence_ms=silence_ms, line_bytes_max=LINE_BYTES_MAX))
         self._chunked.add(lines)
         try:
             with _stream_trouble(silence_ms):

@@ -325,6 +325,12 @@ class _Connection(asyncio.Protocol):
 
     # -- the parser's calls
 
+    def on_message_begin(self) -> None:
+        """A second answer in one piece with the first: nobody asked, so nobody asks here again."""
+        if self._whole is not None:
+            self._keeps = False
+            self._headers = {}
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header line."""
         self._size += len(name) + len(value)
@@ -345,6 +351,8 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The answer is whole."""
+        if self._whole is not None:
+            return
         self._keeps = self._parser.should_keep_alive()
         self._whole = Response(
             status=self._parser.get_status_code(),

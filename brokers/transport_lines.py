@@ -23,11 +23,10 @@ OK = 200
 
 
 class LineLimits(Struct, frozen=True, kw_only=True):
-    """How long a stream may be silent, and how much one line or a refusal may be."""
+    """How long a stream may be silent, and how much one line, or a refusal, may be."""
 
     silence_ms: int
     line_bytes_max: int
-    body_bytes_max: int
 
 
 class ChunkedLines(Lines):
@@ -162,8 +161,8 @@ class _Socket(asyncio.Protocol):
         """A piece of the answer."""
         if self.status != OK:
             self.rest += body
-            if len(self.rest) > self._limits.body_bytes_max:
-                self.end(f"an answer over {self._limits.body_bytes_max} bytes")
+            if len(self.rest) > self._limits.line_bytes_max:
+                self.end(f"the stream did not open: over {self._limits.line_bytes_max} bytes")
             return
         *whole, self.rest = (self.rest + body).split(b"\n")
         for line in whole:
@@ -183,6 +182,6 @@ class _Socket(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The broker ends it, which it should not."""
-        self.is_whole = True
+        self.is_whole = self._why is None
         if self.status == OK:
             self.end("the stream was closed by the broker")
