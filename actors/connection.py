@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -30,8 +29,9 @@ from actors.line import Line
 from actors.link import Link, LinkOwner
 from actors.marks import Marks
 from actors.order_changes import OrderChanges
-from actors.pacing import Budget, Lane
-from actors.retries import Luck, even, pauses_s
+from actors.pacing import Budget
+from actors.retries import Luck, even
+from actors.sending import Outcome, Sending
 from actors.settings import ConnectionSettings
 from actors.telling import Telling
 from brokers.adapter import (
@@ -40,7 +40,6 @@ from brokers.adapter import (
     NotSent,
     OutcomeUnknown,
     Pace,
-    Request,
     Response,
     Restless,
     VenueOrder,
@@ -49,9 +48,6 @@ from brokers.transport import Transport
 from domain.accounts import BreakerState, ConnectionState, SessionState
 from domain.instruments import Instrument
 from domain.orders import NewOrder
-
-Outcome = Response | NotSent | OutcomeUnknown
-Placed = Callable[[Outcome], None]
 
 log = structlog.get_logger()
 
@@ -95,6 +91,9 @@ class BrokerConnection(LinkOwner[Any]):
         self.reads = BrokerReads(self.adapter, self.line, clocks, timeout_ms)
         self._changes = OrderChanges(
             self.adapter, self.line, self.gate, clocks, timeout_ms, self.luck
+        )
+        self._sending = Sending(
+            self.line, self.gate, self.breaker, self.luck, timeout_ms, self._spawn
         )
         owner = StreamOwner(self._change, self.is_ready, self._load_instruments, self._spawn)
         self._stream = EventStream(self.line, self.reads, self.telling, owner)
@@ -190,6 +189,7 @@ class BrokerConnection(LinkOwner[Any]):
     # -- orders
 
     def _dispatch(self, dispatch: m.Dispatch) -> None:
+        taken_ns = self.clocks.boot_ns()
         if (fault := self.gate.find_number_fault(dispatch)) is not None:
             # Nothing is told of it: whoever has decided it has told.
             log.error("an order was not let through", intent=dispatch.intent, why=fault)
@@ -198,11 +198,11 @@ class BrokerConnection(LinkOwner[Any]):
             return
         order = self._venue_order(dispatch.order, dispatch.venue_client_id)
         request = self.adapter.place(order)
-        self.tally.taken(dispatch)
         self.gate.mark(dispatch)
         self.in_flight[dispatch.intent] = dispatch.venue_client_id
         self.telling.waiting.expect(dispatch.venue_client_id)
-        self._send(dispatch, order, request)
+        left_ns = self.tally.leaves(dispatch, taken_ns)
+        self._sending.send(dispatch, request, partial(self._placed, dispatch, order, left_ns))
         self.granting.go_on()
 
     def _let_through(self, dispatch: m.Dispatch) -> bool:
@@ -235,24 +235,6 @@ class BrokerConnection(LinkOwner[Any]):
             broker_order_id=broker_order_id,
         )
 
-    def _send(self, dispatch: m.Dispatch, order: VenueOrder, request: Request) -> None:
-        """At once where a connection is free, else by a task that waits for one."""
-        left_ns = self.tally.leaves(dispatch)
-        told = partial(self._placed, dispatch, order, left_ns)
-        check = partial(self.gate.check, dispatch)
-        try:
-            if not self.line.begin(request, self.settings.answer_timeout_ms, check, told):
-                self._spawn(self._place(dispatch, request, told))
-        except Shut as trouble:
-            told(trouble)
-
-    async def _place(self, dispatch: m.Dispatch, request: Request, told: Placed) -> None:
-        try:
-            outcome: Outcome = await self._send_order(dispatch, request)
-        except (NotSent, OutcomeUnknown) as trouble:
-            outcome = trouble
-        told(outcome)
-
     def _placed(
         self, dispatch: m.Dispatch, order: VenueOrder, left_ns: int, outcome: Outcome
     ) -> None:
@@ -275,20 +257,6 @@ class BrokerConnection(LinkOwner[Any]):
             telling.tell_events(held)
         else:
             telling.tell_events((*held, *report.events), intent)
-
-    async def _send_order(self, dispatch: m.Dispatch, request: Request) -> Response:
-        """The broker's answer; where nothing can have been sent, tried again until send-by."""
-        check = partial(self.gate.check, dispatch)
-        timeout_ms = self.settings.answer_timeout_ms
-        for pause_s in pauses_s(self.luck):
-            try:
-                return await self.line.send(request, timeout_ms, Lane.ORDER, check)
-            except NotSent as trouble:
-                if isinstance(trouble, Shut) or not self.breaker.takes_orders:
-                    raise
-                await asyncio.sleep(pause_s)
-                check()
-        return await self.line.send(request, timeout_ms, Lane.ORDER, check)
 
     def _probe(self, probe: m.Probe) -> None:
         for intent in probe.intents:
