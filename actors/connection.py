@@ -29,8 +29,9 @@ from actors.line import Line
 from actors.link import Link, LinkOwner
 from actors.marks import Marks
 from actors.order_changes import OrderChanges
-from actors.pacing import Budget, Lane
-from actors.retries import Luck, even, pauses_s
+from actors.pacing import Budget
+from actors.retries import Luck, even
+from actors.sending import Outcome, Sending
 from actors.settings import ConnectionSettings
 from actors.telling import Telling
 from brokers.adapter import (
@@ -90,6 +91,9 @@ class BrokerConnection(LinkOwner[Any]):
         self.reads = BrokerReads(self.adapter, self.line, clocks, timeout_ms)
         self._changes = OrderChanges(
             self.adapter, self.line, self.gate, clocks, timeout_ms, self.luck
+        )
+        self._sending = Sending(
+            self.line, self.gate, self.breaker, self.luck, timeout_ms, self._spawn
         )
         owner = StreamOwner(self._change, self.is_ready, self._load_instruments, self._spawn)
         self._stream = EventStream(self.line, self.reads, self.telling, owner)
@@ -185,6 +189,7 @@ class BrokerConnection(LinkOwner[Any]):
     # -- orders
 
     def _dispatch(self, dispatch: m.Dispatch) -> None:
+        taken_ns = self.clocks.boot_ns()
         if (fault := self.gate.find_number_fault(dispatch)) is not None:
             # Nothing is told of it: whoever has decided it has told.
             log.error("an order was not let through", intent=dispatch.intent, why=fault)
@@ -193,11 +198,11 @@ class BrokerConnection(LinkOwner[Any]):
             return
         order = self._venue_order(dispatch.order, dispatch.venue_client_id)
         request = self.adapter.place(order)
-        self.tally.taken(dispatch)
         self.gate.mark(dispatch)
         self.in_flight[dispatch.intent] = dispatch.venue_client_id
         self.telling.waiting.expect(dispatch.venue_client_id)
-        self._spawn(self._place(dispatch, order, request))
+        left_ns = self.tally.leaves(dispatch, taken_ns)
+        self._sending.send(dispatch, request, partial(self._placed, dispatch, order, left_ns))
         self.granting.go_on()
 
     def _let_through(self, dispatch: m.Dispatch) -> bool:
@@ -230,38 +235,28 @@ class BrokerConnection(LinkOwner[Any]):
             broker_order_id=broker_order_id,
         )
 
-    async def _place(self, dispatch: m.Dispatch, order: VenueOrder, request: Any) -> None:
+    def _placed(
+        self, dispatch: m.Dispatch, order: VenueOrder, left_ns: int, outcome: Outcome
+    ) -> None:
+        """Tells what became of it, and what the stream said of it meanwhile."""
         intent, telling = dispatch.intent, self.telling
+        del self.in_flight[intent]
+        held = telling.waiting.answered(dispatch.venue_client_id)
         try:
-            left_ns = self.tally.leaves(dispatch)
-            response = await self._send_order(dispatch, request)
+            if not isinstance(outcome, Response):
+                raise outcome
             self.tally.answered(dispatch, left_ns)
-            report = self.adapter.parse_placed(order, response, self.clocks.utc_ns())
-            held = telling.waiting.answered(dispatch.venue_client_id)
-            telling.tell_events((*held, *report.events), intent)
+            report = self.adapter.parse_placed(order, outcome, self.clocks.utc_ns())
         except NotSent as trouble:
             self.gate.unmark(dispatch)
             reason = str(trouble) if isinstance(trouble, Shut) else f"not_sent: {trouble}"
             telling.tell(m.GateRefused(intent=intent, reason=reason))
+            telling.tell_events(held)
         except OutcomeUnknown as trouble:
             telling.tell(m.InDoubt(intent=intent, reason=str(trouble)))
-        finally:
-            self.in_flight.pop(intent, None)
-            telling.tell_events(telling.waiting.answered(dispatch.venue_client_id))
-
-    async def _send_order(self, dispatch: m.Dispatch, request: Any) -> Response:
-        """The broker's answer; where nothing can have been sent, tried again until send-by."""
-        check = partial(self.gate.check, dispatch)
-        timeout_ms = self.settings.answer_timeout_ms
-        for pause_s in pauses_s(self.luck):
-            try:
-                return await self.line.send(request, timeout_ms, Lane.ORDER, check)
-            except NotSent as trouble:
-                if isinstance(trouble, Shut) or not self.breaker.takes_orders:
-                    raise
-                await asyncio.sleep(pause_s)
-                check()
-        return await self.line.send(request, timeout_ms, Lane.ORDER, check)
+            telling.tell_events(held)
+        else:
+            telling.tell_events((*held, *report.events), intent)
 
     def _probe(self, probe: m.Probe) -> None:
         for intent in probe.intents:

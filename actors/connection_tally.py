@@ -21,18 +21,12 @@ class ConnectionTally:
     def __init__(self, boot_ns: Callable[[], int]) -> None:
         self._boot_ns = boot_ns
         self.tracer: Tracer | None = None
-        self._taken_ns: dict[int, int] = {}
         self.connection = Latency()
         self.broker = Latency()
 
-    def taken(self, dispatch: Dispatch) -> None:
-        """A dispatch passed the gate."""
-        self._taken_ns[dispatch.intent] = self._boot_ns()
-
-    def leaves(self, dispatch: Dispatch) -> int:
-        """It is handed to the transport; returns when."""
+    def leaves(self, dispatch: Dispatch, taken_ns: int) -> int:
+        """What was taken then is handed to the transport; returns when."""
         now_ns = self._boot_ns()
-        taken_ns = self._taken_ns.pop(dispatch.intent, now_ns)
         self.connection.observe(now_ns - taken_ns)
         if dispatch.trace is not None:
             self._span("connection", dispatch, taken_ns, now_ns)

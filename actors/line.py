@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from actors.breaker import Breaker
 from actors.clocks import Clocks
@@ -17,6 +18,7 @@ from actors.pacing import Budget, Lane
 from brokers.adapter import NotSent, OutcomeUnknown, Request, Response
 from brokers.limits import read_limits
 from brokers.transport import Transport
+from brokers.transport_http1 import Heard
 from brokers.transport_websocket import Lines
 
 SERVER_TROUBLE = 500
@@ -56,6 +58,22 @@ class Line:
             raise
         self._answered(response)
         return response
+
+    def begin(
+        self, request: Request, timeout_ms: int, check: Callable[[], None], heard: Heard
+    ) -> bool:
+        """As `send` for an order, at once; False, with nothing done, where no connection is free.
+
+        Raises Shut where the check did.
+        """
+        return self._transport.begin(request, timeout_ms, check, partial(self._hear, heard))
+
+    def _hear(self, heard: Heard, outcome: Response | OutcomeUnknown) -> None:
+        if isinstance(outcome, Response):
+            self._answered(outcome)
+        else:
+            self._breaker.failed(str(outcome))
+        heard(outcome)
 
     async def read(self, request: Request, timeout_ms: int) -> Response:
         """The answer to what changes nothing. Raises BrokerError."""

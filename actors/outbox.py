@@ -69,6 +69,11 @@ class Waiting:
         self._expected: set[str | None] = set()
         self._held: list[tuple[str | None, ev.VenueEvent]] = []
 
+    @property
+    def is_expecting(self) -> bool:
+        """True where any answer is under way."""
+        return bool(self._expected)
+
     def expect(self, venue_client_id: str) -> None:
         """An answer is under way for this order."""
         self._expected.add(venue_client_id)

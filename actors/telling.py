@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from actors import messages as m
@@ -21,18 +22,29 @@ class Telling:
         self.cursor: str | None = None
         self.router: Link[Any] | None = None
         self._seen = SeenEvents()
+        self._unsent: list[m.Items] = []
 
     def tell(self, item: m.Item) -> None:
-        """Numbers a fact and tells it; it is held until durable."""
-        items = self.outbox.add(item, self.waiting.cursor(self.cursor))
+        """Numbers a fact and tells it; it is held until durable.
+
+        Where other answers are under way, what one turn of the loop brings is one write.
+        """
+        self._unsent.append(self.outbox.add(item, self.waiting.cursor(self.cursor)))
+        if not self.waiting.is_expecting:
+            self._send_unsent()
+        elif len(self._unsent) == 1:
+            asyncio.get_running_loop().call_soon(self._send_unsent)
+
+    def _send_unsent(self) -> None:
+        unsent, self._unsent = self._unsent, []
         if self.router is not None:
-            self.router.send(items)
+            self.router.send_all(unsent)
 
     def tell_again(self) -> None:
         """Everything that is not durable yet, to a router that has just come."""
         assert self.router is not None
-        for items in self.outbox.again():
-            self.router.send(items)
+        self._unsent.clear()
+        self.router.send_all(self.outbox.again())
 
     def tell_events(self, events: tuple[ev.VenueEvent, ...], intent: int | None = None) -> None:
         """What of it is new; an intent's outcome is told whatever was known of it."""

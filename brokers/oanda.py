@@ -14,6 +14,7 @@ Beside this file: `oanda_words` (tables), `oanda_messages` (structs), `oanda_tra
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from decimal import Decimal
 from urllib.parse import quote
@@ -58,6 +59,7 @@ from brokers.reading import (
     parse_time,
     reading,
     refuse_change,
+    remember,
 )
 from domain.accounts import AccountSnapshot, Environment
 from domain.errors import ErrorInfo, UnifiedError
@@ -160,6 +162,7 @@ class OandaAdapter:
         self._settings = settings
         self._reader = TransactionReader(settings.broker_account_id, settings.account.base_currency)
         self._last = 0
+        self._told: OrderedDict[str, None] = OrderedDict()
         self._path = f"/v3/accounts/{quote(settings.broker_account_id, safe='')}"
 
     # Requests
@@ -259,6 +262,7 @@ class OandaAdapter:
             outcome = self._reader.read_outcome(answer)
             if any(isinstance(event, Rejected) for event in outcome):
                 return Report(events=outcome)
+            self._remember_told(created, answer.order_fill_transaction)
             return Report(events=(accepted, *outcome))
 
     def parse_canceled(self, order: VenueOrder, response: Response, now_ns: int) -> Report:
@@ -362,6 +366,12 @@ class OandaAdapter:
             listed = wire.decode_instruments(response.body).instruments
             return tuple(instrument_of(tradeable) for tradeable in listed)
 
+    def _remember_told(self, *transactions: wire.Transaction | None) -> None:
+        """What an answer told whole need not be read again on the stream."""
+        for transaction in transactions:
+            if transaction is not None:
+                remember(self._told, transaction.id, None)
+
     def _remember_account(self, account: wire.Account) -> None:
         self._reader.currency = account.currency
         as_of = int(account.last_transaction_id)
@@ -375,19 +385,22 @@ class OandaAdapter:
         """Events of one transaction, or the head a heartbeat tells."""
         del now_ns  # OANDA dates what it says.
         with reading("a stream line"):
+            head = wire.decode_head(line)
+            if head.id in self._told:
+                del self._told[head.id]
+                return self._with_gap(Report(cursor=head.id))
             transaction = wire.decode_transaction(line)
             if transaction.type == "HEARTBEAT":
                 return Report(is_heartbeat=True, head=transaction.last_transaction_id)
-            report = self._read_each((transaction,), transaction.id)
-            gap = self._find_gap(int(transaction.id))
-            return report if gap is None else replace(report, gap=gap)
+            return self._with_gap(self._read_each((transaction,), transaction.id))
 
-    def _find_gap(self, number: int) -> str | None:
+    def _with_gap(self, report: Report) -> Report:
         """Transactions are numbered without holes: one that is missing was lost on the way."""
+        number = int(report.cursor or 0)
         last, self._last = self._last, max(number, self._last)
         if not 0 < last < number - 1:
-            return None
-        return f"transactions {last + 1} to {number - 1} did not come"
+            return report
+        return replace(report, gap=f"transactions {last + 1} to {number - 1} did not come")
 
     def _read_each(self, transactions: Iterable[wire.Transaction], cursor: str | None) -> Report:
         """What each says; one in unknown words is named and passed over."""

@@ -125,6 +125,12 @@ class Transaction(Wire, frozen=True, kw_only=True):
     last_transaction_id: str | None = None
 
 
+class Head(Wire, frozen=True, kw_only=True):
+    """Which transaction it is."""
+
+    id: str = ""
+
+
 class OrderAnswer(Wire, frozen=True, kw_only=True):
     """Every answer to creating, replacing or cancelling an order, good or bad."""
 
@@ -281,6 +287,7 @@ encode = json.Encoder().encode
 decode_order_answer = json.Decoder(OrderAnswer).decode
 decode_look_up = json.Decoder(LookUpAnswer).decode
 decode_since = json.Decoder(SinceAnswer).decode
+decode_head = json.Decoder(Head).decode
 decode_transaction = json.Decoder(Transaction).decode
 decode_account = json.Decoder(AccountAnswer).decode
 decode_instruments = json.Decoder(InstrumentsAnswer).decode

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import TypeVar
 
 from msgspec import MsgspecError
@@ -24,6 +25,9 @@ MESSAGE_CHARS_MAX = 300
 WORD_CHARS_MAX = 120
 REMEMBERED_MAX = 20_000
 """What a reader remembers of each kind; the oldest is forgotten."""
+
+TIMES_KEPT = 256
+"""What comes together has one time, and is told more than once."""
 
 NOT_JSON = (MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding raises of bytes that are no message."""
@@ -109,6 +113,7 @@ def refuse_change(
     return Report(events=(refused,))
 
 
+@lru_cache(maxsize=TIMES_KEPT)
 def parse_time(text: str) -> int:
     """RFC 3339 as int64 ns UTC, exact. Raises ValueError."""
     match = _TIME.fullmatch(text)

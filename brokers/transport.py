@@ -1,6 +1,7 @@
-"""The only I/O towards brokers: requests over transport_http1.py, streams over aiohttp.
+"""The only I/O towards brokers: requests over transport_http1.py, and streams.
 
-A stream is lines of a chunked answer, or the messages of a WebSocket (transport_websocket.py).
+A stream is lines of a chunked answer (transport_lines.py), or the messages of a WebSocket
+(transport_websocket.py over aiohttp).
 
 `NotSent` is raised only on proof: no connection was established, or none was free in time.
 Everything else that goes wrong with an order is `OutcomeUnknown`, a keep-alive connection that
@@ -22,7 +23,6 @@ from aiohttp import (
     ClientRequest,
     ClientResponse,
     ClientSession,
-    ClientTimeout,
     ConnectionTimeoutError,
     DummyCookieJar,
     TCPConnector,
@@ -31,7 +31,6 @@ from msgspec import Meta, Struct
 from yarl import URL
 
 from brokers.adapter import (
-    Answered,
     BrokerError,
     Host,
     NotSent,
@@ -40,13 +39,14 @@ from brokers.adapter import (
     Response,
     SocketStream,
 )
-from brokers.transport_http1 import Pool, PoolSettings
+from brokers.transport_http1 import Door, Heard, Pool, PoolSettings
+from brokers.transport_lines import ChunkedLines, LineLimits
 from brokers.transport_websocket import Lines, SocketLines, shake_hands
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
 """A longer answer is given up: OutcomeUnknown for an order, BrokerError for a read."""
 LINE_BYTES_MAX = 1024 * 1024
-"""A longer stream line closes the stream with a BrokerError."""
+"""A longer stream line, or refusal of a stream, closes the stream with a BrokerError."""
 CONNECT_SHARE = 0.8
 """Of the whole timeout: a slow connect must be seen as such before the whole runs out."""
 NEVER_ROUND_S = 86_400.0
@@ -113,7 +113,8 @@ class Transport:
         self._rest_url = _http_url(settings.rest_url)
         self._stream_url = _http_url(settings.stream_url)
         self._rest: Pool | None = None
-        self._streams: ClientSession | None = None
+        self._door: Door | None = None
+        self._chunked: set[ChunkedLines] = set()
         self._sockets: ClientSession | None = None
 
     def __repr__(self) -> str:
@@ -142,18 +143,26 @@ class Transport:
             ),
             self._headers,
         )
-        self._streams = self._session(self._headers)
-        self._sockets = self._session(self._plain_headers)
+        self._door = Door(self._stream_url, self._headers)
+        self._sockets = self._session()
 
     async def close(self) -> None:
         """Closes every connection; streams being read end with a BrokerError."""
-        rest, sessions = self._rest, (self._streams, self._sockets)
-        self._rest = self._streams = self._sockets = None
+        rest, sockets = self._rest, self._sockets
+        self._rest = self._door = self._sockets = None
+        for lines in tuple(self._chunked):
+            lines.close()
         if rest is not None:
             rest.close()
-        for session in sessions:
-            if session is not None:
-                await session.close()
+        if sockets is not None:
+            await sockets.close()
+
+    def begin(
+        self, request: Request, timeout_ms: int, check: Callable[[], None], heard: Heard
+    ) -> bool:
+        """As `send`, at once and without a task; False, with nothing done, where none is free."""
+        assert self._rest is not None, "the transport is not open"
+        return self._rest.begin(request, timeout_ms / 1_000, check, heard)
 
     async def send(
         self, request: Request, timeout_ms: int, check: Callable[[], None] | None = None
@@ -196,21 +205,21 @@ class Transport:
 
     @asynccontextmanager
     async def _open_chunked(self, request: Request, silence_ms: int) -> AsyncGenerator[Lines, None]:
-        session = _opened(self._streams)
-        connect_s = self._settings.connect_timeout_ms / 1_000
-        timeout = ClientTimeout(
-            connect=connect_s, sock_read=silence_ms / 1_000, ceil_threshold=NEVER_ROUND_S
-        )
-        with _stream_trouble(silence_ms):
-            response = await _ask(session, self._stream_url, request, timeout)
+        assert self._door is not None, "the transport is not open"
+        if len(self._chunked) >= self._settings.streams_max:
+            raise BrokerError("the stream did not open: all streams are in use")
+        lines = ChunkedLines(LineLimits(silence_ms=silence_ms, line_bytes_max=LINE_BYTES_MAX))
+        self._chunked.add(lines)
         try:
-            if response.status != 200:
-                with _stream_trouble(silence_ms):
-                    raise Answered(response.status, await _read_whole(response))
+            with _stream_trouble(silence_ms):
+                connect_s = self._settings.connect_timeout_ms / 1_000
+                await self._door.connect(lambda: lines.socket, connect_s)
+                await lines.open(self._door.encode(request))
             # The reader's own errors pass untouched: a full disk is no broken stream.
-            yield ChunkedLines(_split_lines(response, silence_ms))
+            yield lines
         finally:
-            response.close()
+            self._chunked.discard(lines)
+            lines.close()
 
     @asynccontextmanager
     async def _open_socket(
@@ -236,8 +245,8 @@ class Transport:
         assert self._rest is not None, "the transport is not open"
         await self._rest.open_ahead(self._settings.warm_connections)
 
-    def _session(self, headers: Mapping[str, str]) -> ClientSession:
-        """A pool; aiohttp sets TCP_NODELAY on every connection."""
+    def _session(self) -> ClientSession:
+        """For WebSockets; aiohttp sets TCP_NODELAY on every connection."""
         connector = TCPConnector(
             limit=self._settings.streams_max,
             keepalive_timeout=self._settings.keepalive_s,
@@ -246,27 +255,12 @@ class Transport:
         )
         return ClientSession(
             connector=connector,
-            headers=headers,
+            headers=self._plain_headers,
             cookie_jar=DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
             middlewares=(_name_the_trouble,),
         )
-
-
-class ChunkedLines(Lines):
-    """The lines of a chunked answer. Nothing can be said on it."""
-
-    def __init__(self, lines: AsyncGenerator[bytes, None]) -> None:
-        self._lines = lines
-
-    async def __anext__(self) -> bytes:
-        """The next line. Raises BrokerError."""
-        return await anext(self._lines)
-
-    async def say(self, *frames: bytes) -> None:
-        """Never to be called: its adapter has nothing to say on an open stream."""
-        raise AssertionError("a chunked stream only listens")
 
 
 async def _name_the_trouble(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -279,45 +273,6 @@ async def _name_the_trouble(request: ClientRequest, handler: ClientHandlerType) 
         raise  # Not repeated by aiohttp; the caller knows how long it was.
     except (ClientError, OSError) as error:
         raise OutcomeUnknown(f"no answer: {type(error).__name__}") from None
-
-
-async def _ask(
-    session: ClientSession, base_url: str, request: Request, limits: ClientTimeout
-) -> ClientResponse:
-    return await session.request(
-        request.method,
-        URL(base_url + request.path, encoded=True),
-        data=request.body,
-        headers=request.headers,
-        timeout=limits,
-        allow_redirects=False,
-    )
-
-
-async def _read_whole(response: ClientResponse) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while chunk := await response.content.readany():
-        size += len(chunk)
-        if size > BODY_BYTES_MAX:
-            raise OutcomeUnknown(f"an answer over {BODY_BYTES_MAX} bytes")
-        parts.append(chunk)
-    return b"".join(parts)
-
-
-async def _split_lines(response: ClientResponse, silence_ms: int) -> AsyncGenerator[bytes, None]:
-    rest = b""
-    while True:
-        with _stream_trouble(silence_ms):
-            chunk = await response.content.readany()
-        if not chunk:
-            raise BrokerError("the stream was closed by the broker")
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            _check_length(line)
-            if line := line.rstrip(b"\r"):
-                yield line
-        _check_length(rest)
 
 
 @contextmanager
@@ -346,11 +301,6 @@ def _http_url(url: str) -> str:
     """A WebSocket's URL is the same host's; aiohttp opens it from either."""
     scheme, colon, rest = url.rstrip("/").partition(":")
     return {"ws": "http", "wss": "https"}.get(scheme, scheme) + colon + rest
-
-
-def _check_length(line: bytes) -> None:
-    if len(line) > LINE_BYTES_MAX:
-        raise BrokerError(f"a stream line over {LINE_BYTES_MAX} bytes")
 
 
 def _opened(session: ClientSession | None) -> ClientSession:

@@ -15,7 +15,8 @@ import contextlib
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import cast
+from functools import lru_cache, partial
+from typing import TypeVar, cast
 
 import httptools
 from msgspec import Struct
@@ -25,6 +26,12 @@ from brokers.adapter import NotSent, OutcomeUnknown, Request, Response
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
 HEAD_BYTES_MAX = 64 * 1024
+
+Heard = Callable[[Response | OutcomeUnknown], None]
+"""Called once with what became of a request."""
+
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
 class PoolSettings(Struct, frozen=True, kw_only=True):
@@ -37,20 +44,73 @@ class PoolSettings(Struct, frozen=True, kw_only=True):
     body_bytes_max: int = BODY_BYTES_MAX
 
 
+class _Asked(Struct, frozen=True):
+    """A request under way."""
+
+    request: Request
+    deadline: float
+    timeout_s: float
+    heard: Heard
+
+
+class Door:
+    """The way into one host. `headers` are on every request and never shown."""
+
+    def __init__(self, host_url: str, headers: Mapping[str, str]) -> None:
+        url = URL(host_url)
+        self._host, self._port = str(url.host), int(url.port or 443)
+        self._tls = ssl.create_default_context() if url.scheme == "https" else None
+        self._head = _encode_headers({"Host": url.authority, **headers})
+        self._latest: tuple[Mapping[str, str], bytes] = ({}, b"")
+
+    async def connect(self, make: Callable[[], P], timeout_s: float) -> P:
+        """A connection. Raises NotSent."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout_s):
+                _, made = await loop.create_connection(make, self._host, self._port, ssl=self._tls)
+        except (OSError, TimeoutError) as error:
+            raise NotSent(f"no connection: {type(error).__name__}") from None
+        return made
+
+    def encode(self, request: Request) -> bytes:
+        """The request as it is sent."""
+        body = request.body or b""
+        line = f"{request.method} {request.path} HTTP/1.1\r\n".encode("ascii")
+        assert b"\r\n" not in line[:-2]
+        length = b"Content-Length: %d\r\n\r\n" % len(body)
+        own, encoded = self._latest
+        if request.headers is not own:
+            encoded = _encode_headers(request.headers)
+            self._latest = (request.headers, encoded)
+        return b"".join((line, self._head, encoded, length, body))
+
+
 class Pool:
     """Connections to one host. `headers` are on every request and never shown."""
 
     def __init__(self, settings: PoolSettings, headers: Mapping[str, str]) -> None:
-        url = URL(settings.url)
         self._settings = settings
-        self._host, self._port = str(url.host), int(url.port or 443)
-        self._tls = ssl.create_default_context() if url.scheme == "https" else None
-        self._head = _encode_headers({"Host": url.authority, **headers})
+        self._door = Door(settings.url, headers)
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._opening = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._is_closed = False
+
+    def begin(
+        self, request: Request, timeout_s: float, check: Callable[[], None], heard: Heard
+    ) -> bool:
+        """Asks at once, if a connection is at rest; else False, and nothing is done.
+
+        What `check` raises right before the first byte is raised, and nothing is sent.
+        """
+        connection = self._take()
+        if connection is None:
+            return False
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        self._ask(connection, _Asked(request, deadline, timeout_s, heard), check)
+        return True
 
     async def send(
         self, request: Request, timeout_s: float, check: Callable[[], None] | None = None
@@ -62,14 +122,27 @@ class Pool:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         connection = self._take() or await self._wait_for_one(deadline)
+        answer: asyncio.Future[Response] = loop.create_future()
+        asked = _Asked(request, deadline, timeout_s, partial(_settle, answer))
+        self._ask(connection, asked, check)
         try:
-            data = self._encode(request)
+            return await answer
+        finally:
+            if answer.cancelled():
+                connection.abort("given up")
+
+    def _ask(
+        self, connection: _Connection, asked: _Asked, check: Callable[[], None] | None
+    ) -> None:
+        try:
+            data = self._door.encode(asked.request)
             if check is not None:
                 # Nothing is awaited between this and the write: a halt confirmed is a halt.
                 check()
-            return await connection.ask(data, deadline, timeout_s)
-        finally:
+        except BaseException:
             self._give_back(connection)
+            raise
+        connection.ask(data, asked)
 
     async def open_ahead(self, count: int) -> None:
         """Opens up to `count` connections that orders then use. Raises NotSent."""
@@ -115,20 +188,16 @@ class Pool:
         raise NotSent("no connection: the pool is closed")
 
     async def _connect(self, timeout_s: float) -> _Connection:
-        loop = asyncio.get_running_loop()
+        limit = self._settings.body_bytes_max
         self._opening += 1
         try:
-            async with asyncio.timeout(timeout_s):
-                _, made = await loop.create_connection(
-                    lambda: _Connection(self._settings.body_bytes_max, self._forget),
-                    self._host,
-                    self._port,
-                    ssl=self._tls,
-                )
-        except (OSError, TimeoutError) as error:
+            made = await self._door.connect(
+                lambda: _Connection(limit, self._give_back, self._forget), timeout_s
+            )
+        except NotSent:
             # The place it would have taken is free again.
             self._wake()
-            raise NotSent(f"no connection: {type(error).__name__}") from None
+            raise
         finally:
             self._opening -= 1
         self._open.add(made)
@@ -155,22 +224,23 @@ class Pool:
                 waiter.set_result(None)
                 return
 
-    def _encode(self, request: Request) -> bytes:
-        body = request.body or b""
-        line = f"{request.method} {request.path} HTTP/1.1\r\n".encode("ascii")
-        assert b"\r\n" not in line[:-2]
-        length = b"Content-Length: %d\r\n\r\n" % len(body)
-        return b"".join((line, self._head, _encode_headers(request.headers), length, body))
-
 
 class _Connection(asyncio.Protocol):
     """One socket: asked, it answers once before it is asked again."""
 
-    def __init__(self, body_bytes_max: int, forget: Callable[[_Connection], None]) -> None:
+    def __init__(
+        self,
+        body_bytes_max: int,
+        give_back: Callable[[_Connection], None],
+        forget: Callable[[_Connection], None],
+    ) -> None:
         self._body_bytes_max = body_bytes_max
+        self._give_back = give_back
         self._forget = forget
         self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[Response] | None = None
+        self._asked: _Asked | None = None
+        self._whole: Response | None = None
+        self._fault: str | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._keeps = True
@@ -183,26 +253,24 @@ class _Connection(asyncio.Protocol):
     def is_usable(self) -> bool:
         """True where it is open, at rest, and the broker keeps it."""
         transport = self._transport
-        at_rest = self._answer is None or self._answer.done()
+        at_rest = self._asked is None
         return transport is not None and not transport.is_closing() and self._keeps and at_rest
 
-    async def ask(self, data: bytes, deadline: float, timeout_s: float) -> Response:
-        """Sends and waits for the whole answer. Raises OutcomeUnknown."""
-        loop = asyncio.get_running_loop()
+    def ask(self, data: bytes, asked: _Asked) -> None:
+        """Sends; what was asked is told of the whole answer, or of why there is none."""
         assert self._transport is not None
-        self._answer = answer = loop.create_future()
+        assert self._asked is None
+        self._asked = asked
         self._parser = httptools.HttpResponseParser(self)
         self._body, self._headers, self._size, self._keeps = [], {}, 0, False
-        late = f"no answer within {timeout_s * 1_000:.0f} ms"
-        self._timer = loop.call_at(deadline, self.abort, late)
+        self._whole = self._fault = None
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(asked.deadline, self._run_out)
         self._transport.write(data)
-        try:
-            response: Response = await answer
-            return response
-        finally:
-            self._timer.cancel()
-            if not answer.done() or answer.cancelled():
-                self.abort("given up")
+
+    def _run_out(self) -> None:
+        assert self._asked is not None
+        self.abort(f"no answer within {self._asked.timeout_s * 1_000:.0f} ms")
 
     def abort(self, why: str) -> None:
         """Closes at once; a request under way ends as unknown."""
@@ -212,8 +280,17 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _fail(self, why: str) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(OutcomeUnknown(why))
+        if self._asked is not None:
+            self._end(OutcomeUnknown(why))
+
+    def _end(self, outcome: Response | OutcomeUnknown) -> None:
+        """Free for others before the outcome is told: what follows from it may need the place."""
+        asked, self._asked = self._asked, None
+        assert asked is not None
+        assert self._timer is not None
+        self._timer.cancel()
+        self._give_back(self)
+        asked.heard(outcome)
 
     # -- the socket's calls
 
@@ -223,13 +300,18 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feeds the parser; what nobody asked for closes the connection."""
-        if self._answer is None or self._answer.done():
+        if self._asked is None:
             self.abort("an answer to nothing")
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self.abort(f"an answer that is no HTTP: {type(error).__name__}")
+            self._fault = f"an answer that is no HTTP: {type(error).__name__}"
+        # Told here: what fails in a call of the parser's comes out as one of its errors.
+        if self._fault is not None:
+            self.abort(self._fault)
+        elif self._whole is not None:
+            self._end(self._whole)
 
     def eof_received(self) -> None:
         """The broker closes: a body without a length may end here, and no other."""
@@ -237,18 +319,24 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Gone, with or without an answer."""
         why = type(exc).__name__ if exc is not None else "the broker closed the connection"
-        self._fail(f"the answer broke off: {why}")
         self._transport = None
+        self._fail(f"the answer broke off: {why}")
         self._forget(self)
 
     # -- the parser's calls
+
+    def on_message_begin(self) -> None:
+        """A second answer in one piece with the first: nobody asked, so nobody asks here again."""
+        if self._whole is not None:
+            self._keeps = False
+            self._headers = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header line."""
         self._size += len(name) + len(value)
         if self._size > HEAD_BYTES_MAX:
-            self.abort(f"a head over {HEAD_BYTES_MAX} bytes")
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+            self._fault = f"a head over {HEAD_BYTES_MAX} bytes"
+        self._headers[_lower(name)] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         """The body's size starts anew."""
@@ -258,21 +346,33 @@ class _Connection(asyncio.Protocol):
         """A piece of the body."""
         self._size += len(body)
         if self._size > self._body_bytes_max:
-            self.abort(f"an answer over {self._body_bytes_max} bytes")
+            self._fault = f"an answer over {self._body_bytes_max} bytes"
         self._body.append(body)
 
     def on_message_complete(self) -> None:
         """The answer is whole."""
-        if self._answer is None or self._answer.done():
+        if self._whole is not None:
             return
         self._keeps = self._parser.should_keep_alive()
-        self._answer.set_result(
-            Response(
-                status=self._parser.get_status_code(),
-                body=b"".join(self._body),
-                headers=self._headers,
-            )
+        self._whole = Response(
+            status=self._parser.get_status_code(),
+            body=b"".join(self._body),
+            headers=self._headers,
         )
+
+
+def _settle(answer: asyncio.Future[Response], outcome: Response | OutcomeUnknown) -> None:
+    if answer.done():
+        return  # Given up by the one who asked.
+    if isinstance(outcome, Response):
+        answer.set_result(outcome)
+    else:
+        answer.set_exception(outcome)
+
+
+@lru_cache(maxsize=256)
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 def _encode_headers(headers: Mapping[str, str]) -> bytes:

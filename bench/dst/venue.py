@@ -30,6 +30,7 @@ from brokers.simulators.listings import LISTINGS
 from brokers.simulators.oanda_bodies import rfc3339
 from brokers.simulators.oanda_dialect import OandaDialect
 from brokers.simulators.oanda_replies import ENCODER, Call
+from brokers.transport_http1 import Heard
 from ledger.agreement import VenueBook, VenueFill, VenueOrder
 
 BROKER_ACCOUNT = "101-001-1000001-001"
@@ -239,6 +240,8 @@ class Line:
 
     def __init__(self, venue: Venue) -> None:
         self.venue = venue
+        self._is_busy = False
+        self._under_way: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
         """Nothing to make."""
@@ -251,6 +254,28 @@ class Line:
         await asyncio.sleep(0.001)
         if self.venue.badness.is_down:
             raise BrokerError("nobody there")
+
+    def begin(
+        self, request: Request, timeout_ms: int, check: Callable[[], None], heard: Heard
+    ) -> bool:
+        """Every second order finds no connection at rest."""
+        self._is_busy = not self._is_busy
+        if self._is_busy:
+            return False
+        check()
+        task = self.venue.loop.create_task(self._tell(request, timeout_ms, heard))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return True
+
+    async def _tell(self, request: Request, timeout_ms: int, heard: Heard) -> None:
+        try:
+            outcome: Response | OutcomeUnknown = await self.send(request, timeout_ms)
+        except NotSent as trouble:
+            outcome = OutcomeUnknown(str(trouble))
+        except OutcomeUnknown as trouble:
+            outcome = trouble
+        heard(outcome)
 
     async def send(
         self, request: Request, timeout_ms: int, check: Callable[[], None] | None = None

@@ -57,6 +57,11 @@ class Hostility(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             or self.failed_ignored
         )
 
+    @property
+    def spares_streams(self) -> bool:
+        """True where nothing can go wrong with a line of a stream."""
+        return not (self.silent or self.cut_stream or self.repeated_event or self.reordered_event)
+
 
 class Fate(Struct, frozen=True):
     """What will happen to one request."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
 from aiohttp import web
+from msgspec import Struct
 
 from brokers.simulators.book import Account, Quote
 from brokers.simulators.bookkeeping import Clocks
@@ -27,6 +28,7 @@ from brokers.simulators.oanda_dialect import OandaDialect
 from brokers.simulators.oanda_replies import ENCODER, Call, Reply, error_reply
 from brokers.simulators.oanda_settings import Login, OandaSettings
 from brokers.simulators.oanda_streams import OandaStreams
+from brokers.simulators.plain_http import Asked, status_line
 from brokers.simulators.server import BODY_BYTES_MAX, Server
 
 __all__ = ["Login", "OandaSettings", "OandaSimulator"]
@@ -56,6 +58,15 @@ class _Access:
             return True
         self._left -= 1.0
         return False
+
+
+class _Known(Struct):
+    """A request that names what it wants; a stream has no handler."""
+
+    call: Call
+    access: _Access
+    tail: list[str]
+    handler: Callable[[Call], Reply] | None = None
 
 
 class OandaSimulator(Server):
@@ -119,48 +130,74 @@ class OandaSimulator(Server):
 
     # -- requests
 
+    def answer(self, asked: Asked) -> bytes | None:
+        """Answers a request at once; a stream is nothing for that."""
+        if asked.path.endswith("/stream"):
+            return None
+        found = self._look(asked.method, asked.path, asked.query, asked.headers)
+        if isinstance(found, _Known):
+            if found.handler is None:
+                return None
+            found = self._take_body(found, asked.method, asked.body) or self._act(found)
+        head = (
+            f"{status_line(found.status)}RequestID: {self._requests}\r\n"
+            f"Content-Length: {len(found.body)}\r\n\r\n"
+        )
+        return head.encode("ascii") + found.body
+
     async def handle(self, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
-        """Answers a request."""
+        """Answers a request, or opens a stream."""
+        method = request.method
+        found = self._look(method, path, query, request.headers)
+        if isinstance(found, Reply):
+            return self._respond(found)
+        if found.handler is None:
+            opened = await self.streams.open(request, found.call, found.tail)
+            return self._respond(opened) if isinstance(opened, Reply) else opened
+        body = await request.read() if method in WRITES else b""
+        refusal = self._take_body(found, method, body)
+        if refusal is not None:
+            return self._respond(refusal)
+        fate = self.draw_fate(method)
+        return await self.meet_fate(request, fate, lambda: self._respond(self._act(found)))
+
+    def _look(
+        self, method: str, path: str, query: str, headers: Mapping[str, str]
+    ) -> Reply | _Known:
+        """What is asked, or why it is refused. Header names may be of either case."""
         self._requests += 1
         parts = path.split("/")
-        access = self._access.get(request.headers.get("Authorization", ""))
+        access = self._access.get(headers.get("authorization", ""))
         if access is None:
-            return self._respond(error_reply(401, UNAUTHORIZED))
+            return error_reply(401, UNAUTHORIZED)
         if access.is_too_fast(asyncio.get_running_loop().time()):
-            return self._respond(error_reply(429, "Rate limit violation. Too many requests."))
+            return error_reply(429, "Rate limit violation. Too many requests.")
         if parts[1:3] != ["v3", "accounts"] or len(parts) == 3:
-            return self._respond(self._answer_outside(request, access, parts, query))
+            return self._answer_outside(method, access, parts, query)
         account = access.accounts.get(parts[3])
         if account is None:
-            return self._respond(_refuse_account(parts[3]))
+            return _refuse_account(parts[3])
         tail = [unquote(x) if "%" in x else x for x in parts[4:]]
-        stamp = unix if request.headers.get("Accept-Datetime-Format") == "UNIX" else rfc3339
-        call = Call(account, "", b"", query, stamp)
+        stamp = unix if headers.get("accept-datetime-format") == "UNIX" else rfc3339
+        known = _Known(Call(account, "", b"", query, stamp), access, tail)
         if tail[-1:] == ["stream"]:
-            found = await self.streams.open(request, call, tail)
-            return self._respond(found) if isinstance(found, Reply) else found
-        return await self._handle_call(request, call, tail, access)
-
-    async def _handle_call(
-        self, request: web.BaseRequest, call: Call, tail: list[str], access: _Access
-    ) -> web.StreamResponse:
-        method = request.method
-        handlers = self._find_route(call, tail)
+            return known
+        handlers = self._find_route(known.call, tail)
         if handlers is None:
-            return self._respond(error_reply(404, "The path specified does not exist"))
-        handler = handlers.get(method)
-        if handler is None:
-            return self._respond(error_reply(405, "Method Not Allowed"))
-        if method in WRITES:
-            call.body = await request.read()
-            if len(call.body) > BODY_BYTES_MAX:
-                return self._respond(error_reply(400, "The request body is too large"))
-            if method == "POST":
-                self.remember(call.account.id, access.name, call.body)
-        fate = self.draw_fate(method)
-        return await self.meet_fate(
-            request, fate, lambda: self._respond(self._act(handler, call, access))
-        )
+            return error_reply(404, "The path specified does not exist")
+        known.handler = handlers.get(method)
+        return known if known.handler is not None else error_reply(405, "Method Not Allowed")
+
+    def _take_body(self, known: _Known, method: str, body: bytes) -> Reply | None:
+        """Why it cannot be taken; None where it was."""
+        if method not in WRITES:
+            return None
+        if len(body) > BODY_BYTES_MAX:
+            return error_reply(400, "The request body is too large")
+        known.call.body = body
+        if method == "POST":
+            self.remember(known.call.account.id, known.access.name, body)
+        return None
 
     def _find_route(self, call: Call, tail: list[str]) -> dict[str, Callable[[Call], Reply]] | None:
         routes = self.dialect.routes
@@ -172,9 +209,10 @@ class OandaSimulator(Server):
         call.spec = tail[1]
         return routes.get((tail[0], "*", *tail[2:]))
 
-    def _act(self, handler: Callable[[Call], Reply], call: Call, access: _Access) -> Reply:
-        self.engine.books.by = access.name
-        reply = self.dialect.answer(handler, call)
+    def _act(self, known: _Known) -> Reply:
+        assert known.handler is not None
+        self.engine.books.by = known.access.name
+        reply = self.dialect.answer(known.handler, known.call)
         self.engine.books.by = ""
         return reply
 
@@ -189,19 +227,17 @@ class OandaSimulator(Server):
             headers={"Content-Type": "application/json", "RequestID": str(self._requests)},
         )
 
-    def _answer_outside(
-        self, request: web.BaseRequest, access: _Access, parts: list[str], query: str
-    ) -> Reply:
+    def _answer_outside(self, method: str, access: _Access, parts: list[str], query: str) -> Reply:
         """The paths that name no account."""
         if parts[1:] in (["v3", "accounts"], ["v3", "accounts", ""]):
-            if request.method != "GET":
+            if method != "GET":
                 return error_reply(405, "Method Not Allowed")
             rows = [{"id": name, "tags": []} for name in access.accounts]
             return Reply(200, ENCODER.encode({"accounts": rows}))
         if parts[1:3] == ["v3", "instruments"] and parts[4:] == ["candles"]:
             account = next(iter(access.accounts.values()))
             call = Call(account, parts[3], b"", query, rfc3339)
-            if request.method != "GET":
+            if method != "GET":
                 return error_reply(405, "Method Not Allowed")
             return self.dialect.answer(
                 lambda asked: self.dialect.reads.candles(

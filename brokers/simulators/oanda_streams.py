@@ -81,6 +81,9 @@ class OandaStreams:
             own = lines
             if subscription.stamp is not rfc3339:
                 own = [ENCODER.encode(transaction(account, x, subscription.stamp)) for x in act]
+            if self.hostility.spares_streams:
+                subscription.listener.tell(*own)
+                continue
             for line in disturb(self.hostility, self._luck, own):
                 self._tell_line(subscription, line)
 

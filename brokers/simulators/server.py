@@ -22,6 +22,7 @@ from brokers.simulators.book import Account, Quote
 from brokers.simulators.control import Control
 from brokers.simulators.feed import Feed, MarketClock
 from brokers.simulators.hostility import KIND, Fate, Hostility, draw_fate
+from brokers.simulators.plain_http import Asked, PlainHttp
 from brokers.simulators.server_settings import ServerSettings
 from brokers.simulators.state import StateFile
 from brokers.simulators.ticks import Tick, generate, read_aligned, tick_files
@@ -59,12 +60,17 @@ class Server(ABC):
         self._control = Control(self)
         self._state = StateFile(Path(settings.state)) if settings.state else None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._plain: set[PlainHttp] = set()
 
     # -- what a dialect adds
 
     @abstractmethod
     async def handle(self, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
         """Answers a request that is not the simulator's own."""
+
+    def answer(self, asked: Asked) -> bytes | None:
+        """The whole answer to a plain request of a kind broker; None leaves it to `handle`."""
+        return None
 
     @abstractmethod
     def take_quote(self, quote: Quote) -> None:
@@ -101,12 +107,13 @@ class Server(ABC):
         if self._state is not None:
             self._state.load(self.engine)
         self.keep_time()
-        server = web.Server(self._handle, access_log=None, keepalive_timeout=600.0)
-        self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.base.host, self.base.port)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
+        self._http = web.Server(self._handle, access_log=None, keepalive_timeout=600.0)
+        self._listener = await asyncio.get_running_loop().create_server(
+            lambda: PlainHttp(self._answer, self._http, self._plain),
+            self.base.host,
+            self.base.port,
+        )
+        host, port = self._listener.sockets[0].getsockname()[:2]
         self.url = self.stream_url = f"http://{host}:{port}"
         self.spawn(self._keep_time())
         if self._state is not None:
@@ -122,7 +129,10 @@ class Server(ABC):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        await self._runner.cleanup()
+        self._listener.close()
+        for connection in tuple(self._plain):
+            connection.abort()
+        await self._http.shutdown(0.1)
         if self._state is not None:
             await self._state.save(self.engine)
 
@@ -175,6 +185,11 @@ class Server(ABC):
         )
 
     # -- requests
+
+    def _answer(self, asked: Asked) -> bytes | None:
+        hostility = self.hostility
+        is_plain = hostility.is_kind and not hostility.stream_first
+        return self.answer(asked) if is_plain and not asked.path.startswith("/sim/") else None
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")

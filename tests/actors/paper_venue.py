@@ -33,6 +33,7 @@ from brokers.adapter import (
     Response,
     VenueOrder,
 )
+from brokers.transport_http1 import Heard
 from domain import events as ev
 from domain import ids
 from domain.accounts import AccountBalances, AccountSnapshot
@@ -477,6 +478,7 @@ class PaperTransport:
     def __init__(self, venue: PaperVenue) -> None:
         self.venue = venue
         self.is_closed = False
+        self._under_way: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
         self.is_closed = False
@@ -487,6 +489,25 @@ class PaperTransport:
     async def warm_up(self) -> None:
         if self.venue.is_down:
             raise BrokerError("nobody there")
+
+    def begin(
+        self, request: Request, timeout_ms: int, check: Callable[[], None], heard: Heard
+    ) -> bool:
+        fates = self.venue.fates
+        if self.venue.is_down or (fates and fates[0] == "not_sent"):
+            return False  # No connection is open.
+        check()
+        task = asyncio.get_running_loop().create_task(self._tell(request, timeout_ms, heard))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return True
+
+    async def _tell(self, request: Request, timeout_ms: int, heard: Heard) -> None:
+        try:
+            outcome: Response | OutcomeUnknown = await self.send(request, timeout_ms)
+        except OutcomeUnknown as trouble:
+            outcome = trouble
+        heard(outcome)
 
     async def send(
         self, request: Request, timeout_ms: int, check: Callable[[], None] | None = None

@@ -288,6 +288,7 @@ async def test_a_probe_tells_never_sent_in_doubt_or_nothing_yet(tmp_path: Path) 
     wired.connection.gate.last_intent = 2
     wired.hear(link, wired.dispatch(3))
     wired.hear(link, m.Probe(epoch=1, intents=(1, 2, 3)))
+    await asyncio.sleep(0)
     assert [r.intent for r in wired.items(m.GateRefused)] == [1]
     assert [d.intent for d in wired.items(m.InDoubt)] == [2]
     await asyncio.sleep(SOON_S)

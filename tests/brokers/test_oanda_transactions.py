@@ -25,7 +25,7 @@ from test_oanda_account import account as oanda_account
 
 from brokers import oanda_words as words
 from brokers import reading
-from brokers.adapter import BrokerError
+from brokers.adapter import BrokerError, Report
 from brokers.reading import UnknownWord
 from domain.events import (
     Accepted,
@@ -114,10 +114,31 @@ def test_a_fill_is_the_same_however_it_reached_us():
     speaker = adapter()
     response = answer(201, {"orderCreateTransaction": made, "orderFillTransaction": filled})
     answered = speaker.parse_placed(venue_order(), response, NOW_NS).events[-1]
-    (streamed,) = read(speaker, filled)
+    (streamed,) = read(adapter(), filled)
     since = answer(200, {"transactions": [filled], "lastTransactionID": "11"})
     assert answered == streamed
     assert speaker.parse_since("1", since, NOW_NS).events == (streamed,)
+
+
+def test_the_stream_need_not_tell_again_what_an_answer_told():
+    made, filled = creation(), fill()
+    speaker = adapter()
+    response = answer(201, {"orderCreateTransaction": made, "orderFillTransaction": filled})
+    speaker.parse_placed(venue_order(), response, NOW_NS)
+    for told in (made, filled):
+        assert speaker.parse_event_line(line(told), NOW_NS) == Report(cursor=told["id"])
+    assert read(speaker, filled) != (), "what comes once more is read like any other"
+
+
+def test_a_refusal_in_an_answer_is_read_on_the_stream_as_well():
+    made, ended = creation(), cancel(reason="INSUFFICIENT_MARGIN", batchID="10")
+    speaker = adapter()
+    response = answer(201, {"orderCreateTransaction": made, "orderCancelTransaction": ended})
+    speaker.parse_placed(venue_order(), response, NOW_NS)
+    assert [type(event) for event in (*read(speaker, made), *read(speaker, ended))] == [
+        External,
+        Rejected,
+    ]
 
 
 def test_a_sale_that_closes_one_lot_reduces_another_and_opens_none():

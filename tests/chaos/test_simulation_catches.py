@@ -103,11 +103,11 @@ def an_order_is_sent_again_on_a_guess(patch: Patch) -> None:
 
     real = Line.send
 
-    async def send(self: Line, request: Any, timeout_ms: int) -> Any:
+    async def send(self: Line, request: Any, timeout_ms: int, check: Any = None) -> Any:
         try:
-            return await real(self, request, timeout_ms)
+            return await real(self, request, timeout_ms, check)
         except OutcomeUnknown:
-            return await real(self, request, timeout_ms)
+            return await real(self, request, timeout_ms, check)
 
     patch.setattr(Line, "send", send)
 

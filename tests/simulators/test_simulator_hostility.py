@@ -144,7 +144,7 @@ async def test_the_answer_is_written_before_the_event_unless_told_otherwise(stre
 
 
 def _watch_writes(sim, left: list[str]) -> None:
-    for connection in sim._runner.server.connections:
+    for connection in (*sim._http.connections, *sim._plain):
         transport = connection.transport
         if transport is not None:
             connection.transport = _Tap(transport, left)
