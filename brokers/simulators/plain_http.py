@@ -13,6 +13,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import cast
 
+import httptools
 from msgspec import Struct
 
 BODY_BYTES_MAX = 65_536
@@ -20,7 +21,6 @@ BODY_BYTES_MAX = 65_536
 HEAD_BYTES_MAX = 8_192
 UNSENT_BYTES_MAX = 16 * 1024 * 1024
 """A client that asks and does not read its answers is cut off."""
-HEADS_KEPT = 256
 NOT_PLAIN = frozenset({"transfer-encoding", "upgrade", "expect", "connection", "origin"})
 
 
@@ -32,10 +32,6 @@ class Asked(Struct, frozen=True):
     query: str
     headers: Mapping[str, str]
     body: bytes
-
-
-class _NotPlain(Exception):
-    """Somebody else must read this."""
 
 
 class PlainHttp(asyncio.Protocol):
@@ -51,7 +47,8 @@ class PlainHttp(asyncio.Protocol):
         self._other = other
         self._opened = opened
         self.transport: asyncio.Transport | None = None
-        self._data = b""
+        self._unanswered = b""
+        self._request = _Request()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Open; asyncio has set TCP_NODELAY."""
@@ -64,21 +61,25 @@ class PlainHttp(asyncio.Protocol):
         self._opened.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        """Answers every whole request in it."""
-        self._data += data
+        """Answers a whole request. Several in one piece are not plain."""
+        self._unanswered += data
         transport = self.transport
         assert transport is not None
         try:
-            while (found := _cut(self._data)) is not None:
-                asked, stop = found
-                answer = self._answer(asked)
-                if answer is None:
-                    raise _NotPlain
-                transport.write(answer)
-                self._data = self._data[stop:]
-        except _NotPlain:
+            asked = self._request.feed(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._pass_on(transport)
             return
+        if asked is None:
+            if len(self._unanswered) > HEAD_BYTES_MAX + BODY_BYTES_MAX:
+                self._pass_on(transport)
+            return
+        answer = self._answer(asked)
+        if answer is None:
+            self._pass_on(transport)
+            return
+        self._unanswered = b""
+        transport.write(answer)
         if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
             transport.abort()
 
@@ -89,52 +90,74 @@ class PlainHttp(asyncio.Protocol):
 
     def _pass_on(self, transport: asyncio.Transport) -> None:
         self._opened.discard(self)
-        other, data = self._other(), self._data
-        self._data = b""
+        other, data = self._other(), self._unanswered
+        self._unanswered = b""
         transport.set_protocol(other)
         other.connection_made(transport)
         other.data_received(data)
 
 
-def _cut(data: bytes) -> tuple[Asked, int] | None:
-    """The first request and where it ends; None while it is not whole. Raises _NotPlain."""
-    end = data.find(b"\r\n\r\n")
-    if end < 0:
-        if len(data) > HEAD_BYTES_MAX:
+class _NotPlain(Exception):
+    """Somebody else must read this."""
+
+
+class _Request:
+    """What the parser tells of a request. What a callback raises ends the parsing."""
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._body = b""
+        self._is_begun = self._is_whole = False
+
+    def feed(self, data: bytes) -> Asked | None:
+        """The request, once it is whole. Raises HttpParserError, HttpParserUpgrade."""
+        self._parser.feed_data(data)
+        if not self._is_whole:
+            return None
+        path, _, query = self._url.decode("ascii").partition("?")
+        method = self._parser.get_method().decode("ascii")
+        asked = Asked(method, path, query, self._headers, self._body)
+        self._begin()
+        return asked
+
+    def on_message_begin(self) -> None:
+        """A second one behind the first, which is not answered yet."""
+        if self._is_begun:
             raise _NotPlain
-        return None
-    line, _, rest = data[:end].partition(b"\r\n")
-    words = line.split(b" ")
-    if len(words) != 3 or words[2] != b"HTTP/1.1" or not line.isascii():
-        raise _NotPlain
-    headers, size = _read_headers(rest)
-    stop = end + 4 + size
-    if len(data) < stop:
-        return None
-    path, _, query = words[1].decode("ascii").partition("?")
-    return Asked(words[0].decode("ascii"), path, query, headers, data[end + 4 : stop]), stop
+        self._is_begun = True
 
-
-@lru_cache(maxsize=HEADS_KEPT)
-def _read_headers(block: bytes) -> tuple[Mapping[str, str], int]:
-    """The headers and the length of the body. Raises _NotPlain."""
-    headers: dict[str, str] = {}
-    for line in block.decode("latin-1").split("\r\n") if block else ():
-        name, colon, value = line.partition(":")
-        name = name.lower()
-        if not colon or name in headers or name in NOT_PLAIN or not _is_token(name):
+    def on_url(self, url: bytes) -> None:
+        """A piece of it."""
+        if not url.isascii():
             raise _NotPlain
-        headers[name] = value.strip(" \t")
-    length = headers.get("content-length", "0")
-    if not (length.isascii() and length.isdigit() and len(length) < 6):
-        raise _NotPlain
-    if int(length) > BODY_BYTES_MAX:
-        raise _NotPlain
-    return headers, int(length)
+        self._url += url
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        key = name.decode("latin-1").lower()
+        if key in self._headers or key in NOT_PLAIN:
+            raise _NotPlain
+        self._headers[key] = value.decode("latin-1").strip(" \t")
 
-def _is_token(name: str) -> bool:
-    return name.replace("-", "").replace("_", "").isalnum() and name.isascii()
+    def on_headers_complete(self) -> None:
+        """All of them."""
+        if self._parser.get_http_version() != "1.1":
+            raise _NotPlain
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of it."""
+        self._body += body
+        if len(self._body) > BODY_BYTES_MAX:
+            raise _NotPlain
+
+    def on_message_complete(self) -> None:
+        """Whole."""
+        self._is_whole = True
 
 
 @lru_cache(maxsize=64)
