@@ -155,15 +155,22 @@ class Durable:
 
     def take(self, desk: Desk | Durable) -> None:
         """Takes all that waited at the desk, or for a batch of its own."""
-        for name in ("to_edges", "to_all_edges", "to_connections", "to_compliance"):
-            getattr(self, name).extend(getattr(desk, name))
-            getattr(desk, name).clear()
-        self.freed.update(desk.freed)
-        desk.freed.clear()
+        for waits, more in (
+            (self.to_edges, desk.to_edges),
+            (self.to_all_edges, desk.to_all_edges),
+            (self.to_connections, desk.to_connections),
+            (self.to_compliance, desk.to_compliance),
+        ):
+            if more:
+                waits += more  # type: ignore[operator]
+                more.clear()
+        if desk.freed:
+            self.freed.update(desk.freed)
+            desk.freed.clear()
 
     def is_compliance_waited_for(self) -> bool:
         """True where more than news waits for compliance."""
-        return not all(isinstance(message, Observe) for message in self.to_compliance)
+        return any(type(message) is not Observe for message in self.to_compliance)
 
 
 class Draft:

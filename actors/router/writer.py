@@ -63,7 +63,9 @@ class Writer:
         self._trouble: JournalError | None = None
         self._bug: BaseException | None = None
         self._todo: SimpleQueue[list[Record]] = SimpleQueue()
-        self._done = threading.Event()
+        self._is_left = False
+        """Whether the loop turns on and is to be woken when the batch is done."""
+        self._under_way = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def write(self, records: list[Record]) -> bool:
@@ -72,8 +74,7 @@ class Writer:
         now = self._clocks.boot_ns()
         if self.journal.is_remote or now < self._careful_until_ns or not self._write_here(records):
             self._hand_over(records, now)
-            self._done.wait(PATIENCE_S)
-            return self.finish()
+            return self.finish(PATIENCE_S)
         took = self._clocks.boot_ns() - now
         if took > SLOW_NS:
             self._be_careful(now + took, took)
@@ -81,10 +82,14 @@ class Writer:
             self.look()
         return True
 
-    def finish(self) -> bool:
+    def finish(self, wait_s: float = 0) -> bool:
         """Whether the batch under way is durable by now. Raises what ended the thread's work."""
-        if not self._done.is_set():
-            return False
+        if not self._under_way.acquire(timeout=wait_s):
+            self._is_left = True
+            # It may have ended just before we said that we are to be woken.
+            if not self._under_way.acquire(blocking=False):
+                return False
+        self._under_way.release()
         if self._bug is not None:
             raise self._bug
         self.is_busy = False
@@ -169,7 +174,8 @@ class Writer:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
             self._thread.start()
-        self._done.clear()
+        self._under_way.acquire()
+        self._is_left = False
         self.is_busy, self._since_ns = True, now
         self._todo.put(records)
 
@@ -182,8 +188,8 @@ class Writer:
                 self._write_until_done(records)
             except BaseException as bug:  # it ends the router, on its own loop
                 self._bug = bug
-            self._done.set()
-            if self.wake is not None:
+            self._under_way.release()
+            if self._is_left and self.wake is not None:
                 self.wake()
 
     def _write_until_done(self, records: list[Record]) -> None:
