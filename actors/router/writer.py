@@ -1,11 +1,11 @@
 """Writes batches down: on the loop while the disk is quick, beside it when it is not.
 
 A quick commit costs less on the loop than any hand-over would (docs/decisions/0012). One that was
-slow sends the next ones to a thread for `CAREFUL_NS`; the loop waits for that thread a moment, and
-then turns on, with the batch under way. One that failed, or found no room, goes there at once: the
-thread settles the doubt and writes until it is done, for what was decided cannot be taken back and
-nobody has been told of it. Meanwhile, and for as long as there is no room for more than the
-reserve, the desk takes on no new risk.
+slow sends the next ones to a thread, for `CAREFUL_TIMES` as long as it took; the loop waits for
+that thread a moment, and then turns on, with the batch under way. One that failed, or found no
+room, goes there at once: the thread settles the doubt and writes until it is done, for what was
+decided cannot be taken back and nobody has been told of it. Meanwhile, and for as long as there is
+no room for more than the reserve, the desk takes on no new risk.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ SLOW_NS = 20_000_000
 PATIENCE_S = 0.02
 """How long the loop waits for the thread."""
 
-CAREFUL_NS = 60_000_000_000
+CAREFUL_TIMES = 100
+"""So slow commits hold the loop for a hundredth of the time; a hiccup costs two seconds of care."""
+
+CAREFUL_NS_MAX = 60_000_000_000
 LATE_NS = 250_000_000
 """A batch under way for longer: no new risk. Orders would be stale soon (send-by)."""
 
@@ -138,7 +141,8 @@ class Writer:
         draft.close()
 
     def _be_careful(self, now: int, took: int) -> None:
-        self._careful_until_ns = now + CAREFUL_NS
+        until_ns = now + min(took * CAREFUL_TIMES, CAREFUL_NS_MAX)
+        self._careful_until_ns = max(self._careful_until_ns, until_ns)
         log.warning("a commit was slow", took_ms=took // 1_000_000)
         if took > LATE_NS:
             # What waited for us all the while is refused, not sent late.
