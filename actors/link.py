@@ -33,7 +33,7 @@ UNSENT_BYTES_MAX = 64 * 1024 * 1024
 REDIAL_S = 0.02
 HELLO_TIMEOUT_S = 1.0
 
-_LENGTH = struct.Struct("<I")
+_LENGTH_BYTES = 4
 _PEERCRED = struct.Struct("3i")
 
 M = TypeVar("M")
@@ -73,7 +73,7 @@ class Link(asyncio.Protocol, Generic[M]):
         self._decode = decoder.decode
         self._encode = msgspec.msgpack.Encoder().encode
         self._owner = owner
-        self._buffer = bytearray()
+        self._rest = bytearray()
         self._transport: asyncio.Transport | None = None
         self.peer: Hello | None = None
         self.socket_pid: int | None = None
@@ -94,23 +94,28 @@ class Link(asyncio.Protocol, Generic[M]):
 
     def data_received(self, data: bytes) -> None:
         """Cuts frames and hands over what they say, then tells the owner the batch ended."""
-        buffer = self._buffer
-        buffer += data
-        start, end = 0, len(buffer)
-        while end - start >= 4 and not self._is_closing:
-            (size,) = _LENGTH.unpack_from(buffer, start)
+        rest = self._rest
+        read: bytes | bytearray = data
+        if rest:
+            rest += data
+            read = rest
+        start, end = 0, len(read)
+        while end - start >= _LENGTH_BYTES:
+            begin = start + _LENGTH_BYTES
+            size = int.from_bytes(read[start:begin], "little")
             if size > FRAME_BYTES_MAX:
                 self.close()
                 return
-            stop = start + 4 + size
-            if stop > end:
+            if begin + size > end:
                 break
-            frame = bytes(memoryview(buffer)[start + 4 : stop])
-            start = stop
-            self._take(frame)
+            start = begin + size
+            self._take(bytes(read[begin:start]))
             if self._transport is None or self._transport.is_closing():
                 return
-        del buffer[:start]
+        if read is rest:
+            del rest[:start]
+        elif start < end:
+            rest += read[start:]
         self._owner.batch_ended()
 
     def _take(self, frame: bytes) -> None:
@@ -156,10 +161,6 @@ class Link(asyncio.Protocol, Generic[M]):
         return self._transport is not None and self.peer is not None
 
     @property
-    def _is_closing(self) -> bool:
-        return self._transport is None or self._transport.is_closing()
-
-    @property
     def unsent_bytes(self) -> int:
         """What waits for a peer that reads more slowly than we send."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
@@ -177,8 +178,11 @@ class Link(asyncio.Protocol, Generic[M]):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        bodies = [self._encode(message) for message in messages]
-        transport.write(b"".join(_LENGTH.pack(len(body)) + body for body in bodies))
+        parts: list[bytes] = []
+        for message in messages:
+            body = self._encode(message)
+            parts += (len(body).to_bytes(_LENGTH_BYTES, "little"), body)
+        transport.write(b"".join(parts))
         if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
             transport.abort()
 

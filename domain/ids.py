@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b, sha1
 from uuid import UUID
 
@@ -10,6 +11,9 @@ from msgspec.msgpack import Encoder
 
 _VENUE = UUID("5b1f0a52-41f3-5d0e-9d6c-7a51d3a0c9f4").bytes
 _ORDER = UUID("c3a4c1de-2a94-5a7b-8e43-0e0f6f7f4b11").bytes
+
+RECENT_MAX = 1_024
+"""Names kept at hand: an order's is asked for again at each step of its way."""
 
 _encode = Encoder().encode
 
@@ -23,6 +27,7 @@ def _uuid5(namespace: bytes, name: str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+@lru_cache(maxsize=RECENT_MAX)
 def order_id(owner: str, client_order_id: str) -> str:
     """Our id for a client's order: 36 characters."""
     return _uuid5(_ORDER, f"{owner}\n{client_order_id}")

@@ -167,8 +167,9 @@ def _whole(parts: tuple[Lot, ...]) -> list[Lot]:
     lots: dict[str, Lot] = {}
     for part in parts:
         known = lots.get(part.lot_id)
-        quantity = part.quantity if known is None else part.quantity + known.quantity
-        lots[part.lot_id] = replace(part, quantity=quantity)
+        if known is not None:
+            part = replace(part, quantity=part.quantity + known.quantity)
+        lots[part.lot_id] = part
     return sorted(lots.values(), key=lambda lot: (lot.opened_ns, lot.lot_id))
 
 

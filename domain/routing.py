@@ -37,18 +37,28 @@ def choose(order: NewOrder, venues: tuple[Venue, ...]) -> tuple[Candidate, ...]:
     A pinned account is the only candidate. A venue that is down still is one where the client
     asked for queueing. Without a quote a venue ranks behind those that have one.
     """
-    return tuple(ranked.candidate for ranked in rank(order, venues))
+    able = _able(order, venues)
+    if len(able) > 1:
+        return tuple(ranked.candidate for ranked in _rank(order, able))
+    return tuple(venue.candidate for venue in able)
 
 
 def rank(order: NewOrder, venues: tuple[Venue, ...]) -> tuple[Ranked, ...]:
     """The candidates as `choose` orders them, each with its cost: what a preview shows."""
-    able = [
+    return _rank(order, _able(order, venues))
+
+
+def _able(order: NewOrder, venues: tuple[Venue, ...]) -> list[Venue]:
+    return [
         venue
         for venue in venues
         if venue.trades_instrument
         and (order.account is None or order.account == venue.candidate.account)
         and (venue.is_up or order.queue_if_down)
     ]
+
+
+def _rank(order: NewOrder, able: list[Venue]) -> tuple[Ranked, ...]:
     costed = [(venue, _cost(order, venue)) for venue in able]
     costed.sort(key=lambda pair: (not pair[0].is_up, pair[1] is None, pair[1] or Decimal(0)))
     return tuple(Ranked(candidate=venue.candidate, cost=cost) for venue, cost in costed)

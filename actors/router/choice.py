@@ -35,7 +35,9 @@ def _venues(desk: Desk, owner: str, order: NewOrder) -> tuple[routing.Venue, ...
             quote=desk.find_quote(order.instrument, name),
         )
         for name, venue in desk.venues.items()
-        if venue.settings.owner == owner and not _is_blocked(desk, venue, order)
+        if venue.settings.owner == owner
+        and order.account in (None, venue.settings.account)
+        and not _is_blocked(desk, venue, order)
     )
 
 

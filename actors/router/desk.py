@@ -15,7 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from actors.messages import Freed, Observe, TooOld
-from actors.router.lot_guards import find_shrink
+from actors.router.lot_guards import closes_lot, find_shrink
 from actors.router.tally import Tally
 from actors.router.venue import Venue
 from domain import events as ev
@@ -69,6 +69,10 @@ class Desk:
         self.told_settings = ""
         self.told_instruments: dict[tuple[str, str], Instrument] = {}
         """By what compliance screens, as far as this epoch wrote it down."""
+        self._wanted: dict[tuple[str, ...], tuple[str, ...]] = {}
+        """Whose quotes value an instrument in which currencies: as many as there are of both."""
+        self.lot_guards: dict[str, None] = {}
+        """The working orders that close one lot, by order id."""
         self._intents: dict[str, int] = {}
         for order in books.orders.open.values():
             self.note(order)
@@ -85,6 +89,10 @@ class Desk:
             self.unknown[order.order_id] = (order.account, order.instrument)
         elif self.unknown:
             self.unknown.pop(order.order_id, None)
+        if closes_lot(order):
+            self.lot_guards[order.order_id] = None
+        elif self.lot_guards:
+            self.lot_guards.pop(order.order_id, None)
 
     def last_intent(self, connection: str) -> int:
         """The last intent given, drafts included."""
@@ -118,15 +126,20 @@ class Desk:
         if not by_connection:
             return None
         own = by_connection.get(connection) if connection else None
-        return own or max(by_connection.values(), key=lambda quote: quote.received_ns)
+        if own is None and len(by_connection) > 1:
+            return max(by_connection.values(), key=lambda quote: quote.received_ns)
+        return own or next(iter(by_connection.values()))
 
     def rates(self, instrument: Instrument, currencies: Iterable[str]) -> tuple[Rate, ...]:
         """Quotes for the instrument and to value its currencies in the accounts' ones."""
-        wanted = {instrument.symbol}
-        for home in currencies:
-            wanted.update(conversion_pairs(instrument, home))
-        found = (self.find_quote(symbol) for symbol in sorted(wanted))
-        return tuple(rate_of(quote) for quote in found if quote is not None)
+        names = (instrument.symbol, instrument.base_currency, instrument.quote_currency)
+        key = (*names, *currencies)
+        wanted = self._wanted.get(key)
+        if wanted is None:
+            pairs = (conversion_pairs(instrument, home) for home in currencies)
+            wanted = self._wanted[key] = tuple(sorted({instrument.symbol}.union(*pairs)))
+        found = [self.find_quote(symbol) for symbol in wanted]
+        return tuple([rate_of(quote) for quote in found if quote is not None])
 
 
 def rate_of(quote: Quote) -> Rate:
@@ -155,15 +168,22 @@ class Durable:
 
     def take(self, desk: Desk | Durable) -> None:
         """Takes all that waited at the desk, or for a batch of its own."""
-        for name in ("to_edges", "to_all_edges", "to_connections", "to_compliance"):
-            getattr(self, name).extend(getattr(desk, name))
-            getattr(desk, name).clear()
-        self.freed.update(desk.freed)
-        desk.freed.clear()
+        for waits, more in (
+            (self.to_edges, desk.to_edges),
+            (self.to_all_edges, desk.to_all_edges),
+            (self.to_connections, desk.to_connections),
+            (self.to_compliance, desk.to_compliance),
+        ):
+            if more:
+                waits += more  # type: ignore[operator]
+                more.clear()
+        if desk.freed:
+            self.freed.update(desk.freed)
+            desk.freed.clear()
 
     def is_compliance_waited_for(self) -> bool:
         """True where more than news waits for compliance."""
-        return not all(isinstance(message, Observe) for message in self.to_compliance)
+        return any(type(message) is not Observe for message in self.to_compliance)
 
 
 class Draft:
@@ -255,9 +275,11 @@ class Draft:
             self._shrink_guards(position, fill)
 
     def _shrink_guards(self, position: Position, fill: ev.Fill) -> None:
-        orders = {**self._desk.books.orders.open, **self._orders}
-        for order in orders.values():
-            if order.account == position.account and order.instrument == position.instrument:
+        for order_id in tuple(self._desk.lot_guards):
+            order = self.order(order_id)
+            if order is None or order.account != position.account:
+                continue
+            if order.instrument == position.instrument:
                 change = find_shrink(order, position, fill)
                 if change is not None:
                     self.event(order, change)

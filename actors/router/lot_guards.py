@@ -16,6 +16,12 @@ from domain.portfolio import Position
 WORKING = (Status.LIVE, Status.PARTIALLY_FILLED)
 
 
+def closes_lot(order: Order) -> bool:
+    """True for an order that works at its broker and closes one lot."""
+    source = order.terms or order.external
+    return source is not None and source.closes_lot is not None and order.status in WORKING
+
+
 def find_shrink(order: Order, position: Position, fill: ev.Fill) -> ev.Replaced | None:
     """The change of quantity that a fill's closing of the order's lot brings, or None.
 

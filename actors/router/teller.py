@@ -55,7 +55,7 @@ class Teller:
         self._say_to_compliance()
         freed, self._durable.freed = self._durable.freed, {}
         for name, message in freed.items():
-            self._say_to_connection(name, message)
+            self._say_to_connection(name, [message])
 
     def forget_compliance(self) -> None:
         """Drops what compliance was still to be told: it gets the whole book."""
@@ -70,7 +70,7 @@ class Teller:
     def _say_early(self, source: Desk | Durable) -> None:
         to_connections, to_edges, halts = take_early(source, self._halts)
         for name, message in to_connections:
-            self._say_to_connection(name, message)
+            self._say_to_connection(name, [message])
         for edge, answer in to_edges:
             edge.send(answer)
         self._halts = halts
@@ -84,25 +84,34 @@ class Teller:
     def _say_to_compliance(self) -> None:
         messages, self._durable.to_compliance = self._durable.to_compliance, []
         if self.compliance is not None:
-            for message in messages:
-                self.compliance.send(message)
+            self.compliance.send_all(messages)
 
     def _say_to_connections(self) -> None:
-        messages, self._durable.to_connections = self._durable.to_connections, []
+        durable = self._durable
+        messages, durable.to_connections = durable.to_connections, []
+        by_name: dict[str, list[Any]] = {}
         for name, message in messages:
-            if name in self.connections and (freed := self._durable.freed.pop(name, None)):
-                self._say_to_connection(name, freed)
-            self._say_to_connection(name, message)
+            told = by_name.get(name)
+            if told is None:
+                freed = durable.freed.pop(name, None) if name in self.connections else None
+                told = by_name[name] = [] if freed is None else [freed]
+            told.append(message)
+        for name, told in by_name.items():
+            self._say_to_connection(name, told)
 
-    def _say_to_connection(self, name: str, message: Any) -> None:
-        if type(message) is m.SetHalts:
-            self._halts = message.halts
+    def _say_to_connection(self, name: str, messages: list[Any]) -> None:
+        for message in messages:
+            if type(message) is m.SetHalts:
+                self._halts = message.halts
         link = self.connections.get(name)
         if link is not None:
-            link.send(message)
+            link.send_all(messages)
 
     def _say_to_edges(self) -> None:
-        answers, self._durable.to_edges = self._durable.to_edges, []
-        published, self._durable.to_all_edges = self._durable.to_all_edges, []
+        durable = self._durable
+        if not durable.to_edges and not durable.to_all_edges:
+            return
+        answers, durable.to_edges = durable.to_edges, []
+        published, durable.to_all_edges = durable.to_all_edges, []
         for edge in self.edges:
             edge.send_all([answer for to, answer in answers if to is edge] + published)

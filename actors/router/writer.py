@@ -1,11 +1,11 @@
 """Writes batches down: on the loop while the disk is quick, beside it when it is not.
 
 A quick commit costs less on the loop than any hand-over would (docs/decisions/0012). One that was
-slow sends the next ones to a thread for `CAREFUL_NS`; the loop waits for that thread a moment, and
-then turns on, with the batch under way. One that failed, or found no room, goes there at once: the
-thread settles the doubt and writes until it is done, for what was decided cannot be taken back and
-nobody has been told of it. Meanwhile, and for as long as there is no room for more than the
-reserve, the desk takes on no new risk.
+slow sends the next ones to a thread, for `CAREFUL_TIMES` as long as it took; the loop waits for
+that thread a moment, and then turns on, with the batch under way. One that failed, or found no
+room, goes there at once: the thread settles the doubt and writes until it is done, for what was
+decided cannot be taken back and nobody has been told of it. Meanwhile, and for as long as there is
+no room for more than the reserve, the desk takes on no new risk.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ SLOW_NS = 20_000_000
 PATIENCE_S = 0.02
 """How long the loop waits for the thread."""
 
-CAREFUL_NS = 60_000_000_000
+CAREFUL_TIMES = 100
+"""So slow commits hold the loop for a hundredth of the time; a hiccup costs two seconds of care."""
+
+CAREFUL_NS_MAX = 60_000_000_000
 LATE_NS = 250_000_000
 """A batch under way for longer: no new risk. Orders would be stale soon (send-by)."""
 
@@ -63,7 +66,9 @@ class Writer:
         self._trouble: JournalError | None = None
         self._bug: BaseException | None = None
         self._todo: SimpleQueue[list[Record]] = SimpleQueue()
-        self._done = threading.Event()
+        self._is_left = False
+        """Whether the loop turns on and is to be woken when the batch is done."""
+        self._under_way = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def write(self, records: list[Record]) -> bool:
@@ -72,8 +77,7 @@ class Writer:
         now = self._clocks.boot_ns()
         if self.journal.is_remote or now < self._careful_until_ns or not self._write_here(records):
             self._hand_over(records, now)
-            self._done.wait(PATIENCE_S)
-            return self.finish()
+            return self.finish(PATIENCE_S)
         took = self._clocks.boot_ns() - now
         if took > SLOW_NS:
             self._be_careful(now + took, took)
@@ -81,10 +85,14 @@ class Writer:
             self.look()
         return True
 
-    def finish(self) -> bool:
+    def finish(self, wait_s: float = 0) -> bool:
         """Whether the batch under way is durable by now. Raises what ended the thread's work."""
-        if not self._done.is_set():
-            return False
+        if not self._under_way.acquire(timeout=wait_s):
+            self._is_left = True
+            # It may have ended just before we said that we are to be woken.
+            if not self._under_way.acquire(blocking=False):
+                return False
+        self._under_way.release()
         if self._bug is not None:
             raise self._bug
         self.is_busy = False
@@ -133,7 +141,8 @@ class Writer:
         draft.close()
 
     def _be_careful(self, now: int, took: int) -> None:
-        self._careful_until_ns = now + CAREFUL_NS
+        until_ns = now + min(took * CAREFUL_TIMES, CAREFUL_NS_MAX)
+        self._careful_until_ns = max(self._careful_until_ns, until_ns)
         log.warning("a commit was slow", took_ms=took // 1_000_000)
         if took > LATE_NS:
             # What waited for us all the while is refused, not sent late.
@@ -169,7 +178,8 @@ class Writer:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
             self._thread.start()
-        self._done.clear()
+        self._under_way.acquire()
+        self._is_left = False
         self.is_busy, self._since_ns = True, now
         self._todo.put(records)
 
@@ -182,8 +192,8 @@ class Writer:
                 self._write_until_done(records)
             except BaseException as bug:  # it ends the router, on its own loop
                 self._bug = bug
-            self._done.set()
-            if self.wake is not None:
+            self._under_way.release()
+            if self._is_left and self.wake is not None:
                 self.wake()
 
     def _write_until_done(self, records: list[Record]) -> None:

@@ -17,6 +17,7 @@ from router_world import (
     OTHER,
     OWNER,
     PAPER,
+    FakeLink,
     World,
     connection_settings,
     instrument,
@@ -583,3 +584,19 @@ def test_a_finding_about_an_account_nobody_knows_is_left_out(world: World) -> No
     finding = replace(deficit("5"), account="stranger")
     world.router.from_compliance(m.Found(findings=(finding,)))
     assert world.router.desk.books.number == number
+
+
+def test_what_one_batch_brings_leaves_in_one_write_a_link(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[tuple[str, list[str]]] = []
+
+    def send_all(link: FakeLink, messages: list[Any]) -> None:
+        writes.append((link.name, [type(message).__name__ for message in messages]))
+        for message in messages:
+            link.send(message)
+
+    monkeypatch.setattr(FakeLink, "send_all", send_all)
+    world.say(c.Batch(orders=(new_order("o-1"), new_order("o-2"))))
+    asked = [kinds for name, kinds in writes if name == "compliance" and "ScreenRequest" in kinds]
+    assert asked == [["ScreenRequest", "ScreenRequest"]]

@@ -399,6 +399,26 @@ def test_a_slow_commit_on_the_loop_sends_the_next_ones_beside_it(
     assert not world.router.writer.is_busy
 
 
+def test_the_longer_a_commit_took_the_longer_the_next_ones_go_beside_the_loop(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, writer = world.journal.commit, world.router.writer
+
+    def slow() -> int:
+        world.boot_ns += 50 * MS
+        return commit()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.journal, "commit", slow)
+        world.place(new_order("o-1"))
+    world.place(new_order("o-2"))
+    assert writer._thread is not None
+    world.boot_ns += 5_000 * MS
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "_hand_over", None)  # nothing goes there any more
+        assert world.place(new_order("o-3")).error is None
+
+
 def test_too_much_that_waits_refuses_even_cancels_and_does_not_say_that_nothing_happened(
     world: World, disk: StallingDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
