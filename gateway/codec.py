@@ -12,9 +12,11 @@ import msgspec
 from msgspec import Raw, Struct
 from websockets.frames import Opcode
 
+from domain.streams import StreamUpdate
 from gateway import wire
+from gateway.passing import body_of
 from gateway.settings import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
-from gateway.strict import has_exponent, spell_out, strict_twin
+from gateway.strict import has_exponent, may_have_exponent, spell_out, strict_twin
 
 _STRICT: Any = reduce(or_, map(strict_twin, wire.CLIENT_MESSAGES))
 _CLIENT: Any = reduce(or_, wire.CLIENT_MESSAGES)
@@ -46,10 +48,18 @@ class Codec:
     def encode(self, message: Struct) -> bytes:
         """The message's bytes, decimals as plain strings."""
         data = self._encode(message)
-        # A decimal with an exponent always has its sign; a text may look alike.
-        if (b"E-" in data or b"E+" in data) and has_exponent(message):
+        if may_have_exponent(data) and has_exponent(message):
             return self._encode(spell_out(message))
         return data
+
+    def entry(self, update: StreamUpdate) -> bytes:
+        """A stream's entry as a frame; what is msgpack already is not read for it."""
+        body: Any = update.body
+        is_unread = isinstance(body, Raw)
+        if is_unread and (self is not MSGPACK or may_have_exponent(bytes(body))):
+            body = body_of(update)
+        ev = wire.Ev(stream=update.stream, seq=update.seq, at_ns=update.at_ns, body=body)
+        return self.frame(self.encode(ev))
 
     def decode_client(self, data: bytes) -> wire.ClientMessage:
         """A client's message, strictly; raises msgspec's errors, which name the field."""
