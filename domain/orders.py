@@ -40,19 +40,14 @@ class Side(Enum):
     SELL_SHORT = "sell_short"
     BUY_TO_COVER = "buy_to_cover"
 
-    @property
-    def sign(self) -> int:
+    def __init__(self, word: str) -> None:
+        self.sign = 1 if word.startswith("buy") else -1
         """+1 where a fill adds to the position, -1 where it takes away."""
-        return 1 if self in _BUYS else -1
 
     @property
     def is_buy(self) -> bool:
         """True where the order buys."""
         return self.sign > 0
-
-
-# Looked up by name here, and not with every order.
-_BUYS = (Side.BUY, Side.BUY_TO_COVER)
 
 
 class OrderType(Enum):
