@@ -14,7 +14,7 @@ from websockets.frames import Opcode
 
 from domain.streams import StreamUpdate
 from gateway import wire
-from gateway.passing import body_of
+from gateway.passing import PassedUpdate, body_of
 from gateway.settings import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from gateway.strict import has_exponent, may_have_exponent, spell_out, strict_twin
 
@@ -54,12 +54,11 @@ class Codec:
 
     def entry(self, update: StreamUpdate) -> bytes:
         """A stream's entry as a frame; what is msgpack already is not read for it."""
-        body: Any = update.body
-        is_unread = isinstance(body, Raw)
-        if is_unread and (self is not MSGPACK or may_have_exponent(bytes(body))):
-            body = body_of(update)
-        ev = wire.Ev(stream=update.stream, seq=update.seq, at_ns=update.at_ns, body=body)
-        return self.frame(self.encode(ev))
+        if self is MSGPACK and isinstance(update, PassedUpdate):
+            data = self._encode(_ev(update, update.body))
+            if not may_have_exponent(data):
+                return self.frame(data)
+        return self.frame(self.encode(_ev(update, body_of(update))))
 
     def decode_client(self, data: bytes) -> wire.ClientMessage:
         """A client's message, strictly; raises msgspec's errors, which name the field."""
@@ -92,6 +91,10 @@ class Codec:
         if size < 65_536:
             return _LONG.pack(self._first, 126, size) + payload
         return _LONGEST.pack(self._first, 127, size) + payload
+
+
+def _ev(update: StreamUpdate, body: Any) -> wire.Ev:
+    return wire.Ev(stream=update.stream, seq=update.seq, at_ns=update.at_ns, body=body)
 
 
 JSON = Codec(SUBPROTOCOL_JSON, Opcode.TEXT, msgspec.json)
