@@ -85,7 +85,11 @@ class ComplianceActor(LinkOwner[Any]):
             self._hear(link, message)
         elif isinstance(message, m.SetHalts):
             self.screener.set_halts(message.halts)
-        self._tell_findings(link)
+
+    def batch_ended(self) -> None:
+        """What was found in all that came together is told at once."""
+        if self._router is not None and self.screener is not None:
+            self._tell_findings(self._router, self.screener)
 
     def _screen(self, screener: Screener, asked: ScreenRequest) -> ScreenAnswer:
         if self.tracer is None or asked.trace is None:
@@ -98,14 +102,13 @@ class ComplianceActor(LinkOwner[Any]):
         self.tracer.span("rules", asked.trace, began_ns + shift_ns, ended_ns + shift_ns, **words)
         return answer
 
-    def _tell_findings(self, link: Link[Any]) -> None:
-        if link is self._router and self.screener is not None:
-            findings = self.screener.take_findings()
-            if findings:
-                link.send(m.Found(findings=findings))
-            trips = self.screener.take_trips()
-            if trips:
-                link.send(m.Tripped(halts=trips))
+    def _tell_findings(self, router: Link[Any], screener: Screener) -> None:
+        findings = screener.take_findings()
+        if findings:
+            router.send(m.Found(findings=findings))
+        trips = screener.take_trips()
+        if trips:
+            router.send(m.Tripped(halts=trips))
 
     def _load(self, link: Link[Any], book: m.LoadBook) -> None:
         if book.epoch < self._epoch:

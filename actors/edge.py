@@ -70,6 +70,7 @@ class RouterSide(LinkOwner[Any]):
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
+        self._said: list[Any] = []
 
     def link_up(self, link: Link[Any]) -> None:
         """A router is there."""
@@ -77,10 +78,25 @@ class RouterSide(LinkOwner[Any]):
 
     def link_down(self, link: Link[Any]) -> None:
         """It is gone."""
+        self.batch_ended()
         self._edge.router_down(link)
 
     def received(self, _link: Link[Any], message: Any) -> None:
         """An answer, updates, or how the router stands."""
+        self._said.append(message)
+
+    def batch_ended(self) -> None:
+        """What came in one read goes to a client in one write."""
+        said, self._said = self._said, []
+        server = self._edge.server
+        server.hold()
+        try:
+            for message in said:
+                self._take(message)
+        finally:
+            server.let_go()
+
+    def _take(self, message: Any) -> None:
         if isinstance(message, m.Standing):
             self._edge.stand(message)
         elif isinstance(message, m.TooOld):
@@ -133,6 +149,12 @@ class Edge:
         self._stage = stage
         self.tracer: Tracer | None = None
         self._router: Link[Any] | None = None
+        self._status = Status(
+            epoch=JOURNAL_LINEAGE,
+            deployment=stage.settings.deployment.id,
+            venues=tuple(connection.id for connection in stage.settings.connections),
+            is_router_up=False,
+        )
         self._position = 0
         self._watched: dict[str, None] = {}
         self._is_to_tell = False
@@ -244,13 +266,7 @@ class Edge:
 
     def status(self) -> Status:
         """The deployment as this edge sees it."""
-        settings = self._stage.settings
-        return Status(
-            epoch=JOURNAL_LINEAGE,
-            deployment=settings.deployment.id,
-            venues=tuple(connection.id for connection in settings.connections),
-            is_router_up=self._router is not None,
-        )
+        return self._status
 
     def _send(self, message: Any) -> None:
         if self._router is not None:
@@ -275,15 +291,20 @@ class Edge:
 
     def router_up(self, link: Link[Any]) -> None:
         """A router answers."""
-        self._router = link
+        self._set_router(link)
         self.server.router_found()
 
     def router_down(self, link: Link[Any]) -> None:
         """What was asked of it may or may not have been written down."""
         if link is self._router:
-            self._router, self._is_trading = None, False
+            self._set_router(None)
+            self._is_trading = False
             self.server.router_lost()
             self.rest.router_lost()
+
+    def _set_router(self, link: Link[Any] | None) -> None:
+        self._router = link
+        self._status = msgspec.structs.replace(self._status, is_router_up=link is not None)
 
     def stand(self, standing: m.Standing) -> None:
         """The router says whether orders can be taken."""
@@ -320,7 +341,7 @@ class Edge:
         await self.rest.start([sockets.rest], self.way)
         links += [
             loop.create_task(
-                dial(paths.socket("router"), lambda: Link(me, m.edge_inbox, RouterSide(self)))
+                dial(paths.socket("router"), lambda: Link(me, m.edge_from_router, RouterSide(self)))
             )
         ]
         page = FigurePage(paths.figures(stage.role))

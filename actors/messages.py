@@ -16,7 +16,7 @@ from actors.link import Hello, Ping, Pong
 from compliance.leases import Lent, Recalled, Returned
 from compliance.limits import Security
 from domain.accounts import AccountSnapshot, BreakerState, ConnectionState, SessionState
-from domain.commands import FromRouter, Query, QueryAnswer, ReadStream, StreamPage, ToRouter
+from domain.commands import FromRouter, Query, QueryAnswer, ReadStream, ToRouter
 from domain.equity import EquityHistory
 from domain.events import External, VenueEvent
 from domain.findings import Finding
@@ -28,6 +28,7 @@ from domain.quotes import Quote
 from domain.records import Halted
 from domain.screening import Rate, ScreenAnswer, ScreenRequest
 from domain.streams import StreamUpdate
+from gateway.passing import PassedFromRouter, PassedPage
 
 
 class Attach(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="attach"):
@@ -382,7 +383,8 @@ router_inbox = msgspec.msgpack.Decoder(ToRouter | _Greeting)
 edge_inbox = msgspec.msgpack.Decoder(
     FromRouter | Quotes | PriceOffer | Standing | TooOld | _Greeting
 )
-edge_from_ledger = msgspec.msgpack.Decoder(QueryAnswer | StreamPage | AskRouter | _Greeting)
+edge_from_router = msgspec.msgpack.Decoder(PassedFromRouter | Standing | TooOld | _Greeting)
+edge_from_ledger = msgspec.msgpack.Decoder(QueryAnswer | PassedPage | AskRouter | _Greeting)
 ledger_inbox = msgspec.msgpack.Decoder(Query | ReadStream | _Greeting)
 connection_inbox = msgspec.msgpack.Decoder(ToConnection | WatchQuotes | _Greeting)
 router_from_connection = msgspec.msgpack.Decoder(FromConnection | _Greeting)

@@ -149,6 +149,7 @@ def _decoder_feed(decode: Callable[[bytes], Any]) -> Feed:
 LINKS: dict[str, tuple[msgspec.msgpack.Decoder[Any], Any]] = {
     "router": (m.router_inbox, commands.ToRouter),
     "edge": (m.edge_inbox, commands.FromRouter | m.Quotes | m.PriceOffer | m.Standing | m.TooOld),
+    "edge from router": (m.edge_from_router, commands.FromRouter | m.Standing | m.TooOld),
     "connection": (m.connection_inbox, m.ToConnection | m.WatchQuotes),
     "router from connection": (m.router_from_connection, m.FromConnection),
     "compliance": (m.compliance_inbox, m.ToCompliance),

@@ -130,9 +130,14 @@ class Book:
             known = _from_update(update)
             if known is None or known.account not in self.accounts:
                 return
-        else:
-            self.lift(known)
-        self.lay(_updated(known, update))
+            self.lay(_updated(known, update))
+            return
+        updated = _updated(known, update)
+        if updated.reserves_as(known):
+            self.orders[updated.order_id] = updated
+            return
+        self.lift(known)
+        self.lay(updated)
 
     def set_position(self, position: Position, seq: int) -> None:
         """The account now holds this; older numbers of the stream change nothing."""
@@ -171,10 +176,8 @@ class Book:
     def has_opposite_elsewhere(self, owner: str, holding: Holding, sign: int) -> bool:
         """True where another account of the owner holds the instrument the other way round."""
         sides = self._sides.get((owner, holding.instrument))
-        if sides is None:
-            return False
-        own = 1 if holding.quantity * sign < 0 else 0
-        return sides[0 if sign < 0 else 1] > own
+        against = 0 if sides is None else sides[0 if sign < 0 else 1]
+        return against > 1 or (against == 1 and holding.quantity * sign >= 0)
 
     def lay(self, order: OpenOrder) -> None:
         """Adds an order's reservation to its account."""
@@ -219,10 +222,6 @@ class Book:
         self._closed[order_id] = None
         if len(self._closed) > CLOSED_ORDERS_MAX:
             self._closed.popitem(last=False)
-
-
-_MARKET = OrderType.MARKET
-_AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
 
 
 _MARKET = OrderType.MARKET

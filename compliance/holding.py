@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from compliance.activity import Activity
 from compliance.losses import LossMeter
-from compliance.lots import LotIndex
+from compliance.lots import NO_LOTS, LotIndex
 from compliance.magnitude import ceil_amount
 from compliance.rates import RateBook
 from domain.accounts import AccountBalances, BrokerAccount
@@ -115,6 +116,10 @@ class OpenOrder(Struct, frozen=True, kw_only=True, gc=False):
         """True where what it may do is not known: whether it lives, its side, or its size."""
         return self.is_unknown or self.is_amend_lost or self.sign == 0
 
+    def reserves_as(self, older: OpenOrder) -> bool:
+        """True where nothing but the version is news, so that every sum stays as it is."""
+        return replace(self, version=older.version) == older
+
     @property
     def reserved(self) -> Decimal:
         """The most it may still fill."""
@@ -134,7 +139,7 @@ class Holding:
         self.instrument = instrument
         self.quantity = ZERO
         self.seq = -1
-        self.lots = LotIndex()
+        self.lots = NO_LOTS
         self.base = ""
         self.unit_weight = ZERO
         self.weight = ZERO
@@ -297,7 +302,7 @@ class AccountExposure:
         holding.quantity = position.quantity
         if position.average_cost is not None:
             holding.cost = position.average_cost
-        holding.lots = LotIndex(position.lots, holding.guarded)
+        holding.lots = LotIndex(position.lots, holding.guarded) if position.lots else NO_LOTS
         self._weigh(holding)
 
     def shift(self, order: OpenOrder, step: int) -> None:

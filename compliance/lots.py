@@ -76,3 +76,7 @@ class LotIndex:
     def has_guarded_size(self, size: Decimal, above: int = -1) -> bool:
         """True where a protected lot younger than `above` has that size."""
         return self._last_guarded_of_size.get(size, -1) > above
+
+
+NO_LOTS = LotIndex()
+"""What a closed position has, and any at a broker that shows none."""

@@ -13,7 +13,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from compliance.holding import Holding
-from compliance.magnitude import ceil_amount, whole_lots
+from compliance.magnitude import STEP, ceil_amount, whole_lots
 from compliance.rates import Conversion, RateBook
 from domain.portfolio import ZERO
 
@@ -178,6 +178,14 @@ class StockMargin:
         if row.price is not None and price > row.price:
             more = more * price / row.price
         return ceil_amount(max(more, ZERO))
+
+    def added_at_most(self, symbol: str, sign: int, quantity: Decimal, price: Decimal) -> Decimal:
+        """No less than `added`, and sooner found: what the order would need alone."""
+        row = self.row(symbol)
+        most = quantity * (row.long if sign > 0 else row.short) + STEP
+        if row.price is not None and price > row.price:
+            most = most * price / row.price
+        return most + STEP
 
     def fits(self, symbol: str, sign: int, room: Decimal, price: Decimal, lot: Decimal) -> Decimal:
         """The largest quantity in whole lots whose requirement stays within the room."""

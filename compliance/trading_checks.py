@@ -78,11 +78,14 @@ def refuse(card: RuleCard, code: str, message: str) -> Violation:
 def find_shortfall(card: RuleCard, context: Context, facts: Facts) -> Violation | None:
     """Refuses where equity would be less than the maintenance of the worst that may come."""
     margin, symbol = facts.trading.margin, context.instrument.symbol
+    room = facts.equity - margin.required
+    # Mostly there is room for all that the order could need.
+    if margin.added_at_most(symbol, context.sign, context.leaves, facts.price) <= room:
+        return None
     added = margin.added(symbol, context.sign, context.leaves, facts.price)
-    after = facts.equity - margin.required - added
+    after = room - added
     if after >= 0 or not added:
         return None
-    room = facts.equity - margin.required
     lot = context.instrument.lot
     fits = margin.fits(symbol, context.sign, room, facts.price, lot)
     return Violation(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated
+from functools import cache
+from typing import Annotated, get_args, get_type_hints
 
 from msgspec import Meta, Struct
 
@@ -39,19 +40,14 @@ class Side(Enum):
     SELL_SHORT = "sell_short"
     BUY_TO_COVER = "buy_to_cover"
 
-    @property
-    def sign(self) -> int:
+    def __init__(self, word: str) -> None:
+        self.sign = 1 if word.startswith("buy") else -1
         """+1 where a fill adds to the position, -1 where it takes away."""
-        return 1 if self in _BUYS else -1
 
     @property
     def is_buy(self) -> bool:
         """True where the order buys."""
         return self.sign > 0
-
-
-# Looked up by name here, and not with every order.
-_BUYS = (Side.BUY, Side.BUY_TO_COVER)
 
 
 class OrderType(Enum):
@@ -228,11 +224,19 @@ class Fault(Struct, frozen=True):
     message: str
 
 
-NEEDS_LIMIT = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
-NEEDS_STOP = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED})
+NEEDS_LIMIT = (OrderType.LIMIT, OrderType.STOP_LIMIT)
+NEEDS_STOP = (OrderType.STOP, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED)
 
 HAVE_NUMBERS = frozenset({Bracket, StopLoss, TakeProfit, Trailing})
 _NUMBER_MIN = -NUMBER_MAX
+
+
+@cache
+def _number_fields(struct: type[Struct]) -> tuple[str, ...]:
+    """The fields that hold a number, or words that do."""
+    hints = get_type_hints(struct)
+    held = {Decimal, *HAVE_NUMBERS}
+    return tuple(name for name in hints if held & {hints[name], *get_args(hints[name])})
 
 
 def find_fault(order: NewOrder) -> Fault | None:
@@ -251,15 +255,16 @@ def find_number_fault(words: Struct, within: str = "") -> Fault | None:
 
     Decimal strings can spell NaN, Infinity and 1E+999999, and each would raise further on.
     """
-    for field in words.__struct_fields__:
+    for field in _number_fields(type(words)):
         value = getattr(words, field)
+        if value is None:
+            continue
         kind = type(value)
-        # Most fields are plain or absent; isinstance on each would cost three times as much.
         if kind is Decimal:
             if not _is_bounded(value):
                 text = f"must be a number below 1e15 with at most {DECIMALS_MAX} decimals"
                 return Fault(within + field, text)
-        elif kind in HAVE_NUMBERS:
+        else:
             fault = find_number_fault(value, f"{within}{field}.")
             if fault is not None:
                 return fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from functools import reduce
 from operator import or_
@@ -9,16 +10,22 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
-from websockets.frames import Frame, Opcode
+from websockets.frames import Opcode
 
+from domain.streams import StreamUpdate
 from gateway import wire
+from gateway.passing import PassedUpdate, body_of
 from gateway.settings import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
-from gateway.strict import has_exponent, spell_out, strict_twin
+from gateway.strict import has_exponent, may_have_exponent, spell_out, strict_twin
 
-_TWINS = {strict_twin(kind): kind for kind in wire.CLIENT_MESSAGES}
-_CLIENT: Any = reduce(or_, _TWINS)
+_STRICT: Any = reduce(or_, map(strict_twin, wire.CLIENT_MESSAGES))
+_CLIENT: Any = reduce(or_, wire.CLIENT_MESSAGES)
 _SERVER: Any = reduce(or_, wire.SERVER_MESSAGES)
 _unpack = msgspec.msgpack.Decoder().decode
+
+# How a frame begins (RFC 6455, 5.2): one byte, the size in one of three ways, no mask.
+_FIN = 0x80
+_SHORT, _LONG, _LONGEST = struct.Struct("!BB"), struct.Struct("!BBH"), struct.Struct("!BBQ")
 
 
 class _Named(Struct):
@@ -31,20 +38,32 @@ class Codec:
     def __init__(self, name: str, opcode: Opcode, module: Any) -> None:
         self.name = name
         self.opcode = opcode
+        self._first = _FIN | opcode
         self._encode: Callable[[Any], bytes] = module.Encoder().encode
-        self._client: Callable[[bytes], Any] = module.Decoder(_CLIENT).decode
+        self._check: Callable[[bytes], Any] = module.Decoder(_STRICT).decode
+        self._client: Callable[[bytes], wire.ClientMessage] = module.Decoder(_CLIENT).decode
         self._server: Callable[[bytes], Any] = module.Decoder(_SERVER).decode
         self._named: Callable[[bytes], _Named] = module.Decoder(_Named).decode
 
     def encode(self, message: Struct) -> bytes:
         """The message's bytes, decimals as plain strings."""
-        return self._encode(spell_out(message) if has_exponent(message) else message)
+        data = self._encode(message)
+        if may_have_exponent(data) and has_exponent(message):
+            return self._encode(spell_out(message))
+        return data
+
+    def entry(self, update: StreamUpdate) -> bytes:
+        """A stream's entry as a frame; what is msgpack already is not read for it."""
+        if self is MSGPACK and isinstance(update, PassedUpdate):
+            data = self._encode(_ev(update, update.body))
+            if not may_have_exponent(data):
+                return self.frame(data)
+        return self.frame(self.encode(_ev(update, body_of(update))))
 
     def decode_client(self, data: bytes) -> wire.ClientMessage:
         """A client's message, strictly; raises msgspec's errors, which name the field."""
-        strict = self._client(data)
-        kind: type[wire.ClientMessage] = _TWINS[type(strict)]
-        return msgspec.convert(strict, kind, from_attributes=True)
+        self._check(data)
+        return self._client(data)  # once more: sooner done than what was checked is converted
 
     def decode_server(self, data: bytes) -> wire.ServerMessage:
         """A server's message; fields it does not know are skipped."""
@@ -66,7 +85,16 @@ class Codec:
 
     def frame(self, payload: bytes) -> bytes:
         """The payload as one unmasked WebSocket frame, shared by all clients of this codec."""
-        return Frame(self.opcode, payload).serialize(mask=False)
+        size = len(payload)
+        if size < 126:
+            return _SHORT.pack(self._first, size) + payload
+        if size < 65_536:
+            return _LONG.pack(self._first, 126, size) + payload
+        return _LONGEST.pack(self._first, 127, size) + payload
+
+
+def _ev(update: StreamUpdate, body: Any) -> wire.Ev:
+    return wire.Ev(stream=update.stream, seq=update.seq, at_ns=update.at_ns, body=body)
 
 
 JSON = Codec(SUBPROTOCOL_JSON, Opcode.TEXT, msgspec.json)

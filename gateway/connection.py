@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
         self.session: Session | None = None
         self.idle_ticks = 0
         self.silent_ticks = 0
-        self.outbox = Outbox(self._write, server.settings.limits.unsent_bytes_max)
+        self.outbox = Outbox(self.write, server.settings.limits.unsent_bytes_max)
         self.server: GatewayServer = server
         self._codec: Codec | None = None
         self._fragments: list[bytes | bytearray] = []
@@ -288,7 +288,7 @@ class Connection(asyncio.Protocol):
             self.session.state = State.CLOSED
         self.outbox.clear()
         goaway = wire.Goaway(code=code, error=error, sent=self.outbox.sent)
-        self._write(self.codec.frame(self.codec.encode(goaway)))
+        self.write(self.codec.frame(self.codec.encode(goaway)))
         self._protocol.send_close(code, self._reason(error))
         self._flush()
         return True
@@ -322,7 +322,7 @@ class Connection(asyncio.Protocol):
         """Writes what the library wants written; its end of stream half-closes the socket."""
         for data in self._protocol.data_to_send():
             if data is not SEND_EOF and data:
-                self._write(data)
+                self.write(data)
                 continue
             if not self._has_answered:
                 self._answer_garbage()
@@ -343,10 +343,15 @@ class Connection(asyncio.Protocol):
         response = refuse(self._protocol.reject(HTTPStatus.BAD_REQUEST, ""), error)
         self._has_answered = True
         self.server.counts.refused[HTTPStatus.BAD_REQUEST] += 1
-        self._write(response.serialize())
+        self.write(response.serialize())
 
-    def _write(self, data: bytes) -> None:
-        self._transport.write(data)
+    def write(self, data: bytes) -> None:
+        """Hands bytes to the transport; in their turn where the server holds writes back."""
+        held = self.server.held
+        if held is None:
+            self._transport.write(data)
+        else:
+            held.setdefault(self, []).append(data)
 
     def _set_timer(self, delay_ms: int | None, call: Callable[[], None] | None) -> None:
         if self._timer is not None:

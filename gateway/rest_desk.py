@@ -22,6 +22,7 @@ from gateway import errors, wire
 from gateway.authority import Principal, Subject, authorize
 from gateway.backend import Backend, Surroundings
 from gateway.faults import find_request_fault
+from gateway.passing import body_of
 from gateway.rates import NS_PER_MS, Rates
 from gateway.requests import COMMANDS, Now, find_deadline, query_args, tag_of
 
@@ -187,7 +188,7 @@ class RestDesk:
 
     def _see(self, message: Published) -> None:
         for update in message.updates:
-            body = update.body
+            body = body_of(update)
             if isinstance(body, OrderUpdate):
                 for event in self._watches.get(body.order_id, ()):
                     event.set()

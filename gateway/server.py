@@ -30,7 +30,6 @@ from domain.commands import (
 )
 from domain.errors import Category
 from domain.streams import StreamUpdate
-from gateway import wire
 from gateway.authority import Principal
 from gateway.backend import Backend, Clocks, Surroundings
 from gateway.codec import Codec
@@ -87,6 +86,8 @@ class GatewayServer:
         self._is_stopping = False
         self._sent_away = 0
         self._emptied = asyncio.Event()
+        self.held: dict[Connection, list[bytes]] | None = None
+        """What waits to leave in one write, for each client; None where nothing is held."""
         self._framed: StreamUpdate | None = None
         self._frames: dict[str, bytes] = {}
 
@@ -275,6 +276,16 @@ class GatewayServer:
 
     # -- the router's words
 
+    def hold(self) -> None:
+        """From now on what is told to a client waits: it is to leave in one write."""
+        self.held = {}
+
+    def let_go(self) -> None:
+        """Now it leaves."""
+        held, self.held = self.held or {}, None
+        for connection, frames in held.items():
+            connection.write(b"".join(frames))
+
     def deliver(self, message: FromRouter) -> None:
         """Takes one message of the router."""
         match message:
@@ -329,6 +340,5 @@ class GatewayServer:
             self._frames = {}
         frame = self._frames.get(codec.name)
         if frame is None:
-            ev = wire.Ev(stream=update.stream, seq=update.seq, at_ns=update.at_ns, body=update.body)
-            frame = self._frames[codec.name] = codec.frame(codec.encode(ev))
+            frame = self._frames[codec.name] = codec.entry(update)
         return frame

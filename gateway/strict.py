@@ -97,6 +97,11 @@ def _may_hold_decimal(hint: Any) -> bool:
     return hint is Decimal or any(_may_hold_decimal(arg) for arg in get_args(hint))
 
 
+def may_have_exponent(data: bytes) -> bool:
+    """False where nothing encoded holds a decimal with an exponent, which always has a sign."""
+    return b"E-" in data or b"E+" in data
+
+
 def has_exponent(value: Any) -> bool:
     """True where a decimal in it would be written with an exponent, such as `1E-7`."""
     if isinstance(value, Decimal):

@@ -291,7 +291,7 @@ class Deployment:
         role = connection_role(CONNECTION)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(
-                dial(SimPath("router"), lambda: Link(me, m.edge_inbox, RouterSide(edge)))  # type: ignore[arg-type]
+                dial(SimPath("router"), lambda: Link(me, m.edge_from_router, RouterSide(edge)))  # type: ignore[arg-type]
             )
             tasks.create_task(
                 dial(SimPath(role), lambda: Link(me, m.edge_inbox, QuoteSide(edge)))  # type: ignore[arg-type]

@@ -52,7 +52,7 @@ def find_clash(card: RuleCard, order: NewOrder, context: Context) -> Violation |
         left = holding.lots.sizes[number] - context.leaves
         return _check_left(card, holding, number, left, above=-1)
     if holding.quantity * context.sign < 0:
-        if context.leaves >= holding.lots.total:
+        if not holding.lots.has_guards or context.leaves >= holding.lots.total:
             return None
         number, left = holding.lots.consume(context.leaves)
         return _check_left(card, holding, number, left, above=number)
@@ -72,12 +72,13 @@ def check_attach(holding: Holding, lot_id: str) -> Violation | None:
 def _check_opened(card: RuleCard, order: NewOrder, context: Context) -> Violation | None:
     holding, size = context.holding, context.leaves
     guarded = order.bracket is not None
+    if not (guarded or holding.lots.has_guards or holding.flight_guarded):
+        return None
     if guarded and (holding.lots.has_size(size) or size in holding.flight_sizes):
         return _refuse(card, "fifo_safeguard", OPENS, size)
     if holding.lots.has_guarded_size(size) or size in holding.flight_guarded:
         return _refuse(card, "fifo_safeguard", OPENS, size)
-    has_guards = guarded or holding.lots.has_guards or bool(holding.flight_guarded)
-    if has_guards and holding.in_flight[-context.sign]:
+    if holding.in_flight[-context.sign]:
         return Violation(
             code="fifo_in_flight",
             rule=card.id,

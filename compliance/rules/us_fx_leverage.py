@@ -42,13 +42,7 @@ def leverage_check(card: RuleCard) -> Check:
 
     def check(_order: NewOrder, context: Context) -> Violation | None:
         exposure, holding = context.exposure, context.holding
-        worst = holding.worst_with(
-            context.sign,
-            context.leaves,
-            is_immediate=context.is_immediate,
-            only_reduces=context.only_reduces,
-        )
-        if not context.is_opening and worst <= holding.worst():
+        if not context.is_opening and _worst_with(context, context.leaves) <= holding.worst():
             return None
         unpriced = _find_unpriced(context)
         if unpriced:
@@ -57,8 +51,13 @@ def leverage_check(card: RuleCard) -> Check:
             )
         if exposure.equity is None:
             return _refuse(card, "no_balances", "the account's equity is not known")
-        needed = exposure.required_at(holding, worst)
-        if needed <= exposure.required or needed + CENT <= exposure.equity:
+        # The order raises the worst case by no more than itself: mostly that settles it.
+        rate = exposure.buckets[holding.base].rate or ZERO
+        most = (context.leaves * holding.unit_weight + STEP) * rate + STEP + CENT
+        if exposure.required + most <= exposure.equity:
+            return None
+        needed = exposure.required_at(holding, _worst_with(context, context.leaves))
+        if needed <= exposure.required:
             return None
         if ceil_cent(needed) <= exposure.equity:
             return None

@@ -495,6 +495,7 @@ class World:
             self._read += 1
             if name == "compliance" and self.compliance is not None:
                 self.compliance.received(self._reply, message)  # type: ignore[arg-type]
+                self.compliance.batch_ended()
             elif name == "from-compliance" and self.compliance is not None:
                 ComplianceSide(self.router).received(self._reply, message)  # type: ignore[arg-type]
                 self.router.flush()

@@ -175,8 +175,10 @@ def test_what_is_found_is_told_to_the_router_and_remembered_from_its_history() -
     history.take(StreamUpdate(stream="s", seq=9, at_ns=UTC_NS, body=traded(-1)))
     screening.load(link, accounts=(told,), histories=(history,))
     screening.actor.received(link, first)  # type: ignore[arg-type]
+    screening.actor.batch_ended()
     assert not isinstance(screening.effects[-1][1], m.Found)
     screening.actor.received(link, rest)  # type: ignore[arg-type]
+    screening.actor.batch_ended()
     found = screening.effects[-1][1]
     assert isinstance(found, m.Found)
     assert [each.kind for each in found.findings] == [FindingKind.PATTERN_DAY_TRADER]
@@ -301,4 +303,5 @@ def test_what_becomes_known_of_a_security_is_taken_and_a_tripped_halt_is_told() 
     trip = Halted(scope=HaltScope.TAG, subject="grid", by="compliance", reason="repeats")
     screener._trips = [trip]
     screening.actor.received(link, m.Release(order_id="o-9"))  # type: ignore[arg-type]
+    screening.actor.batch_ended()
     assert screening.effects[-1][1] == m.Tripped(halts=(trip,))

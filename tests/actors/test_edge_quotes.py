@@ -22,7 +22,7 @@ class Stood:
 
     def __init__(self, folder: Path, *connections: str) -> None:
         settings = SimpleNamespace(
-            deployment=SimpleNamespace(tls=None, plaintext=False),
+            deployment=SimpleNamespace(id="d", tls=None, plaintext=False),
             gateway=GatewaySettings(),
             traces=TraceSettings(),
             connections=[connection_settings(id=name) for name in connections or ("c1",)],

@@ -6,9 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from compliance.deposits import NFA_CURRENT, find_deposit_faults, option_deposit, pair_rate
+from compliance.magnitude import CENT, ceil_cent
 from domain.accounts import AccountBalances
 from domain.instruments import AssetClass
 from domain.lifecycle import Status
@@ -52,6 +55,26 @@ def test_a_deposit_equal_to_equity_fits_whole() -> None:
     assert violation is not None
     assert violation.would_pass == "largest quantity that fits: 100000"
     assert desk_with("2200").code(new_order(100_000)) == "pass"
+
+
+@given(
+    held=st.integers(-40_000, 40_000), asked=st.integers(-90_000, 90_000), near=st.integers(-3, 3)
+)
+def test_a_cent_less_than_the_exact_deposit_is_refused_and_not_a_cent_more(
+    held: int, asked: int, near: int
+) -> None:
+    assume(asked)
+    order, lots_held = new_order(asked), [held] if held else []
+    rich = desk_with("1000000", *lots_held)
+    rich.verdict(order, is_dry_run=True)
+    account = rich.screener.book.accounts[ACCOUNT]
+    before = account.required
+    assert rich.code(order) == "pass"
+    needed = rich.screener.book.accounts[ACCOUNT].required
+    assume(needed > before)
+    equity = ceil_cent(needed) + near * CENT
+    told = desk_with(str(equity), *lots_held).code(order)
+    assert told == ("pass" if near >= 0 else "leverage")
 
 
 def test_the_refusal_names_the_leverage() -> None:

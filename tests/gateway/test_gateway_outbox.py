@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
-from gateway_world import a_quote
+from gateway_world import CLOCKS, FakeRouter, a_quote
 
+from gateway.connection import Connection
 from gateway.outbox import Outbox
+from gateway.server import GatewayServer
+from gateway.settings import GatewaySettings
+from gateway.tokens import TokenBook
 
 
 def an_outbox(bytes_max: int = 10) -> tuple[Outbox, list[bytes]]:
@@ -81,3 +86,23 @@ def test_quotes_of_two_connections_are_kept_apart() -> None:
     outbox.hold_quote(a_quote(1, connection="c2"))
     assert [quote.connection for quote in outbox.resume()] == ["c1", "c2"]
     assert outbox.conflated == 0
+
+
+class Written(list[bytes]):
+    """A transport that only notes what is written."""
+
+    def write(self, data: bytes) -> None:
+        self.append(data)
+
+
+def test_what_is_told_while_writes_are_held_leaves_in_one_in_order(tmp_path: Path) -> None:
+    server = GatewayServer(FakeRouter(), TokenBook(tmp_path / "t"), CLOCKS, GatewaySettings())
+    connection, written = Connection(server), Written()
+    connection._transport = written
+    server.hold()
+    connection.outbox.push(b"res ")
+    connection.outbox.push(b"ev", "orders/a", 1)
+    assert written == []
+    server.let_go()
+    connection.outbox.push(b"later")
+    assert written == [b"res ev", b"later"]

@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
+from websockets.frames import Frame
 
 from domain.orders import StopLoss, Trailing
 from gateway import wire
 from gateway.codec import CODECS, JSON, MSGPACK
 from gateway.errors import from_decode_error
+from gateway.passing import PassedUpdate, body_of
 from gateway.strict import has_exponent, strict_twin
 
 _DECIMALS = st.decimals(
@@ -109,6 +111,23 @@ def test_an_ev_and_a_quote_keep_their_decimals_in_both_codecs() -> None:
     for codec in CODECS.values():
         assert codec.decode_server(codec.encode(ev)) == ev
         assert codec.decode_server(codec.encode(quote)) == quote
+
+
+@pytest.mark.parametrize("price", ["1.25", "0E-10"])
+def test_an_entry_passed_on_unread_is_told_as_one_that_was_read(price: str) -> None:
+    update = an_update(1)
+    update = replace(update, body=replace(update.body, average_price=Decimal(price), tag="E-1"))
+    passed = msgspec.msgpack.decode(msgspec.msgpack.encode(update), type=PassedUpdate)
+    for codec in CODECS.values():
+        assert codec.entry(passed) == codec.entry(update)
+    assert body_of(passed) == body_of(update) == update.body
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
+def test_a_frame_is_what_the_library_makes_of_it(size: int) -> None:
+    for codec in CODECS.values():
+        payload = bytes(size)
+        assert codec.frame(payload) == Frame(codec.opcode, payload).serialize(mask=False)
 
 
 ORDER = {"client_order_id": "o1", "instrument": "EUR/USD", "side": "buy", "quantity": "1"}
