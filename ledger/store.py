@@ -9,6 +9,7 @@ happens to the store, the journal can make it again (store_rebuild.py).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from msgspec import Struct
@@ -50,9 +51,7 @@ class Store:
         """Raises StoreForeign, StoreTooNew, StoreOld, StoreFailed."""
         self.database = database
         self._deployment_id = deployment_id
-        self._writes = {
-            table: database.compile(_insert(table, database.is_sqlite)) for table in t.FOLDED
-        }
+        self._writes = {table: _Write(database, table) for table in t.FOLDED}
         with database.write() as connection:
             found = find_revision(connection, database.place)
             if found != NEWEST:
@@ -115,8 +114,19 @@ class Store:
         }
         for table, rows in found.items():
             if rows:
-                # Not as a statement of SQLAlchemy's: that takes longer than all the rest.
-                connection.exec_driver_sql(self._writes[table], rows)
+                self._writes[table].run(connection, rows)
+
+
+class _Write:
+    """An insert of many rows into a table."""
+
+    def __init__(self, database: Database, table: Table) -> None:
+        # Not a statement of SQLAlchemy's: that takes longer than all the rest.
+        self._text, names = database.compile(_insert(table, database.is_sqlite))
+        self._values = itemgetter(*names)
+
+    def run(self, connection: Connection, rows: Iterable[Row]) -> None:
+        connection.exec_driver_sql(self._text, list(map(self._values, rows)))
 
 
 def check_owner(connection: Connection, place: str, deployment_id: str) -> bool:
