@@ -29,8 +29,6 @@ from ledger.store_schema import NEWEST, find_revision
 NAMES_MAX = 500
 """So many names in one question."""
 
-KEPT_ONCE = (t.fills,)
-"""An execution is one fill, whoever tells it again."""
 REPLACED = (t.orders, t.balances, t.accounts, t.connections, t.transactions)
 
 _order = Decoder(Order).decode
@@ -147,11 +145,9 @@ def read_cursor(connection: Connection) -> Cursor:
 
 
 def _insert(table: Table, is_sqlite: bool) -> Any:
-    """An insert that replaces the row of the same key, or leaves the first one there."""
+    """An insert; of what is replaced, one that replaces the row of the same key."""
     statement = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
     keys = [column.name for column in table.primary_key]
-    if table in KEPT_ONCE:
-        return statement.on_conflict_do_nothing(index_elements=keys)
     if table not in REPLACED:
         return statement
     changed = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}

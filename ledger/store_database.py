@@ -57,7 +57,7 @@ class Database:
         self._reader = _engine(url, writes=False)
 
     def compile(self, statement: Any) -> tuple[str, tuple[str, ...]]:
-        """The statement as its driver takes it for many rows, and what a row's values are, in order.
+        """The statement as its driver takes it for many rows, and the names of a row's values.
 
         By place and not by name: the driver would look for every name of every row again.
         """

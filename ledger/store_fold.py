@@ -220,7 +220,7 @@ class _Fold:
 
     def _fill(self, order: Order, fill: Fill, update: StreamUpdate, record: Record) -> None:
         row = rows.fill_row(order, fill, update, record)
-        self._changes.put(t.fills, (fill.execution_id,), row)
+        self._changes.put(t.fills, (update.stream, update.seq), row)
         home = self._known.homes.get(order.account or "")
         derived = rows.transaction_row(rows.trade(order, fill, home), record, order.owner)
         self._move(derived | {"client_order_id": order.client_order_id})
