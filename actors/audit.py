@@ -20,7 +20,9 @@ from ledger.audit_log import AuditError, AuditLog
 from ledger.faults import JournalError
 from ledger.following import Followable, Tail, read_batch
 
-POLL_S = 0.2
+POLL_S_MAX = 1.0
+"""So long entries may wait for their disk at most: each look that finds some syncs them there, and
+the router's commits wait for the same disk."""
 RETRY_S = 1.0
 NS_PER_MS = 1_000_000
 
@@ -41,6 +43,7 @@ class AuditTrail:
         self._settings = settings
         self._clocks = clocks
         self._places = places_of(heads, settings)
+        self._poll_s = min(POLL_S_MAX, settings.head_ms / 1_000)
         self._failing: set[int] = set()
         self._head_size = -1
         self._head_ns = 0
@@ -65,7 +68,7 @@ class AuditTrail:
             log.info("audit", entries=trail.seal.size)
             while True:
                 if not await self._in_writer(self.step, trail, tail):
-                    await asyncio.sleep(POLL_S)
+                    await asyncio.sleep(self._poll_s)
         finally:
             if tail is not None:
                 tail.close()

@@ -179,13 +179,14 @@ async def start_ledger(stage: Stage) -> None:
     from actors.ledger import Ledger
     from actors.ledger_reads import LedgerReads
     from ledger.audit_log import AuditLog
+    from ledger.shared_reading import SharedJournal
     from ledger.store_opening import open_store
 
     # This thread, and those it starts: the rows can wait where an order cannot.
     os.nice(LEDGER_NICENESS)
     settings, paths = stage.settings, stage.paths
     deployment, url = settings.deployment.id, read_store_url(settings.store)
-    journal = reader_of(journal_place(paths, settings))
+    journal = SharedJournal(reader_of(journal_place(paths, settings)))
     ledger = Ledger(
         lambda: open_store(url, paths.store, deployment),
         journal,

@@ -213,7 +213,7 @@ patience_ms = 10000
 # The environment variable that holds the URL instead.
 #url_env = "FILLGATE_STORE_URL"
 # Records a transaction takes at most. 1 to 10000.
-batch_records = 500
+batch_records = 2000
 # How long it waits for more of them; a read that needs one does not wait. 0 to 1000.
 gather_ms = 1000
 

@@ -76,20 +76,25 @@ def read_all(directory: Path, deployment_id: str) -> Iterator[Snapshot]:
 def read(path: Path, deployment_id: str) -> Snapshot | None:
     """The snapshot in the file, or None where it is damaged, foreign or cannot be read."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            # In two, for the state of a million orders takes a while to copy.
+            return _check(file.read(_STATE_FROM), file.read(), deployment_id)
     except OSError:
         return None
-    return decode(data, deployment_id)
 
 
 def decode(data: bytes, deployment_id: str) -> Snapshot | None:
     """The snapshot in the bytes, or None where they are damaged or foreign."""
-    if len(data) < _STATE_FROM:
+    return _check(data[:_STATE_FROM], data[_STATE_FROM:], deployment_id)
+
+
+def _check(head: bytes, state: bytes, deployment_id: str) -> Snapshot | None:
+    if len(head) < _STATE_FROM:
         return None
-    magic, crc = _HEADER.unpack_from(data)
-    format_, number, length, name = _REST.unpack_from(data, _HEADER.size)
-    state = data[_STATE_FROM:]
-    is_whole = magic == MAGIC and length == len(state) and crc == crc32(data[_HEADER.size :])
+    magic, crc = _HEADER.unpack_from(head)
+    format_, number, length, name = _REST.unpack_from(head, _HEADER.size)
+    found = crc32(state, crc32(head[_HEADER.size :]))
+    is_whole = magic == MAGIC and length == len(state) and crc == found
     is_ours = format_ == FORMAT and name.rstrip(b"\0") == deployment_id.encode()
     return Snapshot(number=number, state=state) if is_whole and is_ours else None
 

@@ -9,6 +9,7 @@ happens to the store, the journal can make it again (store_rebuild.py).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from msgspec import Struct
@@ -28,8 +29,6 @@ from ledger.store_schema import NEWEST, find_revision
 NAMES_MAX = 500
 """So many names in one question."""
 
-KEPT_ONCE = (t.fills,)
-"""An execution is one fill, whoever tells it again."""
 REPLACED = (t.orders, t.balances, t.accounts, t.connections, t.transactions)
 
 _order = Decoder(Order).decode
@@ -50,9 +49,7 @@ class Store:
         """Raises StoreForeign, StoreTooNew, StoreOld, StoreFailed."""
         self.database = database
         self._deployment_id = deployment_id
-        self._writes = {
-            table: database.compile(_insert(table, database.is_sqlite)) for table in t.FOLDED
-        }
+        self._writes = {table: _Write(database, table) for table in t.FOLDED}
         with database.write() as connection:
             found = find_revision(connection, database.place)
             if found != NEWEST:
@@ -115,8 +112,19 @@ class Store:
         }
         for table, rows in found.items():
             if rows:
-                # Not as a statement of SQLAlchemy's: that takes longer than all the rest.
-                connection.exec_driver_sql(self._writes[table], rows)
+                self._writes[table].run(connection, rows)
+
+
+class _Write:
+    """An insert of many rows into a table."""
+
+    def __init__(self, database: Database, table: Table) -> None:
+        # Not a statement of SQLAlchemy's: that takes longer than all the rest.
+        self._text, names = database.compile(_insert(table, database.is_sqlite))
+        self._values = itemgetter(*names)
+
+    def run(self, connection: Connection, rows: Iterable[Row]) -> None:
+        connection.exec_driver_sql(self._text, list(map(self._values, rows)))
 
 
 def check_owner(connection: Connection, place: str, deployment_id: str) -> bool:
@@ -137,11 +145,9 @@ def read_cursor(connection: Connection) -> Cursor:
 
 
 def _insert(table: Table, is_sqlite: bool) -> Any:
-    """An insert that replaces the row of the same key, or leaves the first one there."""
+    """An insert; of what is replaced, one that replaces the row of the same key."""
     statement = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
     keys = [column.name for column in table.primary_key]
-    if table in KEPT_ONCE:
-        return statement.on_conflict_do_nothing(index_elements=keys)
     if table not in REPLACED:
         return statement
     changed = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}

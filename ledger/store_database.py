@@ -31,8 +31,8 @@ READERS_MAX = 2
 # For the whole process, and all of it wants the digits as they are.
 sqlite3.register_adapter(Decimal, str)
 
-_SQLITE = sqlite.dialect(paramstyle="named")
-_POSTGRESQL = psycopg.dialect()  # type: ignore[no-untyped-call]
+_SQLITE = sqlite.dialect(paramstyle="qmark")
+_POSTGRESQL = psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
 
 
 def find_url(text: str | None, file: Path) -> URL:
@@ -56,9 +56,13 @@ class Database:
         self._writer = _engine(url, writes=True)
         self._reader = _engine(url, writes=False)
 
-    def compile(self, statement: Any) -> str:
-        """The statement as its driver takes it for many rows, each a dictionary."""
-        return str(statement.compile(dialect=_SQLITE if self.is_sqlite else _POSTGRESQL))
+    def compile(self, statement: Any) -> tuple[str, tuple[str, ...]]:
+        """The statement as its driver takes it for many rows, and the names of a row's values.
+
+        By place and not by name: the driver would look for every name of every row again.
+        """
+        compiled = statement.compile(dialect=_SQLITE if self.is_sqlite else _POSTGRESQL)
+        return str(compiled), tuple(compiled.positiontup)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from sqlalchemy import Table
 
 from domain import ids
+from domain.accounts import AccountBalances
 from domain.events import External, Fill
 from domain.lifecycle import Break, Order, apply
 from domain.portfolio import Position
@@ -113,15 +114,19 @@ class _Fold:
         self._orders = dict(known.orders)
         self._touched: dict[str, Record] = {}
         self._held: dict[tuple[str, str], tuple[Position, Record]] = {}
+        self._money: dict[tuple[str, str], tuple[AccountBalances, Record, str | None]] = {}
         self._changes = Changes()
+        self._events = self._changes.rows.setdefault(t.events, {})
 
     def finish(self) -> Changes:
-        """The changes, each order and holding as the last of the batch leaves it."""
+        """The changes: orders, holdings and money as the last of the batch leaves them."""
         for order_id, record in self._touched.items():
             row = rows.order_row(self._orders[order_id], record)
             self._changes.put(t.orders, (order_id,), row)
         for key, (position, record) in self._held.items():
             self._changes.held[key] = self._holding(position, record)
+        for key, told in self._money.items():
+            self._changes.put(t.balances, key, rows.balances_row(*told))
         return self._changes
 
     def _holding(self, position: Position, record: Record) -> Holding:
@@ -146,7 +151,9 @@ class _Fold:
         act = rows.audit_row(record)
         if act is not None:
             self._changes.put(t.audit, (record.number,), act)
+        origin = rows.origin(record, record.owner)
         for update in record.updates:
+            self._events[update.stream, update.seq] = rows.event_row(update, origin)
             self._update(update, record)
 
     def _sync(self, cause: Synced, record: Record) -> None:
@@ -156,7 +163,7 @@ class _Fold:
         self._known.homes[account.account] = account.base_currency
         self._known.owners[account.account] = account.owner
         changes.put(t.accounts, (account.account,), rows.account_row(account, record))
-        self._balances(BalancesUpdate(balances=snapshot.balances), record)
+        self._balances(snapshot.balances, record)
         changes.cleared.add(account.account)
         for key in [key for key in self._held if key[0] == account.account]:
             del self._held[key]
@@ -164,15 +171,14 @@ class _Fold:
             self._held[position.account, position.instrument] = (position, record)
 
     def _update(self, update: StreamUpdate, record: Record) -> None:
-        changes, number = self._changes, (update.stream, update.seq)
-        changes.put(t.events, number, rows.event_row(update, record))
+        changes = self._changes
         match update.body:
             case OrderUpdate() as body:
                 self._order(body, update, record)
             case PositionUpdate(position=position):
                 self._held[position.account, position.instrument] = (position, record)
-            case BalancesUpdate() as body:
-                self._balances(body, record)
+            case BalancesUpdate(balances=money):
+                self._balances(money, record)
             case ConnectionUpdate(connection=state):
                 key = (state.connection,)
                 changes.put(t.connections, key, rows.connection_row(state, record))
@@ -180,15 +186,15 @@ class _Fold:
                 owner = self._owner(told.account, record)
                 self._move(rows.transaction_row(told, record, owner) | {"told_by_broker": True})
             case Notice() as body:
-                changes.put(t.notices, number, rows.notice_row(body, update, record))
+                row = rows.notice_row(body, update, record)
+                changes.put(t.notices, (update.stream, update.seq), row)
 
     def _owner(self, account: str, record: Record) -> str | None:
         return record.owner or self._known.owners.get(account)
 
-    def _balances(self, update: BalancesUpdate, record: Record) -> None:
-        held = update.balances
-        row = rows.balances_row(held, record, self._owner(held.account, record))
-        self._changes.put(t.balances, (held.account, held.currency), row)
+    def _balances(self, money: AccountBalances, record: Record) -> None:
+        owner = self._owner(money.account, record)
+        self._money[money.account, money.currency] = (money, record, owner)
 
     def _order(self, body: OrderUpdate, update: StreamUpdate, record: Record) -> None:
         event = body.event
@@ -214,7 +220,7 @@ class _Fold:
 
     def _fill(self, order: Order, fill: Fill, update: StreamUpdate, record: Record) -> None:
         row = rows.fill_row(order, fill, update, record)
-        self._changes.put(t.fills, (fill.execution_id,), row)
+        self._changes.put(t.fills, (update.stream, update.seq), row)
         home = self._known.homes.get(order.account or "")
         derived = rows.transaction_row(rows.trade(order, fill, home), record, order.owner)
         self._move(derived | {"client_order_id": order.client_order_id})

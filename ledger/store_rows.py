@@ -52,7 +52,7 @@ def origin(record: Record, owner: str | None, retention: Retention | None = None
     return {"owner": owner, "record": record.number, "retention": kept}
 
 
-def event_row(update: StreamUpdate, record: Record) -> Row:
+def event_row(update: StreamUpdate, origin: Row) -> Row:
     """A numbered entry of a stream."""
     body = update.body
     kind, order_id = _TAGS[type(body)], None
@@ -66,10 +66,8 @@ def event_row(update: StreamUpdate, record: Record) -> Row:
         "at_ns": update.at_ns,
         "kind": kind,
         "order_id": order_id,
-        "owner": record.owner,
-        "record": record.number,
-        "retention": record.retention.value,
         "body": _encode(update),
+        **origin,
     }
 
 

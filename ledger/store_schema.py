@@ -14,7 +14,7 @@ from ledger.store_database import Database
 from ledger.store_faults import StoreTooNew
 from ledger.store_tables import SCHEMA
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision there was, oldest first, as `migrations/versions/` has them."""
 NEWEST = REVISIONS[-1]
 VERSION_TABLE = "store_version"
@@ -50,7 +50,7 @@ def find_revision(connection: Connection, place: str) -> str | None:
     return found
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, revision: str = "head") -> None:
     # Imported here: a start whose tables are made already need not wait for it.
     from alembic import command
     from alembic.config import Config
@@ -58,4 +58,4 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

@@ -19,7 +19,7 @@ class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     url: str | None = None
     url_env: str | None = None
-    batch_records: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    batch_records: Annotated[int, Meta(ge=1, le=10_000)] = 2_000
     gather_ms: Annotated[int, Meta(ge=0, le=1_000)] = 1_000
 
 

@@ -4,7 +4,9 @@ Decimals are exact: NUMERIC on PostgreSQL, their digits as TEXT on SQLite, which
 of its own (nothing here is ordered by one). Times are int64 ns UTC. `record` is the journal's
 record that a row was last written from, `retention` the class that says how long it must be
 kept, owners are pseudonyms. `body` is the struct that the row is of, as msgpack: a read gives
-back what the journal held, digit for digit, while the columns are for SQL.
+back what the journal held, digit for digit, while the columns are for SQL. What many rows are
+written to has no index by order id: its places are as good as drawn by lot, so that each row
+would cost a page of its own, over and over.
 """
 
 from __future__ import annotations
@@ -26,7 +28,6 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
-    text,
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -119,14 +120,6 @@ events = Table(
     _body(),
     PrimaryKeyConstraint("stream", "seq"),
 )
-Index(
-    "events_of_order",
-    events.c.order_id,
-    events.c.seq,
-    sqlite_where=text("order_id IS NOT NULL"),
-    postgresql_where=text("order_id IS NOT NULL"),
-)
-
 orders = Table(
     "orders",
     metadata,
@@ -148,8 +141,9 @@ Index("orders_by_status", orders.c.owner, orders.c.status, orders.c.received_ns)
 fills = Table(
     "fills",
     metadata,
-    Column("execution_id", Text, primary_key=True),
-    *_names("order_id", "broker_execution_id", "broker_order_id", "instrument", "side"),
+    *_names(
+        "execution_id", "order_id", "broker_execution_id", "broker_order_id", "instrument", "side"
+    ),
     *_words("client_order_id", "signal_id", "connection", "account", "currency"),
     Column("quantity", Exact, nullable=False),
     Column("price", Exact, nullable=False),
@@ -159,9 +153,8 @@ fills = Table(
     *_names("stream"),
     Column("seq", BigInteger, nullable=False),
     *_origin(),
+    PrimaryKeyConstraint("stream", "seq"),
 )
-Index("fills_by_number", fills.c.stream, fills.c.seq)
-Index("fills_of_order", fills.c.order_id)
 
 positions = Table(
     "positions",

@@ -117,7 +117,6 @@ async def _running(trail: AuditTrail):  # type: ignore[no-untyped-def]
 def test_it_runs_beside_the_writer_and_goes_on_after_trouble(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.audit.POLL_S", 0.01)
     monkeypatch.setattr("actors.audit.RETRY_S", 0.02)
     world = World(tmp_path)
     trail = AuditTrail(

@@ -22,6 +22,7 @@ from domain.orders import Side
 from ledger.reader import JournalReader
 from ledger.store_opening import open_store
 from ledger.store_rebuild import catch_up
+from ledger.store_schema import NEWEST
 from tests.cli.cli_world import Story, call, call_json, make_home
 
 
@@ -59,13 +60,13 @@ def test_a_store_that_is_not_made_yet_says_how(paths: Paths) -> None:
 
 
 def test_migrate_makes_the_tables_once(paths: Paths) -> None:
-    assert call_json(paths.home, "store", "migrate") == {"before": None, "after": "0001"}
+    assert call_json(paths.home, "store", "migrate") == {"before": None, "after": NEWEST}
     assert "already" in call(paths.home, "store", "migrate").stdout
     assert call_json(paths.home, "store", "status")["position"] == 0
 
 
 def test_migrate_says_from_where_to_where(paths: Paths) -> None:
-    assert "from nothing to revision 0001" in call(paths.home, "store", "migrate").stdout
+    assert f"from nothing to revision {NEWEST}" in call(paths.home, "store", "migrate").stdout
 
 
 def test_rebuild_makes_it_from_the_journal_and_verify_agrees(paths: Paths) -> None:

@@ -10,9 +10,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from msgspec.structs import replace
-from sqlalchemy import URL, delete, inspect, update
+from sqlalchemy import URL, delete, insert, inspect, select, update
 
 from domain.records import EpochStarted
+from ledger import store_schema
 from ledger import store_tables as t
 from ledger.faults import JournalCorrupt, JournalForeign
 from ledger.reader import JournalReader
@@ -49,6 +50,28 @@ def test_a_store_of_this_release_is_left_as_it_is(database: Database):
     assert migrate(database) == (NEWEST, NEWEST)
     with database.read() as connection:
         assert count_rows(connection)["events"] > 0
+
+
+def test_rows_of_the_first_tables_are_kept_when_fills_get_another_key(
+    database: Database, tmp_path: Path
+):
+    records = a_life(1, 120)
+    with closing(Database(find_url(None, tmp_path / "beside"))) as beside:
+        stories.open_store(beside).apply(records[:80])
+        with database.write() as old, beside.read() as made:
+            if not database.is_sqlite:
+                old.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {t.SCHEMA}")
+            store_schema._upgrade(old, "0001")
+            for table in t.metadata.sorted_tables:
+                if rows := [dict(row) for row in made.execute(select(table)).mappings()]:
+                    old.execute(insert(table), rows)
+        assert migrate(database) == ("0001", NEWEST)
+        assert stories.differences(beside, database) == []
+        with database.read() as connection:
+            key = inspect(connection).get_pk_constraint("fills")
+        assert key["constrained_columns"] == ["stream", "seq"]
+    Store(database, DEPLOYMENT).apply(records)
+    stories.check_books(database, records)
 
 
 def test_tables_that_are_not_made_are_not_guessed(database: Database):
