@@ -23,6 +23,7 @@ from domain.findings import Finding
 from domain.history import AccountHistory
 from domain.instruments import Instrument
 from domain.lifecycle import Order
+from domain.market_facts import MarketFact
 from domain.orders import NewOrder
 from domain.quotes import Quote
 from domain.records import Halted
@@ -253,6 +254,12 @@ class Quotes(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="quotes"
     quotes: tuple[Quote, ...]
 
 
+class MarketFacts(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="market_facts"):
+    """What a market said of listed securities beside their prices; said again to a new router."""
+
+    facts: tuple[MarketFact, ...]
+
+
 class PriceOffer(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="price_offer"):
     """What a connection would price if asked: all its broker lists, or only what it does already.
 
@@ -264,7 +271,7 @@ class PriceOffer(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="pri
     is_full: bool = False
 
 
-FromConnection = Attached | Items | HaltsSet | Quotes | Credits
+FromConnection = Attached | Items | HaltsSet | Quotes | MarketFacts | Credits
 
 
 class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="standing"):

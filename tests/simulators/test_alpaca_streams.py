@@ -284,6 +284,28 @@ async def test_a_halt_is_told_and_stops_trading():
 
 
 @pytest.mark.asyncio
+async def test_a_halted_stock_is_not_quoted_and_its_facts_can_be_published():
+    async with served() as client, logged_in(client) as socket:
+        await greeted(socket)
+        await read(socket)
+        names = {"quotes": ["AAPL"], "statuses": ["AAPL"], "lulds": ["AAPL"]}
+        await socket.send_json({"action": "subscribe", **names})
+        await read(socket)
+        await client.control("/halts", {"symbol": "AAPL"})
+        await client.tick("AAPL", "100.10", "100.12")
+        await client.control("/bands", {"symbol": "AAPL", "low": "95.00", "high": "105.00"})
+        await client.control("/restrictions", {"symbol": "AAPL"})
+        found = [(await read(socket))[0] for _ in range(3)]
+        for body in ({"low": "2", "high": "1"}, {"low": "0", "high": "1"}, {"low": "x"}, {}):
+            url = f"{client.sim.url}/sim/bands"
+            async with client.session.post(url, json={"symbol": "AAPL", **body}) as answer:
+                assert answer.status == 400
+    assert [x["T"] for x in found] == ["s", "l", "s"]
+    assert (found[1]["d"], found[1]["u"]) == (95.00, 105.00)
+    assert found[2]["sc"] == "E"
+
+
+@pytest.mark.asyncio
 async def test_coins_have_no_halts_and_no_bars():
     async with served() as client, logged_in(client, "/v1beta3/crypto/us") as socket:
         await greeted(socket)
