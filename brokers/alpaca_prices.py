@@ -201,7 +201,7 @@ def _band(said: wire.Market) -> MarketFact | None:
 
 def _restriction(said: wire.Market) -> MarketFact:
     at_ns = time_of(said.t)
-    day = datetime.fromtimestamp(at_ns // NS, HOME).date()
+    day = datetime.fromtimestamp(at_ns // NS, HOME).date().isoformat()
     return MarketFact(instrument=need(said.symbol or None, "S"), at_ns=at_ns, restricted_from=day)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from decimal import Decimal
 
 from msgspec import Struct
@@ -13,7 +12,7 @@ class MarketFact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was said of one security as of `at_ns`, the market's clock; None is not said.
 
     `band_low` and `band_high` are the LULD band as published at `band_ns`, which holds that day.
-    `restricted_from` is the date (New York) from which Rule 201 restricts short sales.
+    `restricted_from` is the date (ISO, New York) from which Rule 201 restricts short sales.
     """
 
     instrument: str
@@ -22,7 +21,7 @@ class MarketFact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     band_low: Decimal | None = None
     band_high: Decimal | None = None
     band_ns: int | None = None
-    restricted_from: date | None = None
+    restricted_from: str | None = None
 
 
 _WORDS = ("is_paused", "band_low", "band_high", "band_ns", "restricted_from")

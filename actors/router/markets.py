@@ -8,6 +8,7 @@ connections, before their prices: until then nothing is known, and nothing price
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 
 from actors import messages as m
 from actors.router.desk import Desk
@@ -59,6 +60,7 @@ def _told(facts: Iterable[MarketFact]) -> m.SeeMarket | None:
 
 def security_of(fact: MarketFact) -> Security:
     """The fact as the screen takes it."""
+    day = fact.restricted_from
     return Security(
         symbol=fact.instrument,
         at_ns=fact.at_ns,
@@ -66,5 +68,5 @@ def security_of(fact: MarketFact) -> Security:
         band_low=fact.band_low,
         band_high=fact.band_high,
         band_ns=fact.band_ns,
-        restricted_from=fact.restricted_from,
+        restricted_from=date.fromisoformat(day) if day is not None else None,
     )

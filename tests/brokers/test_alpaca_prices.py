@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -130,7 +130,7 @@ def test_a_published_band_is_a_fact_exact_to_the_digit() -> None:
 def test_a_short_sale_restriction_holds_from_its_date_in_new_york() -> None:
     late = {**status("E"), "t": "2024-03-16T01:30:00Z"}
     assert heard(adapter(), late).fact == MarketFact(
-        instrument="AAPL", at_ns=parse_time(late["t"]), restricted_from=date(2024, 3, 15)
+        instrument="AAPL", at_ns=parse_time(late["t"]), restricted_from="2024-03-15"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from decimal import Decimal
 
 from domain.market_facts import MarketFact, fold_fact, says_more
@@ -20,8 +19,8 @@ def test_what_is_not_said_stays_as_it_was() -> None:
     both = fold_fact(HALT, BAND)
     assert (both.is_paused, both.band_high, both.at_ns) == (True, Decimal(11), 3)
     assert says_more(HALT, both)
-    restricted = MarketFact(instrument="ABC", at_ns=4, restricted_from=date(2026, 11, 25))
-    assert fold_fact(both, restricted).restricted_from == date(2026, 11, 25)
+    restricted = MarketFact(instrument="ABC", at_ns=4, restricted_from="2026-11-25")
+    assert fold_fact(both, restricted).restricted_from == "2026-11-25"
 
 
 def test_of_two_words_on_the_same_thing_the_later_one_stands_however_they_come() -> None:
