@@ -349,7 +349,7 @@ class Release(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="releas
 
 
 class Found(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="found"):
-    """What compliance found after the trade; the router writes down what it does not know yet."""
+    """What was found after the trade; the router writes down what it does not know yet."""
 
     findings: tuple[Finding, ...]
 
@@ -385,7 +385,7 @@ class Leave(Struct, frozen=True, kw_only=True, tag="leave"):
 
 _Greeting = Hello | Ping | Pong
 
-router_inbox = msgspec.msgpack.Decoder(ToRouter | _Greeting)
+router_inbox = msgspec.msgpack.Decoder(ToRouter | Found | _Greeting)
 edge_inbox = msgspec.msgpack.Decoder(
     FromRouter | Quotes | PriceOffer | Standing | TooOld | _Greeting
 )

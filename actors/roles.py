@@ -178,6 +178,7 @@ async def start_ledger(stage: Stage) -> None:
     from actors.audit import AuditTrail
     from actors.ledger import Ledger
     from actors.ledger_reads import LedgerReads
+    from actors.surveillance import Lookout
     from ledger.audit_log import AuditLog
     from ledger.store_opening import open_store
 
@@ -192,17 +193,20 @@ async def start_ledger(stage: Stage) -> None:
         LedgerReads(settings.connections),
         settings.store,
     )
+    lookout = Lookout(settings.compliance.suspicion)
     trail = AuditTrail(
         lambda: AuditLog(paths.audit, deployment),
         journal,
         paths.audit_heads,
         settings.audit,
         stage.clocks,
+        lookout,
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(ledger.run(paths.socket(LEDGER_ROLE), stage.hello))
         tasks.create_task(publish(_page(stage), ledger.figures))
         tasks.create_task(trail.follow())
+        tasks.create_task(lookout.run(paths, stage.hello))
 
 
 async def start_connection(stage: Stage) -> None:

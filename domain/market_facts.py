@@ -12,6 +12,7 @@ class MarketFact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was said of one security as of `at_ns`, the market's clock; None is not said.
 
     `band_low` and `band_high` are the LULD band as published at `band_ns`, which holds that day.
+    `day_volume` is what traded so far in the session that closes at `closes_ns`.
     `restricted_from` is the date (ISO, New York) from which Rule 201 restricts short sales.
     """
 
@@ -22,9 +23,11 @@ class MarketFact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     band_high: Decimal | None = None
     band_ns: int | None = None
     restricted_from: str | None = None
+    day_volume: Decimal | None = None
+    closes_ns: int | None = None
 
 
-_WORDS = ("is_paused", "band_low", "band_high", "band_ns", "restricted_from")
+_WORDS = tuple(set(MarketFact.__struct_fields__) - {"instrument", "at_ns"})
 
 
 def fold_fact(known: MarketFact | None, news: MarketFact) -> MarketFact:

@@ -239,6 +239,8 @@ class Router:
             case Query():
                 # After the commit: a read must not tell what is not durable yet.
                 self.desk.to_edges.append((link, self.reads.answer(message)))
+            case m.Found():
+                write_findings(self.desk, message.findings)
 
     def _login(self, link: Link[Any], login: Login) -> None:
         error = self.guards.login(link, login)

@@ -675,7 +675,13 @@ class Watch:
     """A monitor and the words to feed it."""
 
     def __init__(self, **words: Any) -> None:
-        self.monitor = suspicion.Suspicion(suspicion.SuspicionSettings(**words))
+        # The least that can be a pattern, unless the words ask for more.
+        least: Facts = {
+            "cancel_share": Decimal("0.1"), "cancels_min": 1, "cancel_life_ms": 10**9,
+            "size_times": Decimal(0), "window_ms": 3_600_000, "wash_trades": 2,
+            "wash_net_percent": Decimal(1),
+        }  # fmt: skip
+        self.monitor = suspicion.Suspicion(suspicion.SuspicionSettings(**(least | words)))
         self.count = 0
         self.kinds: set[str] = set()
 
