@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from compliance.monitors.alert import Alert, AlertKind
@@ -21,8 +22,9 @@ from compliance.monitors.suspicion import (
 )
 from domain import events as ev
 from domain.findings import Finding, FindingKind
+from domain.lifecycle import Origin
 from domain.market_facts import MarketFact
-from domain.orders import NewOrder, TimeInForce
+from domain.orders import NewOrder
 from domain.records import MarketTold, Ordered, Record
 from domain.streams import OrderUpdate, StreamUpdate
 
@@ -31,9 +33,6 @@ ORDERS_MAX = 100_000
 
 NAMED_MAX = 20
 """Orders a finding names."""
-
-AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
-"""What is left of these is canceled by its own terms."""
 
 KINDS = {
     AlertKind.SPOOF: FindingKind.SPOOFING,
@@ -51,6 +50,8 @@ class Surveillance:
     def __init__(self, settings: SuspicionSettings) -> None:
         self._suspicion = Suspicion(settings)
         self._terms: OrderedDict[str, NewOrder] = OrderedDict()
+        self._asked: OrderedDict[str, None] = OrderedDict()
+        """Orders somebody asked to cancel."""
 
     def take(self, record: Record) -> tuple[Finding, ...]:
         """What the record completes."""
@@ -80,8 +81,7 @@ class Surveillance:
 
     def _remember(self, order_id: str, terms: NewOrder) -> None:
         self._terms[order_id] = terms
-        if len(self._terms) > ORDERS_MAX:
-            self._terms.popitem(last=False)
+        _bound(self._terms)
 
     def _follow(self, update: StreamUpdate, body: OrderUpdate, owner: str) -> tuple[Alert, ...]:
         event, at_ns = body.event, update.at_ns
@@ -94,9 +94,12 @@ class Surveillance:
                     at_ns=at_ns,
                 )
             )
-        if isinstance(event, ev.Canceled):
-            if self._ends_at_once(body.order_id):
-                return ()
+        if isinstance(event, ev.CancelRequested):
+            self._asked[body.order_id] = None
+            _bound(self._asked)
+        elif isinstance(event, ev.Canceled):
+            if body.origin is Origin.CLIENT and body.order_id not in self._asked:
+                return ()  # by its own terms, by its broker or with its twin: nobody took it back
             gone = Canceled(order_id=body.order_id, at_ns=at_ns, reason=event.reason)
             return self._suspicion.cancel(gone)
         placed = self._placed(body, owner, at_ns)
@@ -104,16 +107,13 @@ class Surveillance:
             self._suspicion.place(placed)
         return ()
 
-    def _ends_at_once(self, order_id: str) -> bool:
-        terms = self._terms.get(order_id)
-        return terms is not None and terms.time_in_force in AT_ONCE
-
     def _placed(self, body: OrderUpdate, owner: str, at_ns: int) -> Placed | None:
-        """The order as it went to the market; None of other news."""
+        """The order as it went to the market; None of other news, and of what guards a position."""
         event = body.event
         terms: NewOrder | ev.External | None = None
         if isinstance(event, ev.External):
-            terms = event
+            is_guard = event.closes_lot or event.parent_execution or event.parent_broker_order_id
+            terms = None if is_guard else event
         elif isinstance(event, ev.Sending):
             terms = self._terms.get(body.order_id)
         if terms is None:
@@ -127,6 +127,11 @@ class Surveillance:
             price=terms.limit_price or terms.stop_price,
             at_ns=at_ns,
         )
+
+
+def _bound(kept: OrderedDict[str, Any]) -> None:
+    if len(kept) > ORDERS_MAX:
+        kept.popitem(last=False)
 
 
 def finding_of(alert: Alert, account: str) -> Finding:

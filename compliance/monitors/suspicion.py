@@ -7,7 +7,7 @@ Everything is counted by owner and instrument within a window, and said once per
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from decimal import Decimal
 from itertools import takewhile
 
@@ -33,15 +33,15 @@ class SuspicionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Spoofing: within `window_ms` of a fill at least `cancels_min` orders of the other side, and
     `cancel_share` of all of them, were taken back, each within `cancel_life_ms` of its placing.
     Layering: orders of the other side at `layers` prices were taken back within `layer_life_ms`
-    of a fill. For both they must add up to `size_times` the fill. Wash trades: at least
-    `wash_trades` within `wash_window_ms` that left the position as it was, and the money but for
-    `wash_net_percent`. Marking the close: more than `close_share` of the day's volume within
-    `close_window_ms` of it.
+    of a fill, and as soon. For both they must add up to `size_times` the fill. Wash trades: at
+    least `wash_trades` within `wash_window_ms` that left the position as it was, in the same sizes
+    there and back, and the money but for `wash_net_percent`: whoever crosses a spread pays more.
+    Marking the close: more than `close_share` of the day's volume within `close_window_ms` of it.
     """
 
     cancel_share: Decimal = Decimal("0.9")
     cancels_min: int = 5
-    cancel_life_ms: int = 10_000
+    cancel_life_ms: int = 5_000
     size_times: Decimal = Decimal(10)
     window_ms: int = 60_000
     layers: int = 3
@@ -50,7 +50,8 @@ class SuspicionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     close_share: Decimal = Decimal("0.1")
     wash_window_ms: int = 60_000
     wash_trades: int = 10
-    wash_net_percent: Decimal = Decimal("0.05")
+    wash_net_percent: Decimal = Decimal("0.0005")
+    wash_same_sizes: bool = True
     allowed_reasons: frozenset[str] = frozenset()
 
 
@@ -191,16 +192,16 @@ class Suspicion:
             side.popleft()
         if not canceled:
             return ()
+        life_ns = self._settings.cancel_life_ms * _NS_PER_MS
+        soon = [s for s in canceled if (s.canceled_ns or 0) - s.placed.at_ns <= life_ns]
         return (
-            *self._find_spoof(found, at_ns, list(canceled), len(side)),
-            *self._find_layers(found, at_ns, canceled),
+            *self._find_spoof(found, at_ns, soon, len(side)),
+            *self._find_layers(found, at_ns, soon),
         )
 
     def _find_spoof(
-        self, found: _Fill, at_ns: int, canceled: list[_Seen], orders: int
+        self, found: _Fill, at_ns: int, soon: list[_Seen], orders: int
     ) -> tuple[Alert, ...]:
-        life_ns = self._settings.cancel_life_ms * _NS_PER_MS
-        soon = [s for s in canceled if (s.canceled_ns or 0) - s.placed.at_ns <= life_ns]
         is_share = Decimal(len(soon)) >= self._settings.cancel_share * orders
         if len(soon) < self._settings.cancels_min or not is_share or self._is_small(soon, found):
             return ()
@@ -208,9 +209,9 @@ class Suspicion:
         message = f"{len(soon)} of {orders} orders of the other side were canceled"
         return (_alert(AlertKind.SPOOF, found, at_ns, (message, numbers), soon),)
 
-    def _find_layers(self, found: _Fill, at_ns: int, canceled: deque[_Seen]) -> tuple[Alert, ...]:
+    def _find_layers(self, found: _Fill, at_ns: int, soon: list[_Seen]) -> tuple[Alert, ...]:
         life_ns = self._settings.layer_life_ms * _NS_PER_MS
-        near = [s for s in canceled if abs((s.canceled_ns or 0) - found.fill.at_ns) <= life_ns]
+        near = [s for s in soon if abs((s.canceled_ns or 0) - found.fill.at_ns) <= life_ns]
         levels = {seen.placed.price for seen in near}
         if len(levels) < self._settings.layers or self._is_small(near, found):
             return ()
@@ -231,6 +232,9 @@ class Suspicion:
         net = sum((f.fill.quantity * f.seen.placed.sign for f in near), ZERO)
         gross = sum((f.fill.quantity * f.fill.price for f in near), ZERO)
         change = sum((f.fill.quantity * f.fill.price * f.seen.placed.sign for f in near), ZERO)
+        sizes = [Counter(f.fill.quantity for f in near if f.seen.placed.sign == s) for s in (1, -1)]
+        if self._settings.wash_same_sizes and sizes[0] != sizes[1]:
+            return ()
         if net or abs(change) * _HUNDRED > gross * self._settings.wash_net_percent:
             return ()
         numbers = {"trades": str(len(near)), "net_value": plain(change), "value": plain(gross)}

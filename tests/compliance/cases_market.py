@@ -679,7 +679,7 @@ class Watch:
         least: Facts = {
             "cancel_share": Decimal("0.1"), "cancels_min": 1, "cancel_life_ms": 10**9,
             "size_times": Decimal(0), "window_ms": 3_600_000, "wash_trades": 2,
-            "wash_net_percent": Decimal(1),
+            "wash_net_percent": Decimal(1), "wash_same_sizes": False,
         }  # fmt: skip
         self.monitor = suspicion.Suspicion(suspicion.SuspicionSettings(**(least | words)))
         self.count = 0

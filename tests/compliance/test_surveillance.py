@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from compliance.monitors import surveillance as module
 from compliance.monitors import suspicion
@@ -14,7 +15,7 @@ from compliance.monitors.surveillance import KINDS, Surveillance
 from compliance.monitors.suspicion import SuspicionSettings
 from domain import events as ev
 from domain.findings import SUSPICIONS, Finding, FindingKind
-from domain.lifecycle import Status
+from domain.lifecycle import Origin, Status
 from domain.market_facts import MarketFact
 from domain.orders import NewOrder, OrderType, Side, TimeInForce
 from domain.records import MarketTold, Ordered, Record, Reported, Settled
@@ -58,15 +59,18 @@ class Story:
         )  # fmt: skip
         self.take(cause, self.update(name, sent))
 
-    def external(self, name: str, side: Side) -> None:
+    def external(self, name: str, side: Side, **words: Any) -> None:
         event = ev.External(
             at_ns=1, broker_order_id=name, instrument="ABC", side=side, quantity=Decimal(100),
             order_type=OrderType.STOP, time_in_force=TimeInForce.GTC, stop_price=Decimal(9),
+            **words,
         )  # fmt: skip
         self.tell(name, event)
 
-    def cancel(self, name: str) -> None:
-        self.tell(name, ev.Canceled(at_ns=1, reason="asked"))
+    def cancel(self, name: str, *, is_asked: bool = True, origin: Origin = Origin.CLIENT) -> None:
+        if is_asked:
+            self.tell(name, ev.CancelRequested(at_ns=1, request_id="r"))
+        self.tell(name, ev.Canceled(at_ns=1, reason="asked"), origin)
 
     def fill(self, name: str, side: Side, price: str = "10") -> None:
         self.tell(name, ev.Fill(
@@ -74,9 +78,9 @@ class Story:
             instrument="ABC", side=side, quantity=Decimal(100), price=Decimal(price),
         ))  # fmt: skip
 
-    def tell(self, name: str, event: ev.OrderEvent) -> None:
+    def tell(self, name: str, event: ev.OrderEvent, origin: Origin = Origin.CLIENT) -> None:
         cause = Reported(connection="c", incarnation="i", first=1, last=1)
-        self.take(cause, self.update(name, event))
+        self.take(cause, replace(self.update(name, event), origin=origin))
 
     def update(self, name: str, event: ev.OrderEvent) -> OrderUpdate:
         return OrderUpdate(
@@ -103,23 +107,30 @@ def test_an_order_taken_back_before_the_other_side_trades_is_found_and_named() -
     assert finding.orders == ("want", "show")
 
 
-def test_what_ends_by_its_own_terms_was_not_taken_back() -> None:
-    for at_once in (TimeInForce.IOC, TimeInForce.FOK):
-        story = Story()
-        story.place("show", time_in_force=at_once)
-        story.cancel("show")
-        story.place("want", Side.SELL)
-        story.fill("want", Side.SELL)
-        assert story.found == []
-
-
-def test_orders_made_elsewhere_in_the_account_count_too() -> None:
+def test_what_nobody_asked_for_was_not_taken_back() -> None:
     story = Story()
-    story.external("show", Side.BUY)
-    story.cancel("show")
+    story.place("show")
+    story.cancel("show", is_asked=False)
     story.place("want", Side.SELL)
     story.fill("want", Side.SELL)
-    assert story.kinds == [FindingKind.SPOOFING]
+    assert story.found == []
+
+
+@pytest.mark.parametrize(("guards", "kinds"), [
+    ({}, [FindingKind.SPOOFING]),
+    ({"closes_lot": "7"}, []),
+    ({"parent_execution": "x"}, []),
+    ({"parent_broker_order_id": "b"}, []),
+])  # fmt: skip
+def test_orders_made_elsewhere_count_too_unless_they_guard_a_position(
+    guards: dict[str, str], kinds: list[FindingKind]
+) -> None:
+    story = Story()
+    story.external("show", Side.BUY, **guards)
+    story.cancel("show", is_asked=False, origin=Origin.EXTERNAL)
+    story.place("want", Side.SELL)
+    story.fill("want", Side.SELL)
+    assert story.kinds == kinds
 
 
 def test_what_left_is_placed_when_it_is_sent_and_not_before() -> None:
@@ -159,14 +170,16 @@ def test_the_day_s_volume_comes_from_the_market_and_both_its_words_are_needed() 
         assert story.kinds == kinds
 
 
-def test_only_so_many_terms_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_requests_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ORDERS_MAX", 1)
     story = Story()
-    story.place("show", time_in_force=TimeInForce.IOC)
+    story.place("show")
+    for name in ("show", "another"):
+        story.tell(name, ev.CancelRequested(at_ns=1, request_id="r"))
+    story.cancel("show", is_asked=False)  # nobody knows any more that it was asked for
     story.place("want", Side.SELL)
-    story.cancel("show")  # nobody knows any more that it was to end at once
     story.fill("want", Side.SELL)
-    assert story.kinds == [FindingKind.SPOOFING]
+    assert story.found == []
 
 
 def test_every_suspicion_has_a_kind_that_no_rule_counts() -> None:
@@ -194,12 +207,20 @@ def house(shows: int, quantity: int = 1_000, life_ms: int = 0, kept: int = 0) ->
 def test_the_house_asks_for_number_haste_share_and_size() -> None:
     assert house(5) == {"spoof"}
     assert house(4) == set()
-    assert house(5, life_ms=10_000) == {"spoof"}
-    assert house(5, life_ms=10_001) == set()
+    assert house(5, life_ms=5_000) == {"spoof"}
+    assert house(5, life_ms=5_001) == set()
     assert house(9, kept=1) == {"spoof"}
     assert house(8, kept=1) == set()
     assert house(5, quantity=20) == {"spoof"}
     assert house(5, quantity=19) == set()
+
+
+def test_a_wash_comes_back_in_the_sizes_it_went_out_in() -> None:
+    for sizes, kinds in (((100, 50), set()), ((75, 75), {"wash_trade"})):
+        watch = Watch(wash_same_sizes=True, wash_trades=4)
+        for sign, quantity in ((1, 75), (1, 75), (-1, sizes[0]), (-1, sizes[1])):
+            watch.fill(watch.place(sign), 0, quantity=quantity)
+        assert watch.kinds == kinds
 
 
 def test_layers_must_be_large_beside_the_fill_too() -> None:
