@@ -30,10 +30,14 @@ PATHS = {"iex": "/v2/iex", "sip": "/v2/sip", CRYPTO: "/v1beta3/crypto/us"}
 assert PATHS.keys() == {*FEEDS, CRYPTO}
 
 CONTROL = frozenset({"success", "subscription"})
-PASSED_OVER = frozenset({"t", "b", "d", "u", "o", "c", "x", "i", "n"})
+PASSED_OVER = frozenset({"t", "b", "u", "o", "c", "x", "i", "n"})
 """Trades, bars, books, corrections, news: never asked for, and no quotes."""
 OF_STOCKS = ("statuses", "lulds")
 """What is asked for beside quotes."""
+WHOLE_MARKET = "sip"
+"""The feed whose daily bars tell the volume of all exchanges; one exchange's is no measure."""
+LATE_NS = 3_600 * 10**9
+"""How long before the close the day's volume is of interest."""
 HOME = ZoneInfo("America/New_York")
 NS = 1_000_000_000
 
@@ -71,10 +75,16 @@ class PriceReader:
             self._latest.pop(symbol, None)
         self._unheard.update(symbol for symbol in added if self.feed_of(symbol) != CRYPTO)
         self._unheard.difference_update(removed)
-        said = [_subscription("subscribe", added)] if added else []
+        said = [self._subscription("subscribe", added)] if added else []
         if removed:
-            said.append(_subscription("unsubscribe", removed))
+            said.append(self._subscription("unsubscribe", removed))
         return tuple(said)
+
+    def _subscription(self, action: str, symbols: tuple[str, ...]) -> bytes:
+        asked = {"action": action, "quotes": symbols}
+        stocks = tuple(symbol for symbol in symbols if self.feed_of(symbol) != CRYPTO)
+        bars = ("dailyBars",) if self._stock_feed == WHOLE_MARKET else ()
+        return wire.encode(asked | dict.fromkeys((*OF_STOCKS, *bars), stocks) if stocks else asked)
 
     # Lines
 
@@ -92,6 +102,8 @@ class PriceReader:
             return self._status(said)
         if said.kind == "l":
             return PriceReport(is_heartbeat=True, fact=_band(said))
+        if said.kind == "d":
+            return PriceReport(is_heartbeat=True, fact=self._volume(said, now_ns))
         if said.kind == "error":
             raise BrokerError(f"the price stream says {said.code}: {said.msg}")
         if said.kind not in CONTROL and said.kind not in PASSED_OVER:
@@ -124,6 +136,20 @@ class PriceReader:
         self._unheard.discard(symbol)
         self._halted.discard(symbol)
         return MarketFact(instrument=symbol, at_ns=at_ns, is_paused=False)
+
+    def _volume(self, said: wire.Market, now_ns: int) -> MarketFact | None:
+        """What the day traded so far, when its session is about to close."""
+        if self._clock is None or not self._is_session(now_ns):
+            return None
+        closes_ns = self._clock[2]
+        if now_ns < closes_ns - LATE_NS:
+            return None
+        return MarketFact(
+            instrument=need(said.symbol or None, "S"),
+            at_ns=now_ns,
+            day_volume=need(said.v, "v"),
+            closes_ns=closes_ns,
+        )
 
     def _status(self, said: wire.Market) -> PriceReport:
         if said.sc == words.SHORT_RESTRICTED:
@@ -177,12 +203,6 @@ class PriceReader:
     def _is_tradeable(self, symbol: str, now_ns: int) -> bool:
         is_crypto = self.feed_of(symbol) == CRYPTO
         return symbol not in self._halted and (is_crypto or self._is_session(now_ns))
-
-
-def _subscription(action: str, symbols: tuple[str, ...]) -> bytes:
-    asked = {"action": action, "quotes": symbols}
-    stocks = tuple(symbol for symbol in symbols if "/" not in symbol)
-    return wire.encode(asked | dict.fromkeys(OF_STOCKS, stocks) if stocks else asked)
 
 
 def _band(said: wire.Market) -> MarketFact | None:

@@ -156,6 +156,7 @@ class AlpacaSimulator(Server):
         self.add_control("/sim/halts", self._halt)
         self.add_control("/sim/bands", self._band)
         self.add_control("/sim/restrictions", self._restrict)
+        self.add_control("/sim/volumes", self._volume)
         self.be_hostile(settings.hostility)
 
     def _access_of(self, login: AlpacaLogin) -> _Access:
@@ -242,6 +243,13 @@ class AlpacaSimulator(Server):
     def _restrict(self, asked: dict[str, Any]) -> Any:
         """POST /sim/restrictions: says that Rule 201 restricts short sales of one stock."""
         self._say(self._listing_of(asked), RESTRICTED)
+        return asked
+
+    def _volume(self, asked: dict[str, Any]) -> Any:
+        """POST /sim/volumes: publishes a daily bar of one stock, with that volume."""
+        listing = self._listing_of(asked)
+        volume = msgspec.convert(asked.get("volume"), int, strict=False)
+        self._data.tell(listing, [self.tape.bar(listing.symbol, volume)])
         return asked
 
     def _listing_of(self, asked: dict[str, Any]) -> Listing:

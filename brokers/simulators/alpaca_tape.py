@@ -113,6 +113,12 @@ class Tape:
             return {**point, "tks": "B" if found.is_buy else "S"}
         return {**point, "x": _venue(symbol), "c": ["@"], "z": _tape(symbol)}
 
+    def bar(self, symbol: str, volume: int) -> Point:
+        """The day so far, at the last trade's price."""
+        found = self._prints[symbol]
+        prices = dict.fromkeys("ohlc", found.price)
+        return {"T": "d", "S": symbol, **prices, "v": volume, "t": Moment(found.at_ns)}
+
     def band(self, symbol: str) -> Point:
         """The prices it may trade between."""
         reference, tick = self._references[symbol], self._listings[symbol].tick

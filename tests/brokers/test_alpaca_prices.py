@@ -166,6 +166,25 @@ def test_a_stock_that_is_followed_again_is_heard_anew_and_a_coin_has_no_facts() 
     assert heard(speaker, QUOTE).fact is not None
 
 
+def test_the_day_s_volume_counts_before_the_close_and_is_asked_for_where_it_is_the_market_s() -> (
+    None
+):
+    bar = {"T": "d", "S": "AAPL", "o": 1, "h": 1, "l": 1, "c": 1, "v": 31_000_000, "t": TIME}
+    closing = rung()
+    hour_ns = 3_600 * 10**9
+    assert heard(closing, bar, AT_CLOSE_NS - hour_ns - 1).fact is None
+    for now_ns in (AT_CLOSE_NS - hour_ns, AT_CLOSE_NS - 1):
+        assert heard(closing, bar, now_ns).fact == MarketFact(
+            instrument="AAPL", at_ns=now_ns, day_volume=D(31_000_000), closes_ns=AT_CLOSE_NS
+        )
+    assert heard(closing, bar, AT_CLOSE_NS).fact is None
+    assert heard(adapter(), bar).fact is None, "no clock was read"
+    for feed, asks in (("iex", False), ("sip", True)):
+        stream = AlpacaAdapter(settings(feed=feed)).price_stream(("AAPL",))
+        assert isinstance(stream, SocketStream)
+        assert (b"dailyBars" in (stream.steps[-1].says or b"")) == asks
+
+
 @pytest.mark.parametrize("code", ["5", "A", "F", "Z"])
 def test_other_words_of_the_tape_are_about_no_halt(code: str) -> None:
     speaker = adapter()
