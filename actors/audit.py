@@ -35,13 +35,13 @@ class AuditTrail:
 
     def __init__(
         self, open_log: OpenLog, journal: Followable, heads: Path, settings: AuditSettings,
-        clocks: Clocks, lookout: Lookout | None = None,
+        clocks: Clocks,
     ) -> None:  # fmt: skip
         self._open_log = open_log
         self._journal = journal
         self._settings = settings
         self._clocks = clocks
-        self._lookout = lookout
+        self.lookout: Lookout | None = None
         self._places = places_of(heads, settings)
         self._failing: set[int] = set()
         self._head_size = -1
@@ -63,8 +63,8 @@ class AuditTrail:
         try:
             trail = await self._in_writer(self._open_log)
             tail = await self._in_writer(trail.follow, self._journal)
-            if self._lookout is not None:
-                await self._in_writer(self._lookout.begin, self._journal, tail.position)
+            if self.lookout is not None:
+                await self._in_writer(self.lookout.begin, self._journal, tail.position)
             self._head_size = -1
             log.info("audit", entries=trail.seal.size)
             while True:
@@ -81,8 +81,8 @@ class AuditTrail:
         records = read_batch(tail, self._settings.head_records)
         if records:
             trail.append(records)
-            if self._lookout is not None:
-                self._lookout.take(records)
+            if self.lookout is not None:
+                self.lookout.take(records)
         fresh = trail.seal.size - max(self._head_size, 0)
         waited_ms = (self._clocks.boot_ns() - self._head_ns) // NS_PER_MS
         is_due = fresh >= self._settings.head_records or waited_ms >= self._settings.head_ms

@@ -193,15 +193,14 @@ async def start_ledger(stage: Stage) -> None:
         LedgerReads(settings.connections),
         settings.store,
     )
-    lookout = Lookout(settings.compliance.suspicion)
     trail = AuditTrail(
         lambda: AuditLog(paths.audit, deployment),
         journal,
         paths.audit_heads,
         settings.audit,
         stage.clocks,
-        lookout,
     )
+    trail.lookout = lookout = Lookout(settings.compliance.suspicion)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(ledger.run(paths.socket(LEDGER_ROLE), stage.hello))
         tasks.create_task(publish(_page(stage), ledger.figures))
