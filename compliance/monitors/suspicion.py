@@ -27,7 +27,9 @@ _WASH = "CEA 4c(a)(2)(A); CME Rule 534; FINRA Rule 5210; house thresholds"
 _CLOSE = "Regulation (EU) 596/2014 Art. 12(2)(b); FINRA Rule 5210; house thresholds"
 
 
-class SuspicionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SuspicionSettings(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """`[compliance.suspicion]`. Shares are parts of one, ends included but for `close_share`.
 
     Spoofing: within `window_ms` of a fill at least `cancels_min` orders of the other side, and
