@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from actors.clocks import Clocks
+from actors.surveillance import Lookout
 from ledger.audit_heads import AuditSettings, HeadPlace, places_of
 from ledger.audit_log import AuditError, AuditLog
 from ledger.faults import JournalError
@@ -42,6 +43,7 @@ class AuditTrail:
         self._journal = journal
         self._settings = settings
         self._clocks = clocks
+        self.lookout: Lookout | None = None
         self._places = places_of(heads, settings)
         self._poll_s = min(POLL_S_MAX, settings.head_ms / 1_000)
         self._failing: set[int] = set()
@@ -64,6 +66,8 @@ class AuditTrail:
         try:
             trail = await self._in_writer(self._open_log)
             tail = await self._in_writer(trail.follow, self._journal)
+            if self.lookout is not None:
+                await self._in_writer(self.lookout.begin, self._journal, tail.position)
             self._head_size = -1
             log.info("audit", entries=trail.seal.size)
             while True:
@@ -80,6 +84,8 @@ class AuditTrail:
         records = read_batch(tail, self._settings.head_records)
         if records:
             trail.append(records)
+            if self.lookout is not None:
+                self.lookout.take(records)
         fresh = trail.seal.size - max(self._head_size, 0)
         waited_ms = (self._clocks.boot_ns() - self._head_ns) // NS_PER_MS
         is_due = fresh >= self._settings.head_records or waited_ms >= self._settings.head_ms

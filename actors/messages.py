@@ -23,6 +23,7 @@ from domain.findings import Finding
 from domain.history import AccountHistory
 from domain.instruments import Instrument
 from domain.lifecycle import Order
+from domain.market_facts import MarketFact
 from domain.orders import NewOrder
 from domain.quotes import Quote
 from domain.records import Halted
@@ -254,6 +255,12 @@ class Quotes(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="quotes"
     quotes: tuple[Quote, ...]
 
 
+class MarketFacts(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="market_facts"):
+    """What a market said of listed securities beside their prices; said again to a new router."""
+
+    facts: tuple[MarketFact, ...]
+
+
 class PriceOffer(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="price_offer"):
     """What a connection would price if asked: all its broker lists, or only what it does already.
 
@@ -265,7 +272,7 @@ class PriceOffer(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="pri
     is_full: bool = False
 
 
-FromConnection = Attached | Items | HaltsSet | Quotes | Credits
+FromConnection = Attached | Items | HaltsSet | Quotes | MarketFacts | Credits
 
 
 class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="standing"):
@@ -343,7 +350,7 @@ class Release(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="releas
 
 
 class Found(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="found"):
-    """What compliance found after the trade; the router writes down what it does not know yet."""
+    """What was found after the trade; the router writes down what it does not know yet."""
 
     findings: tuple[Finding, ...]
 
@@ -379,7 +386,7 @@ class Leave(Struct, frozen=True, kw_only=True, tag="leave"):
 
 _Greeting = Hello | Ping | Pong
 
-router_inbox = msgspec.msgpack.Decoder(ToRouter | _Greeting)
+router_inbox = msgspec.msgpack.Decoder(ToRouter | Found | _Greeting)
 edge_inbox = msgspec.msgpack.Decoder(
     FromRouter | Quotes | PriceOffer | Standing | TooOld | _Greeting
 )

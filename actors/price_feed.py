@@ -17,6 +17,7 @@ from actors.connection import BrokerConnection
 from actors.event_stream import BACKOFF_S
 from brokers.adapter import Answered, BrokerError
 from domain.accounts import SessionState
+from domain.market_facts import MarketFact
 from domain.quotes import Quote
 from streaming.quotes import QuoteBook
 
@@ -30,13 +31,22 @@ log = structlog.get_logger()
 
 
 class PriceFeed:
-    """The prices of one feed. `tell` is called with each quote that is news, numbered."""
+    """The prices of one feed. `tell` is called with each quote that is news.
 
-    def __init__(self, connection: BrokerConnection, tell: Callable[[Quote], None]) -> None:
+    `tell_fact` is with what the market says of a security beside its price.
+    """
+
+    def __init__(
+        self,
+        connection: BrokerConnection,
+        tell: Callable[[Quote], None],
+        tell_fact: Callable[[MarketFact], None],
+    ) -> None:
         self.connection = connection
         self.book = QuoteBook()
         self.wanted: frozenset[str] = frozenset()
         self.tell = tell
+        self.tell_fact = tell_fact
         self._changed = asyncio.Event()
         self._speaker: _Stream | None = None
 
@@ -141,6 +151,8 @@ class PriceFeed:
         now_ns, boot_ns = clocks.utc_ns(), clocks.boot_ns()
         self.book.heard(boot_ns, now_ns)
         report = connection.adapter.parse_price_line(line, connection.settings.id, now_ns)
+        if report.fact is not None and report.fact.instrument in self.wanted:
+            self.tell_fact(report.fact)
         for quote in report.quotes:
             if quote.instrument in self.wanted and stream.is_news(quote, boot_ns):
                 self.tell(quote)

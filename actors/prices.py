@@ -4,9 +4,10 @@ Edges say which instruments their clients watch, a router which ones its orders 
 need; these, the settings' own and the pairs that turn their currencies into the account's are
 what is followed, and an instrument that nobody wants any more a little longer. Edges get every
 update (a reader that lags gets the latest of each); the router gets at most 20 a second and
-instrument, never raw ticks. A still market is told once a second, marked `unchanged`, for as
-long as its stream gives signs of life: so a quote's age says whether the line is dead, not
-whether the market is quiet.
+instrument, never raw ticks. What a market says of a security beside its price the router gets
+when it changes, and all of it before the prices when it comes anew. A still market is told once
+a second, marked `unchanged`, for as long as its stream gives signs of life: so a quote's age says
+whether the line is dead, not whether the market is quiet.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from actors.connection import BrokerConnection
 from actors.link import Link, LinkOwner
 from actors.price_feed import PriceFeed
 from domain.instruments import Instrument, conversion_pairs
+from domain.market_facts import MarketFact, fold_fact, says_more
 from domain.quotes import Quote
 from streaming.quotes import Throttle
 from streaming.sessions import ALWAYS, FOREX, Sessions, Span
@@ -48,6 +50,7 @@ class Prices(LinkOwner[Any]):
         self._closed: frozenset[str] = frozenset()
         self._shut: set[str] = set()
         """Instruments whose broker still calls them tradeable, and their calendar does not."""
+        self._facts: dict[str, MarketFact] = {}
         self._listed: dict[str, Instrument] = {}
         self._offer: m.PriceOffer | None = None
         self._to_edges: list[Quote] = []
@@ -77,6 +80,7 @@ class Prices(LinkOwner[Any]):
             was = self._connection.router
             self._connection.received(link, message)
             if self._connection.router is not was:
+                self._tell_facts(link, tuple(self._facts.values()))
                 self._tell_latest(link, self._following.instruments)
             return
         if link is self._connection.router:
@@ -93,6 +97,10 @@ class Prices(LinkOwner[Any]):
         quotes = tuple(quote for quote in latest if quote is not None)
         if quotes:
             link.send(m.Quotes(quotes=quotes))
+
+    def _tell_facts(self, link: Link[Any] | None, facts: tuple[MarketFact, ...]) -> None:
+        if facts and link is not None:
+            link.send(m.MarketFacts(facts=facts))
 
     def _latest(self, name: str) -> Quote | None:
         feed = self._feeds.get(self._connection.adapter.price_feed(name))
@@ -130,6 +138,7 @@ class Prices(LinkOwner[Any]):
         followed = self._following.settle(pinned, watched, now_ns)
         for gone in set(before).difference(followed):
             self._throttle.drop(gone)
+            self._facts.pop(gone, None)
         by_feed: dict[str, set[str]] = {name: set() for name in self._feeds}
         for symbol in followed:
             by_feed.setdefault(self._connection.adapter.price_feed(symbol), set()).add(symbol)
@@ -176,7 +185,7 @@ class Prices(LinkOwner[Any]):
     def _feed(self, name: str) -> PriceFeed:
         feed = self._feeds.get(name)
         if feed is None:
-            feed = self._feeds[name] = PriceFeed(self._connection, self._take)
+            feed = self._feeds[name] = PriceFeed(self._connection, self._take, self._learn)
             self._start(feed.run())
         return feed
 
@@ -206,6 +215,13 @@ class Prices(LinkOwner[Any]):
         """Follows the prices while the connection is up, for ever."""
         async with asyncio.TaskGroup() as self._tasks:
             self._tasks.create_task(self._flush_for_ever())
+
+    def _learn(self, fact: MarketFact) -> None:
+        """Tells the router what is new of a security."""
+        known = self._facts.get(fact.instrument)
+        self._facts[fact.instrument] = folded = fold_fact(known, fact)
+        if says_more(known, folded):
+            self._tell_facts(self._connection.router, (folded,))
 
     def _take(self, quote: Quote) -> None:
         """Numbers an update and tells it; a closed session closes its market."""

@@ -1,9 +1,10 @@
 """Screens the journal's orders again, each against the book as it was, by any rules.
 
 What an order was screened by is in the journal: its terms, candidates, prices and moment, the
-settings and instruments (`Ruled`), and everything that the book is a fold of. Prices of other
-holdings are known only as far as orders were screened by them, so the same rules may come to
-another word where a margin depends on them: whoever compares counts those apart.
+settings and instruments (`Ruled`), what markets said (`MarketTold`), and everything that the book
+is a fold of. Prices of other holdings are known only as far as orders were screened by them, so the
+same rules may come to another word where a margin depends on them: whoever compares counts those
+apart.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.router.loading import snapshots_of
+from actors.router.markets import security_of
 from compliance.calendar import BusinessCalendar
 from compliance.exposure import Book
 from compliance.past import Past
@@ -23,8 +25,19 @@ from compliance.screen import Screener
 from compliance.settings import ComplianceSettings
 from domain import ids
 from domain.instruments import Instrument
+from domain.market_facts import MarketFact
 from domain.orders import NewOrder
-from domain.records import Checked, EpochStarted, Halted, Ordered, Record, Resumed, Ruled, Synced
+from domain.records import (
+    Checked,
+    EpochStarted,
+    Halted,
+    MarketTold,
+    Ordered,
+    Record,
+    Resumed,
+    Ruled,
+    Synced,
+)
 from domain.screening import Candidate, Rate, Ruling, ScreenRequest, Verdict
 from ledger.projection import Books
 
@@ -62,12 +75,17 @@ class Replay:
         self._instruments: dict[tuple[str, str], Instrument] = {}
         self._screeners: tuple[Screener, ...] = ()
         self._rates: dict[str, Rate] = {}
+        self._facts: dict[str, MarketFact] = {}
+        self._told: list[tuple[int, MarketFact]] = []
+        """When compliance heard of what no order was screened by yet."""
 
     def run(self, records: Iterable[Record], since_ns: int = 0) -> Iterator[Screened]:
         """Every order screened since a moment, by every table."""
         for record in records:
             cause = record.cause
             asked = _request_of(record) if isinstance(cause, Ordered | Checked) else None
+            if asked is not None:
+                self._hear(asked.now_ns)
             if isinstance(cause, Ordered | Checked) and asked is not None and self._screeners:
                 found = [self._ask(screener, asked) for screener in self._screeners]
                 if record.at_ns >= since_ns:
@@ -99,6 +117,9 @@ class Replay:
         cause = record.cause
         if isinstance(cause, EpochStarted):
             self._instruments, self._settings = {}, None
+            self._facts, self._told = {}, []
+        if isinstance(cause, MarketTold):
+            self._told += [(record.at_ns, fact) for fact in cause.facts]
         if isinstance(cause, Ruled):
             self._settings = _decode_settings(cause.settings)
             self._instruments |= {(i.symbol, i.broker_symbol): i for i in cause.instruments}
@@ -109,6 +130,14 @@ class Replay:
             self._rates |= {rate.instrument: rate for rate in asked.rates}
         for screener in self._screeners:
             self._tell(screener, record, asked)
+
+    def _hear(self, screened_ns: int) -> None:
+        """Tells what compliance had heard before it looked at an order, and nothing later."""
+        while self._told and self._told[0][0] < screened_ns:
+            _, fact = self._told.pop(0)
+            self._facts[fact.instrument] = fact
+            for screener in self._screeners:
+                screener.observe_market((security_of(fact),))
 
     def _tell(self, screener: Screener, record: Record, asked: ScreenRequest | None) -> None:
         if asked is not None and isinstance(record.cause, Ordered | Checked):
@@ -148,6 +177,7 @@ class Replay:
                     equities=tuple(books.equities.values()),
                 )),
             )  # fmt: skip
+            screener.observe_market(tuple(security_of(fact) for fact in self._facts.values()))
             screener.observe_rates(tuple(self._rates.values()))
             found.append(screener)
         self._screeners = tuple(found)

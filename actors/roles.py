@@ -178,6 +178,7 @@ async def start_ledger(stage: Stage) -> None:
     from actors.audit import AuditTrail
     from actors.ledger import Ledger
     from actors.ledger_reads import LedgerReads
+    from actors.surveillance import Lookout
     from ledger.audit_log import AuditLog
     from ledger.shared_reading import SharedJournal
     from ledger.store_opening import open_store
@@ -200,10 +201,12 @@ async def start_ledger(stage: Stage) -> None:
         settings.audit,
         stage.clocks,
     )
+    trail.lookout = lookout = Lookout(settings.compliance.suspicion)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(ledger.run(paths.socket(LEDGER_ROLE), stage.hello))
         tasks.create_task(publish(_page(stage), ledger.figures))
         tasks.create_task(trail.follow())
+        tasks.create_task(lookout.run(paths, stage.hello))
 
 
 async def start_connection(stage: Stage) -> None:

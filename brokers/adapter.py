@@ -17,6 +17,7 @@ from msgspec import Struct
 from domain.accounts import AccountSnapshot, BrokerAccount
 from domain.events import VenueEvent
 from domain.instruments import Instrument
+from domain.market_facts import MarketFact
 from domain.orders import NewOrder, OrderType, TimeInForce, Trailing
 from domain.quotes import Quote
 from domain.transactions import Transaction
@@ -191,12 +192,14 @@ class Report(Struct, frozen=True, kw_only=True):
 class PriceReport(Struct, frozen=True, kw_only=True):
     """What a price line said; `quote.update` and `received_ns` are set by the caller.
 
-    `others` are quotes the same line changed: a market that closes closes many.
+    `others` are quotes the same line changed: a market that closes closes many. `fact` is what
+    the line said of a security beside its price.
     """
 
     quote: Quote | None = None
     is_heartbeat: bool = False
     others: tuple[Quote, ...] = ()
+    fact: MarketFact | None = None
 
     @property
     def quotes(self) -> tuple[Quote, ...]:

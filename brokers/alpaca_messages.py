@@ -224,7 +224,7 @@ class Refusal(Wire, frozen=True, kw_only=True):
 
 
 class Market(Wire, frozen=True, kw_only=True, rename={"kind": "T", "symbol": "S"}):
-    """Any message of a market-data stream: quote, status, and the control messages."""
+    """Any message of a market-data stream: quote, band, bar, status, control."""
 
     kind: str
     symbol: str = ""
@@ -233,6 +233,9 @@ class Market(Wire, frozen=True, kw_only=True, rename={"kind": "T", "symbol": "S"
     ap: Decimal | None = None
     # `as` is a word of Python's.
     ask_size: Decimal | None = msgspec.field(default=None, name="as")
+    v: Decimal | None = None
+    u: Decimal | None = None
+    d: Decimal | None = None
     sc: str | None = None
     t: Any = None
     msg: str | None = None

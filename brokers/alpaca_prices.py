@@ -1,12 +1,17 @@
 """Alpaca's market data: two streams (stocks by IEX or SIP, crypto), quotes, halts and the clock.
 
 A quote is tradeable unless its symbol is halted or, for a stock, the regular session is over.
-The stream tells halts but not the bell: `GET /v2/clock`, read with the account, does.
+The stream tells halts but not the bell: `GET /v2/clock`, read with the account, does. Halts, LULD
+bands and short-sale restrictions are facts beside the prices. A stream tells them as they come
+about and never again: what was missed while it was away shows in the first quote after, for
+quotes are withdrawn in a halt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
@@ -15,6 +20,7 @@ from brokers import alpaca_words as words
 from brokers.adapter import BrokerError, PriceReport, SocketStream, Step
 from brokers.alpaca_messages import time_of
 from brokers.reading import NOT_JSON, UnknownWord, need, parse_time
+from domain.market_facts import MarketFact
 from domain.quotes import Quote
 
 FEEDS = ("iex", "sip")
@@ -24,8 +30,16 @@ PATHS = {"iex": "/v2/iex", "sip": "/v2/sip", CRYPTO: "/v1beta3/crypto/us"}
 assert PATHS.keys() == {*FEEDS, CRYPTO}
 
 CONTROL = frozenset({"success", "subscription"})
-PASSED_OVER = frozenset({"t", "b", "d", "u", "o", "l", "c", "x", "i", "n"})
-"""Trades, bars, books, bands, corrections, news: never asked for, and no quotes."""
+PASSED_OVER = frozenset({"t", "b", "u", "o", "c", "x", "i", "n"})
+"""Trades, bars, books, corrections, news: never asked for, and no quotes."""
+OF_STOCKS = ("statuses", "lulds")
+"""What is asked for beside quotes."""
+WHOLE_MARKET = "sip"
+"""The feed whose daily bars tell the volume of all exchanges; one exchange's is no measure."""
+LATE_NS = 3_600 * 10**9
+"""How long before the close the day's volume is of interest."""
+HOME = ZoneInfo("America/New_York")
+NS = 1_000_000_000
 
 
 class PriceReader:
@@ -36,6 +50,8 @@ class PriceReader:
         self._stock_feed = stock_feed or FEEDS[0]
         self._latest: dict[str, Quote] = {}
         self._halted: set[str] = set()
+        self._unheard: set[str] = set()
+        """Stocks of which this stream has told nothing yet."""
         self._clock: tuple[bool, int, int] | None = None
 
     def feed_of(self, symbol: str) -> str:
@@ -43,7 +59,7 @@ class PriceReader:
         return CRYPTO if "/" in symbol else self._stock_feed
 
     def stream(self, symbols: tuple[str, ...]) -> SocketStream:
-        """The stream of one feed, with quotes (and halts, for stocks) of these symbols."""
+        """The stream of one feed, with quotes of these symbols; of stocks, the facts too."""
         feed = self.feed_of(symbols[0]) if symbols else self._stock_feed
         login = wire.encode({"action": "auth", "key": self._key, "secret": self._secret})
         steps = (
@@ -57,10 +73,18 @@ class PriceReader:
         """What to say on the open stream. What it acknowledges are lines like any other."""
         for symbol in removed:
             self._latest.pop(symbol, None)
-        said = [_subscription("subscribe", added)] if added else []
+        self._unheard.update(symbol for symbol in added if self.feed_of(symbol) != CRYPTO)
+        self._unheard.difference_update(removed)
+        said = [self._subscription("subscribe", added)] if added else []
         if removed:
-            said.append(_subscription("unsubscribe", removed))
+            said.append(self._subscription("unsubscribe", removed))
         return tuple(said)
+
+    def _subscription(self, action: str, symbols: tuple[str, ...]) -> bytes:
+        asked = {"action": action, "quotes": symbols}
+        stocks = tuple(symbol for symbol in symbols if self.feed_of(symbol) != CRYPTO)
+        bars = ("dailyBars",) if self._stock_feed == WHOLE_MARKET else ()
+        return wire.encode(asked | dict.fromkeys((*OF_STOCKS, *bars), stocks) if stocks else asked)
 
     # Lines
 
@@ -76,6 +100,10 @@ class PriceReader:
             return self._quoted(said, connection, now_ns)
         if said.kind == "s":
             return self._status(said)
+        if said.kind == "l":
+            return PriceReport(is_heartbeat=True, fact=_band(said))
+        if said.kind == "d":
+            return PriceReport(is_heartbeat=True, fact=self._volume(said, now_ns))
         if said.kind == "error":
             raise BrokerError(f"the price stream says {said.code}: {said.msg}")
         if said.kind not in CONTROL and said.kind not in PASSED_OVER:
@@ -86,8 +114,10 @@ class PriceReader:
         bid, ask = need(said.bp, "bp"), need(said.ap, "ap")
         if bid <= 0 or ask <= 0:
             return PriceReport()  # One side is empty, as before the open.
+        symbol = need(said.symbol or None, "S")
+        fact = self._first_heard(symbol, time_of(said.t)) if symbol in self._unheard else None
         quote = Quote(
-            instrument=need(said.symbol or None, "S"),
+            instrument=symbol,
             connection=connection,
             bid=bid,
             ask=ask,
@@ -96,26 +126,51 @@ class PriceReader:
             update=0,
             bid_size=said.bs,
             ask_size=said.ask_size,
-            tradeable=self._is_tradeable(said.symbol, now_ns),
+            tradeable=self._is_tradeable(symbol, now_ns),
         )
-        self._latest[quote.instrument] = quote
-        return PriceReport(quote=quote)
+        self._latest[symbol] = quote
+        return PriceReport(quote=quote, fact=fact)
+
+    def _first_heard(self, symbol: str, at_ns: int) -> MarketFact:
+        """It is quoted: a halt of before, whose end was missed, is over."""
+        self._unheard.discard(symbol)
+        self._halted.discard(symbol)
+        return MarketFact(instrument=symbol, at_ns=at_ns, is_paused=False)
+
+    def _volume(self, said: wire.Market, now_ns: int) -> MarketFact | None:
+        """What the day traded so far, when its session is about to close."""
+        if self._clock is None or not self._is_session(now_ns):
+            return None
+        closes_ns = self._clock[2]
+        if now_ns < closes_ns - LATE_NS:
+            return None
+        return MarketFact(
+            instrument=need(said.symbol or None, "S"),
+            at_ns=now_ns,
+            day_volume=need(said.v, "v"),
+            closes_ns=closes_ns,
+        )
 
     def _status(self, said: wire.Market) -> PriceReport:
+        if said.sc == words.SHORT_RESTRICTED:
+            return PriceReport(is_heartbeat=True, fact=_restriction(said))
         is_halt = words.HALTS.get(said.sc or "")
         if is_halt is None:
             return PriceReport(is_heartbeat=True)
+        symbol, at_ns = need(said.symbol or None, "S"), time_of(said.t)
+        self._unheard.discard(symbol)
+        fact = MarketFact(instrument=symbol, at_ns=at_ns, is_paused=is_halt)
         if not is_halt:
             # The price it resumes at comes as a quote of its own.
-            self._halted.discard(said.symbol)
-            return PriceReport(is_heartbeat=True)
-        self._halted.add(said.symbol)
-        last = self._latest.get(said.symbol)
+            self._halted.discard(symbol)
+            return PriceReport(is_heartbeat=True, fact=fact)
+        self._halted.add(symbol)
+        last = self._latest.get(symbol)
         if last is None or not last.tradeable:
-            return PriceReport(is_heartbeat=True)
-        halted = replace(last, tradeable=False, broker_ns=time_of(said.t))
-        self._latest[said.symbol] = halted
-        return PriceReport(quote=halted)
+            return PriceReport(is_heartbeat=True, fact=fact)
+        halted = replace(last, tradeable=False, broker_ns=at_ns)
+        self._latest[symbol] = halted
+        return PriceReport(quote=halted, fact=fact)
 
     # The bell
 
@@ -150,10 +205,24 @@ class PriceReader:
         return symbol not in self._halted and (is_crypto or self._is_session(now_ns))
 
 
-def _subscription(action: str, symbols: tuple[str, ...]) -> bytes:
-    asked = {"action": action, "quotes": symbols}
-    stocks = tuple(symbol for symbol in symbols if "/" not in symbol)
-    return wire.encode(asked | {"statuses": stocks} if stocks else asked)
+def _band(said: wire.Market) -> MarketFact | None:
+    """A band as published; None where it has no two sides."""
+    low, high, at_ns = need(said.d, "d"), need(said.u, "u"), time_of(said.t)
+    if not 0 < low < high:
+        return None
+    return MarketFact(
+        instrument=need(said.symbol or None, "S"),
+        at_ns=at_ns,
+        band_low=low,
+        band_high=high,
+        band_ns=at_ns,
+    )
+
+
+def _restriction(said: wire.Market) -> MarketFact:
+    at_ns = time_of(said.t)
+    day = datetime.fromtimestamp(at_ns // NS, HOME).date().isoformat()
+    return MarketFact(instrument=need(said.symbol or None, "S"), at_ns=at_ns, restricted_from=day)
 
 
 def _hears(kind: str, text: str | None = None) -> Callable[[bytes], bool]:

@@ -217,3 +217,7 @@ assert not GROUPS & ACTIVITY.keys()
 HALTS = {"2": True, "3": False, "H": True, "P": True, "Q": True, "T": False}
 """`sc` of a status message: whether the symbol is halted after it. CTA says 2 and 3, UTP the
 letters; quotes resume (Q) before trading does (T)."""
+
+SHORT_RESTRICTED = "E"
+"""`sc` of CTA's word on Rule 201. Whether it begins, goes on or ends is not told: the careful
+reading is that it holds from that date."""

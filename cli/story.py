@@ -143,6 +143,7 @@ CAUSES: dict[type, Callable[[Any], str]] = {
     rec.Leased: lambda c: (
         f"the firm's limit: {number(c.amount)} {c.word.value} {_LEASED[c.word]} {c.shard}"
     ),
+    rec.MarketTold: lambda c: f"the market told of {', '.join(f.instrument for f in c.facts)}",
 }
 assert set(rec.Cause.__args__) == CAUSES.keys()
 

@@ -120,6 +120,8 @@ market_makers = []
 #reference = "231.00"
 #band_low = "219.45"
 #band_high = "242.55"
+# When they were published (UTC, ns): they hold for that day's session, without it for any time.
+#band_ns = 1795194000000000000
 # The last sale in regular hours, and when (UTC, ns).
 #last_sale = "231.10"
 #at_ns = 1795194000000000000
@@ -132,6 +134,30 @@ market_makers = []
 #located_on = 2026-11-20
 # A fail that is not closed out yet: no short sale without borrowing first (Rule 204).
 #must_preborrow = false
+
+# What people are told of after the trade, and nobody is refused for. Shares are parts of one.
+[compliance.suspicion]
+# Spoofing: so many orders of the other side, and such a share of all of them, taken back within so
+# long of their placing and so near a fill. They must add up to so many times the fill.
+cancels_min = 5
+cancel_share = "0.9"
+cancel_life_ms = 5000
+window_ms = 60000
+size_times = "10"
+# Layering: orders of the other side at so many prices, taken back within so long of a fill.
+layers = 3
+layer_life_ms = 5000
+# Wash trades: so many within so long that left the position as it was, in the same sizes there and
+# back, and the money but for this percent of what was traded.
+wash_trades = 10
+wash_window_ms = 60000
+wash_net_percent = "0.0005"
+wash_same_sizes = true
+# Marking the close: more than such a share of the day's volume within so long of the close.
+close_share = "0.1"
+close_window_ms = 3600000
+# Words for a cancel that excuse it.
+allowed_reasons = []
 
 # ------------------------------------------------------------------ gateway
 # How clients are served. Times in milliseconds.

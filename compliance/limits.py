@@ -39,8 +39,9 @@ class Security(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     """What is known of a listed security; None is not known, and changes nothing when told.
 
     `tier` is LULD's, `leverage` the multiple of a leveraged product. `band_low` and `band_high`
-    are as published. `last_sale` is the last in regular hours, of `at_ns`. `located` is how much
-    may be borrowed on `located_on`; `must_preborrow` marks an unclosed fail (Rule 204).
+    are as published at `band_ns`, for that day's session; without it for any time. `last_sale` is
+    the last in regular hours, of `at_ns`. `located` is how much may be borrowed on `located_on`;
+    `must_preborrow` marks an unclosed fail (Rule 204).
     """
 
     symbol: str
@@ -50,6 +51,7 @@ class Security(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     reference: Decimal | None = None
     band_low: Decimal | None = None
     band_high: Decimal | None = None
+    band_ns: int | None = None
     last_sale: Decimal | None = None
     at_ns: int | None = None
     is_paused: bool | None = None

@@ -27,7 +27,7 @@ MEAN_NS = 300_000_000_000
 _ZONE = ZoneInfo("America/New_York")
 _NS_PER_S = 1_000_000_000
 _TRIGGER = Decimal("0.9")
-_TIMED = ("last_sale", "reference", "band_low", "band_high", "at_ns", "is_paused")
+_TIMED = ("last_sale", "reference", "band_low", "band_high", "band_ns", "at_ns", "is_paused")
 
 
 def is_price_fall(last_sale: Decimal, prior_close: Decimal) -> bool:

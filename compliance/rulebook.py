@@ -42,9 +42,10 @@ HOUSE_RULES = (
     "loss_limit",
 )
 US_STOCK_RULES = (
-    *HOUSE_RULES[: HOUSE_RULES.index("self_trade")],
+    *HOUSE_RULES[: HOUSE_RULES.index("duplicate_guard")],
+    "luld_band",  # this early because a paused stock has no fresh price: it says why
+    *HOUSE_RULES[HOUSE_RULES.index("duplicate_guard") : HOUSE_RULES.index("self_trade")],
     "sub_penny",
-    "luld_band",
     "short_marking",
     "short_locate",
     "short_price_test",

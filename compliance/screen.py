@@ -114,6 +114,7 @@ class Screener:
         """Replaces everything known by what the router lists."""
         self._passed = None
         self._instruments = by_symbol(instruments)
+        self.market = MarketBook(self._market.securities)
         self._book = self._make_book()
         self._trading.load(past.histories)
         self._plans = {}

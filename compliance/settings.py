@@ -11,6 +11,7 @@ from compliance.day_trades import CountMethod
 from compliance.deposits import find_deposit_faults
 from compliance.limits import MarketSettings, find_market_faults
 from compliance.magnitude import QUANTITY_MAX, VALUE_MAX, Bounded, find_bound_faults
+from compliance.monitors.suspicion import SuspicionSettings
 from domain.records import Halted
 
 DUPLICATE_WINDOW_MS_MAX = 60_000
@@ -55,7 +56,7 @@ class ComplianceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     regime by account where the account's own is not to be used. `security_deposits` raises the
     NFA percents by currency. A legal rule not `confirmed_on` within `confirmation_days_max`
     refuses opening orders. `account_facts` go by account; `leveraged_funds` say how many times
-    a fund moves with its index, by symbol.
+    a fund moves with its index, by symbol. `suspicion` is what people are told of after the trade.
     """
 
     max_quantity: Decimal = Decimal(100_000)
@@ -77,6 +78,7 @@ class ComplianceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     market: MarketSettings = MarketSettings()
     account_facts: dict[str, AccountFacts] = {}
     leveraged_funds: dict[str, Decimal] = {}
+    suspicion: SuspicionSettings = SuspicionSettings()
 
 
 def find_faults(settings: ComplianceSettings) -> tuple[str, ...]:

@@ -19,6 +19,21 @@ class FindingKind(Enum):
     GOOD_FAITH = "good_faith"
     LIQUIDATION = "liquidation"
     FREE_RIDE = "free_ride"
+    SPOOFING = "spoofing"
+    LAYERING = "layering"
+    WASH_TRADE = "wash_trade"
+    MARKING_THE_CLOSE = "marking_the_close"
+
+
+SUSPICIONS = frozenset(
+    {
+        FindingKind.SPOOFING,
+        FindingKind.LAYERING,
+        FindingKind.WASH_TRADE,
+        FindingKind.MARKING_THE_CLOSE,
+    }
+)
+"""What only looks like abuse: for people to look at, and no rule counts it."""
 
 
 class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,7 +41,7 @@ class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Found again it is the same finding; found larger it replaces the smaller. `amount` is the
     deficit, call or uncovered sum, `equity` what the account was worth then, and `met` how much
-    of the amount has been made good since.
+    of the amount has been made good since. `orders` are those it is about, where it names any.
     """
 
     id: str
@@ -40,6 +55,7 @@ class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     amount: Decimal = ZERO
     equity: Decimal | None = None
     met: Decimal = ZERO
+    orders: tuple[str, ...] = ()
 
 
 def supersedes(new: Finding, known: Finding | None) -> bool:

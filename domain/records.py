@@ -16,6 +16,7 @@ from domain.accounts import AccountSnapshot
 from domain.audit import Retention
 from domain.errors import ErrorInfo
 from domain.instruments import Instrument
+from domain.market_facts import MarketFact
 from domain.orders import AmendOrder, CancelOrder, NewOrder
 from domain.screening import Rate, Verdict
 from domain.streams import StreamUpdate
@@ -74,6 +75,15 @@ class Ruled(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="ruled"):
     incarnation: str
     settings: str
     instruments: tuple[Instrument, ...] = ()
+
+
+class MarketTold(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="market_told"):
+    """What markets said of listed securities: whatever is screened from here on is by it.
+
+    An order of a later record was screened before it if its `screened_ns` is older.
+    """
+
+    facts: tuple[MarketFact, ...]
 
 
 class LeaseWord(Enum):
@@ -211,6 +221,7 @@ Cause = (
     | Checked
     | Ruled
     | Leased
+    | MarketTold
 )
 
 

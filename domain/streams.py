@@ -80,6 +80,7 @@ class NoticeKind(Enum):
     UNKNOWN_ORDER = "unknown_order"
     GUARD_FIRED = "guard_fired"
     FINDING = "finding"
+    SUSPICION = "suspicion"
     JOURNAL = "journal"
     RESOLVED = "resolved"
     BREAKER = "breaker"

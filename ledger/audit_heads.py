@@ -96,7 +96,7 @@ def read_heads(path: Path) -> tuple[list[Head], list[str]]:
     for number, line in enumerate(lines, 1):
         try:
             head = decode_head(line)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             faults.append(f"{path}, line {number}: is no head")
             continue
         if heads and head.size < heads[-1].size:

@@ -191,5 +191,5 @@ def read_header(path: Path, data: bytes) -> tuple[Header, int]:
     end = data.find(b"\n") + 1
     try:
         return decode_header(data[:end]), end
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise AuditDamaged(path, "the first line is no segment's") from None

@@ -196,7 +196,7 @@ class Books(Struct, kw_only=True, forbid_unknown_fields=True):
             case Leased() as cause:
                 self._lease(cause)
             case _:
-                pass  # Settled, Checked, Ruled: their updates, if any, say it all
+                pass  # Settled, Checked, Ruled, MarketTold: their updates, if any, say it all
         return None
 
     def _count(self, owner: str, session: str, cseq: int) -> None:

@@ -160,6 +160,17 @@ ALARMS = (
         money="a call, a deficit or a violation that may restrict the account",
     ),
     Alarm(
+        id="suspicious_trading",
+        severity=WARNING,
+        metric="fillgate_notices_total",
+        label="suspicion",
+        when=Beyond.RISES_BY,
+        limit=0,
+        within_s=10 * MINUTE_S,
+        says="trading looked like spoofing, layering, wash trades or marking the close",
+        money="nothing was refused; a broker or regulator may ask, and may freeze the account",
+    ),
+    Alarm(
         id="many_rejections",
         severity=WARNING,
         metric="fillgate_order_events_total",

@@ -27,6 +27,7 @@ from actors.router.findings import write_findings
 from actors.router.guards import Guards
 from actors.router.lending import Lending
 from actors.router.loading import load_book, note_rules
+from actors.router.markets import Markets
 from actors.router.orders import Orders
 from actors.router.place import Place
 from actors.router.protection import Protection
@@ -92,6 +93,7 @@ class Router:
         self.lending = Lending(self.desk, self.desk.to_compliance.append)
         self.reads = Reads(self.desk)
         self._quotes = Quotes(self.desk)
+        self._markets = Markets(self.desk)
         self._watching = Watching(self.desk)
         self.teller = Teller(self.desk, self.writer)
         self.is_trading = False
@@ -161,6 +163,7 @@ class Router:
             self.writer.look()
             self.reports.tick()
             self.guards.tick()
+            self._markets.write()
             for venue in self.desk.venues.values():
                 self.orders.spend_credits(venue)
             self.flush()
@@ -236,6 +239,8 @@ class Router:
             case Query():
                 # After the commit: a read must not tell what is not durable yet.
                 self.desk.to_edges.append((link, self.reads.answer(message)))
+            case m.Found():
+                write_findings(self.desk, message.findings)
 
     def _login(self, link: Link[Any], login: Login) -> None:
         error = self.guards.login(link, login)
@@ -322,6 +327,8 @@ class Router:
                     self._load_compliance()
             case m.Quotes():
                 self._quoted(name, message)
+            case m.MarketFacts():
+                self._tell_market(self._markets.take(message.facts))
             case m.HaltsSet():
                 self.changes.halts.confirmed(name, message.number)
             case m.Credits():
@@ -331,6 +338,10 @@ class Router:
         rates = self._quotes.take(name, message.quotes)
         if self.teller.compliance is not None:
             self.teller.compliance.send(m.SeeRates(rates=rates))
+
+    def _tell_market(self, news: m.SeeMarket | None) -> None:
+        if news is not None and self.teller.compliance is not None:
+            self.teller.compliance.send(news)
 
     def compliance_up(self, link: Link[Any]) -> None:
         """Compliance answers: give it the book."""
@@ -346,6 +357,7 @@ class Router:
         if self.teller.compliance is None:
             return
         self.teller.compliance.send(load_book(self.desk))
+        self._tell_market(self._markets.all())
         quotes = (q for by_connection in self.desk.quotes.values() for q in by_connection.values())
         self.teller.compliance.send(m.SeeRates(rates=tuple(rate_of(quote) for quote in quotes)))
 

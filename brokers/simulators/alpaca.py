@@ -12,6 +12,7 @@ import heapq
 import sys
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from hmac import compare_digest
 from pathlib import Path
 from random import Random
@@ -19,6 +20,7 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
 
+import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
@@ -37,10 +39,10 @@ from brokers.simulators.alpaca_replies import (
     refusal_reply,
 )
 from brokers.simulators.alpaca_settings import AlpacaLogin, AlpacaSettings
-from brokers.simulators.alpaca_tape import Tape, status
+from brokers.simulators.alpaca_tape import HALTED, RESTRICTED, RESUMED, Tape, band, status
 from brokers.simulators.alpaca_trade_stream import TradeStream
 from brokers.simulators.alpaca_words import execution_ids, order_ids
-from brokers.simulators.book import Account, Order, Quote
+from brokers.simulators.book import Account, Listing, Order, Quote
 from brokers.simulators.bookkeeping import Clocks
 from brokers.simulators.control import count_client_ids
 from brokers.simulators.facts import AnyFact
@@ -56,6 +58,14 @@ MINUTE_S = 60
 UNLIMITED = 1_000_000
 NO_ACCESS = Refused(401, UNAUTHORIZED, "request is not authorized")
 NO_PATH = not_found("endpoint not found")
+
+
+class BandBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The prices a stock may trade between."""
+
+    symbol: str
+    low: Decimal
+    high: Decimal
 
 
 class _Access:
@@ -144,6 +154,9 @@ class AlpacaSimulator(Server):
         self._access = {x.key_id: self._access_of(x) for x in settings.logins}
         self._next_roll_ns = 0
         self.add_control("/sim/halts", self._halt)
+        self.add_control("/sim/bands", self._band)
+        self.add_control("/sim/restrictions", self._restrict)
+        self.add_control("/sim/volumes", self._volume)
         self.be_hostile(settings.hostility)
 
     def _access_of(self, login: AlpacaLogin) -> _Access:
@@ -205,18 +218,48 @@ class AlpacaSimulator(Server):
         return heapq.merge(_again(paths), made, key=lambda tick: tick.at_ns)
 
     def _tell_quote(self, quote: Quote) -> None:
+        if quote.instrument in self.engine.halted:
+            return  # exchanges withdraw their quotes
         points = self.tape.take(quote)
         self._data.tell(self.engine.listings[quote.instrument], points)
 
     def _halt(self, asked: dict[str, Any]) -> Any:
         """POST /sim/halts: halts or resumes one symbol."""
-        symbol, is_halted = asked.get("symbol"), bool(asked.get("halted", True))
-        listing = self.engine.listings.get(str(symbol))
+        listing, is_halted = self._listing_of(asked), bool(asked.get("halted", True))
+        (self.engine.halted.add if is_halted else self.engine.halted.discard)(listing.symbol)
+        self._say(listing, HALTED if is_halted else RESUMED)
+        return {"halted": sorted(self.engine.halted)}
+
+    def _band(self, asked: dict[str, Any]) -> Any:
+        """POST /sim/bands: publishes the prices one stock may trade between."""
+        listing = self._listing_of(asked)
+        body = msgspec.convert(asked, BandBody, strict=False)
+        if not 0 < body.low < body.high:
+            raise ValueError("low: must be above zero and below high")
+        told = band(listing.symbol, body.low, body.high, self.clock.now_ns())
+        self._data.tell(listing, [told])
+        return asked
+
+    def _restrict(self, asked: dict[str, Any]) -> Any:
+        """POST /sim/restrictions: says that Rule 201 restricts short sales of one stock."""
+        self._say(self._listing_of(asked), RESTRICTED)
+        return asked
+
+    def _volume(self, asked: dict[str, Any]) -> Any:
+        """POST /sim/volumes: publishes a daily bar of one stock, with that volume."""
+        listing = self._listing_of(asked)
+        volume = msgspec.convert(asked.get("volume"), int, strict=False)
+        self._data.tell(listing, [self.tape.bar(listing.symbol, volume)])
+        return asked
+
+    def _listing_of(self, asked: dict[str, Any]) -> Listing:
+        listing = self.engine.listings.get(str(asked.get("symbol")))
         if listing is None:
             raise ValueError("symbol: name one that is listed")
-        (self.engine.halted.add if is_halted else self.engine.halted.discard)(listing.symbol)
-        self._data.tell(listing, [status(listing.symbol, is_halted, self.clock.now_ns())])
-        return {"halted": sorted(self.engine.halted)}
+        return listing
+
+    def _say(self, listing: Listing, words: dict[str, str]) -> None:
+        self._data.tell(listing, [status(listing.symbol, words, self.clock.now_ns())])
 
     # -- what happens to orders
 

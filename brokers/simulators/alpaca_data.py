@@ -26,7 +26,7 @@ FEEDS = {
     ("v1beta3", "crypto", "us"): CRYPTO,
 }
 """Which feed a stream's path asks for."""
-CHANNELS = {"q": "quotes", "t": "trades", "s": "statuses", "l": "lulds"}
+CHANNELS = {"q": "quotes", "t": "trades", "s": "statuses", "l": "lulds", "d": "dailyBars"}
 OF_CRYPTO = ("trades", "quotes")
 ERRORS = {
     400: "invalid syntax",

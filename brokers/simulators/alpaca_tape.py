@@ -20,6 +20,7 @@ BAND_STEP = Decimal("0.01")
 """A new reference price is one that is a percent away from the old."""
 HALTED = {"sc": "H", "sm": "Trading Halt", "rc": "T1", "rm": "Halt News Pending"}
 RESUMED = {"sc": "T", "sm": "Trading Resumption", "rc": "T3", "rm": "News and Resumption Times"}
+RESTRICTED = {"sc": "E", "sm": "Short Sale Restriction", "rc": "", "rm": ""}
 
 
 class Print(Struct, frozen=True):
@@ -112,23 +113,27 @@ class Tape:
             return {**point, "tks": "B" if found.is_buy else "S"}
         return {**point, "x": _venue(symbol), "c": ["@"], "z": _tape(symbol)}
 
+    def bar(self, symbol: str, volume: int) -> Point:
+        """The day so far, at the last trade's price."""
+        found = self._prints[symbol]
+        prices = dict.fromkeys("ohlc", found.price)
+        return {"T": "d", "S": symbol, **prices, "v": volume, "t": Moment(found.at_ns)}
+
     def band(self, symbol: str) -> Point:
         """The prices it may trade between."""
         reference, tick = self._references[symbol], self._listings[symbol].tick
-        return {
-            "T": "l",
-            "S": symbol,
-            "u": (reference * (1 + BAND)).quantize(tick),
-            "d": (reference * (1 - BAND)).quantize(tick),
-            "i": "B",
-            "t": Moment(self._quotes[symbol].at_ns),
-            "z": _tape(symbol),
-        }
+        edges = [(reference * (1 + share)).quantize(tick) for share in (-BAND, BAND)]
+        return band(symbol, edges[0], edges[1], self._quotes[symbol].at_ns)
 
 
-def status(symbol: str, is_halted: bool, at_ns: int) -> Point:
-    """A halt or its end."""
-    words = HALTED if is_halted else RESUMED
+def band(symbol: str, low: Decimal, high: Decimal, at_ns: int) -> Point:
+    """The prices a stock may trade between."""
+    edges = {"u": high, "d": low, "i": "B"}
+    return {"T": "l", "S": symbol, **edges, "t": Moment(at_ns), "z": _tape(symbol)}
+
+
+def status(symbol: str, words: Mapping[str, str], at_ns: int) -> Point:
+    """A halt, its end, or that short sales are restricted."""
     return {"T": "s", "S": symbol, **words, "t": Moment(at_ns), "z": _tape(symbol)}
 
 

@@ -7,8 +7,9 @@ Everything is counted by owner and instrument within a window, and said once per
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from decimal import Decimal
+from itertools import takewhile
 
 from msgspec import Struct
 
@@ -26,18 +27,33 @@ _WASH = "CEA 4c(a)(2)(A); CME Rule 534; FINRA Rule 5210; house thresholds"
 _CLOSE = "Regulation (EU) 596/2014 Art. 12(2)(b); FINRA Rule 5210; house thresholds"
 
 
-class SuspicionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Shares are parts of one, ends included but for `close_share`."""
+class SuspicionSettings(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """`[compliance.suspicion]`. Shares are parts of one, ends included but for `close_share`.
 
-    cancel_share: Decimal = Decimal("0.1")
-    window_ms: int = 3_600_000
+    Spoofing: within `window_ms` of a fill at least `cancels_min` orders of the other side, and
+    `cancel_share` of all of them, were taken back, each within `cancel_life_ms` of its placing.
+    Layering: orders of the other side at `layers` prices were taken back within `layer_life_ms`
+    of a fill, and as soon. For both they must add up to `size_times` the fill. Wash trades: at
+    least `wash_trades` within `wash_window_ms` that left the position as it was, in the same sizes
+    there and back, and the money but for `wash_net_percent`: whoever crosses a spread pays more.
+    Marking the close: more than `close_share` of the day's volume within `close_window_ms` of it.
+    """
+
+    cancel_share: Decimal = Decimal("0.9")
+    cancels_min: int = 5
+    cancel_life_ms: int = 5_000
+    size_times: Decimal = Decimal(10)
+    window_ms: int = 60_000
     layers: int = 3
     layer_life_ms: int = 5_000
     close_window_ms: int = 3_600_000
     close_share: Decimal = Decimal("0.1")
     wash_window_ms: int = 60_000
-    wash_trades: int = 2
-    wash_net_percent: Decimal = Decimal(1)
+    wash_trades: int = 10
+    wash_net_percent: Decimal = Decimal("0.0005")
+    wash_same_sizes: bool = True
     allowed_reasons: frozenset[str] = frozenset()
 
 
@@ -81,7 +97,6 @@ class Session(Struct, frozen=True, kw_only=True):
 class _Seen(Struct):
     placed: Placed
     canceled_ns: int | None = None
-    is_excused: bool = False
     filled: Decimal = ZERO
 
 
@@ -90,14 +105,23 @@ class _Fill(Struct, frozen=True):
     fill: Filled
 
 
+class _Book:
+    """One owner's trading in one instrument; what is asked with each fill is kept by side."""
+
+    def __init__(self) -> None:
+        self.orders: deque[_Seen] = deque()
+        self.sides: dict[int, deque[_Seen]] = {1: deque(), -1: deque()}
+        self.canceled: dict[int, deque[_Seen]] = {1: deque(), -1: deque()}
+        self.fills: deque[_Fill] = deque(maxlen=ORDERS_MAX)
+
+
 class Suspicion:
     """One fold over orders, cancels and fills of all owners."""
 
     def __init__(self, settings: SuspicionSettings) -> None:
         self._settings = settings
         self._orders: dict[str, _Seen] = {}
-        self._books: dict[tuple[str, str], deque[_Seen]] = {}
-        self._fills: dict[tuple[str, str], deque[_Fill]] = {}
+        self._books: dict[tuple[str, str], _Book] = {}
         self._sessions: dict[str, Session] = {}
 
     def session(self, session: Session) -> None:
@@ -109,11 +133,16 @@ class Suspicion:
         if placed.order_id in self._orders:
             return
         seen = self._orders[placed.order_id] = _Seen(placed)
-        book = self._books.setdefault((placed.owner, placed.instrument), deque())
-        book.append(seen)
-        oldest_ns = placed.at_ns - self._settings.window_ms * _NS_PER_MS
-        while len(book) > ORDERS_MAX or book[0].placed.at_ns < oldest_ns:
-            del self._orders[book.popleft().placed.order_id]
+        book = self._books.setdefault((placed.owner, placed.instrument), _Book())
+        book.orders.append(seen)
+        book.sides[placed.sign].append(seen)
+        oldest_ns = placed.at_ns - self._kept_ns
+        while len(book.orders) > ORDERS_MAX or book.orders[0].placed.at_ns < oldest_ns:
+            gone = book.orders.popleft()
+            del self._orders[gone.placed.order_id]
+            side = book.sides[gone.placed.sign]
+            if side and side[0] is gone:
+                side.popleft()
 
     def cancel(self, canceled: Canceled) -> tuple[Alert, ...]:
         """A cancel after the other side filled completes a pattern."""
@@ -121,10 +150,19 @@ class Suspicion:
         if seen is None or seen.canceled_ns is not None:
             return ()
         seen.canceled_ns = canceled.at_ns
-        seen.is_excused = canceled.reason in self._settings.allowed_reasons
-        fills = self._recent_fills(seen.placed, canceled.at_ns)
-        opposite = [f for f in fills if f.seen.placed.sign == -seen.placed.sign]
-        return self._judge(opposite[-1], canceled.at_ns) if opposite else ()
+        if canceled.reason in self._settings.allowed_reasons:
+            return ()
+        book = self._books[seen.placed.owner, seen.placed.instrument]
+        book.canceled[seen.placed.sign].append(seen)
+        if len(book.canceled[seen.placed.sign]) > ORDERS_MAX:
+            book.canceled[seen.placed.sign].popleft()
+        since_ns = canceled.at_ns - self._settings.window_ms * _NS_PER_MS
+        for found in reversed(book.fills):
+            if found.fill.at_ns < since_ns:
+                break
+            if found.seen.placed.sign == -seen.placed.sign:
+                return self._judge(book, found, canceled.at_ns)
+        return ()
 
     def fill(self, filled: Filled) -> tuple[Alert, ...]:
         """A fill after the other side was canceled completes one, too; and the rest."""
@@ -133,56 +171,72 @@ class Suspicion:
             return ()
         seen.filled += filled.quantity
         found = _Fill(seen, filled)
-        fills = self._recent_fills(seen.placed, filled.at_ns)
-        fills.append(found)
+        book = self._books[seen.placed.owner, seen.placed.instrument]
+        book.fills.append(found)
         return (
-            *self._judge(found, filled.at_ns),
-            *self._find_wash(fills, found),
-            *self._find_close(found),
+            *self._judge(book, found, filled.at_ns),
+            *self._find_wash(book.fills, found),
+            *self._find_close(book, found),
         )
 
-    def _recent_fills(self, placed: Placed, now_ns: int) -> deque[_Fill]:
-        fills = self._fills.setdefault((placed.owner, placed.instrument), deque(maxlen=ORDERS_MAX))
-        oldest_ns = now_ns - self._settings.window_ms * _NS_PER_MS
-        while fills and fills[0].fill.at_ns < oldest_ns:
-            fills.popleft()
-        return fills
+    @property
+    def _kept_ns(self) -> int:
+        return max(self._settings.window_ms, self._settings.close_window_ms) * _NS_PER_MS
 
-    def _judge(self, found: _Fill, at_ns: int) -> tuple[Alert, ...]:
+    def _judge(self, book: _Book, found: _Fill, at_ns: int) -> tuple[Alert, ...]:
         """Orders of the other side that were taken back around a fill."""
-        mine = found.seen.placed
+        other = -found.seen.placed.sign
         since_ns = at_ns - self._settings.window_ms * _NS_PER_MS
-        others = [
-            seen
-            for seen in self._books.get((mine.owner, mine.instrument), ())
-            if seen.placed.sign == -mine.sign and seen.placed.at_ns >= since_ns
-        ]
-        canceled = [s for s in others if s.canceled_ns is not None and not s.is_excused]
+        canceled, side = book.canceled[other], book.sides[other]
+        while canceled and canceled[0].placed.at_ns < since_ns:
+            canceled.popleft()
+        while side and side[0].placed.at_ns < since_ns:
+            side.popleft()
         if not canceled:
             return ()
-        alerts = []
-        share = Decimal(len(canceled)) / len(others)
-        if share >= self._settings.cancel_share:
-            numbers = {"canceled": str(len(canceled)), "orders": str(len(others))}
-            message = f"{len(canceled)} of {len(others)} orders of the other side were canceled"
-            alerts.append(_alert(AlertKind.SPOOF, found, at_ns, (message, numbers), canceled))
+        life_ns = self._settings.cancel_life_ms * _NS_PER_MS
+        soon = [s for s in canceled if (s.canceled_ns or 0) - s.placed.at_ns <= life_ns]
+        return (
+            *self._find_spoof(found, at_ns, soon, len(side)),
+            *self._find_layers(found, at_ns, soon),
+        )
+
+    def _find_spoof(
+        self, found: _Fill, at_ns: int, soon: list[_Seen], orders: int
+    ) -> tuple[Alert, ...]:
+        is_share = Decimal(len(soon)) >= self._settings.cancel_share * orders
+        if len(soon) < self._settings.cancels_min or not is_share or self._is_small(soon, found):
+            return ()
+        numbers = {"canceled": str(len(soon)), "orders": str(orders)}
+        message = f"{len(soon)} of {orders} orders of the other side were canceled"
+        return (_alert(AlertKind.SPOOF, found, at_ns, (message, numbers), soon),)
+
+    def _find_layers(self, found: _Fill, at_ns: int, soon: list[_Seen]) -> tuple[Alert, ...]:
         life_ns = self._settings.layer_life_ms * _NS_PER_MS
-        near = [s for s in canceled if abs((s.canceled_ns or 0) - found.fill.at_ns) <= life_ns]
+        near = [s for s in soon if abs((s.canceled_ns or 0) - found.fill.at_ns) <= life_ns]
         levels = {seen.placed.price for seen in near}
-        if len(levels) >= self._settings.layers:
-            message = f"{len(levels)} layers of the other side were canceled around a fill"
-            numbers = {"layers": str(len(levels))}
-            alerts.append(_alert(AlertKind.LAYERING, found, at_ns, (message, numbers), near))
-        return tuple(alerts)
+        if len(levels) < self._settings.layers or self._is_small(near, found):
+            return ()
+        message = f"{len(levels)} layers of the other side were canceled around a fill"
+        numbers = {"layers": str(len(levels))}
+        return (_alert(AlertKind.LAYERING, found, at_ns, (message, numbers), near),)
+
+    def _is_small(self, canceled: list[_Seen], found: _Fill) -> bool:
+        """True where what was taken back is no show of size beside what was wanted."""
+        shown = sum((seen.placed.quantity for seen in canceled), ZERO)
+        return shown < self._settings.size_times * found.fill.quantity
 
     def _find_wash(self, fills: deque[_Fill], found: _Fill) -> tuple[Alert, ...]:
         since_ns = found.fill.at_ns - self._settings.wash_window_ms * _NS_PER_MS
-        near = [f for f in fills if f.fill.at_ns >= since_ns]
+        near = list(takewhile(lambda f: f.fill.at_ns >= since_ns, reversed(fills)))[::-1]
         if len(near) < self._settings.wash_trades:
             return ()
         net = sum((f.fill.quantity * f.seen.placed.sign for f in near), ZERO)
         gross = sum((f.fill.quantity * f.fill.price for f in near), ZERO)
         change = sum((f.fill.quantity * f.fill.price * f.seen.placed.sign for f in near), ZERO)
+        sizes = [Counter(f.fill.quantity for f in near if f.seen.placed.sign == s) for s in (1, -1)]
+        if self._settings.wash_same_sizes and sizes[0] != sizes[1]:
+            return ()
         if net or abs(change) * _HUNDRED > gross * self._settings.wash_net_percent:
             return ()
         numbers = {"trades": str(len(near)), "net_value": plain(change), "value": plain(gross)}
@@ -190,7 +244,7 @@ class Suspicion:
         orders = [f.seen for f in near]
         return (_alert(AlertKind.WASH_TRADE, found, found.fill.at_ns, (message, numbers), orders),)
 
-    def _find_close(self, found: _Fill) -> tuple[Alert, ...]:
+    def _find_close(self, book: _Book, found: _Fill) -> tuple[Alert, ...]:
         mine, at_ns = found.seen.placed, found.fill.at_ns
         session = self._sessions.get(mine.instrument)
         if session is None or not session.volume:
@@ -198,7 +252,7 @@ class Suspicion:
         since_ns = session.closes_ns - self._settings.close_window_ms * _NS_PER_MS
         late = [
             seen
-            for seen in self._books.get((mine.owner, mine.instrument), ())
+            for seen in book.orders
             if since_ns <= seen.placed.at_ns <= session.closes_ns and seen.filled
         ]
         filled = sum((seen.filled for seen in late), ZERO)

@@ -52,6 +52,7 @@ RULES: dict[str, Rule] = {
         Rule(card=halt.CARD, make=halt.halt),
         Rule(card=authorized_person.CARD, make=authorized_person.authorized_person),
         Rule(card=restricted_list.CARD, make=restricted_list.restricted_list),
+        Rule(card=luld_band.CARD, make=luld_band.luld_band),
         Rule(card=duplicate_guard.CARD, make=duplicate_guard.duplicate_guard),
         Rule(card=message_rate.CARD, make=message_rate.message_rate, measure=message_rate.measure),
         Rule(card=max_quantity.CARD, make=max_quantity.max_quantity, measure=max_quantity.measure),
@@ -59,7 +60,6 @@ RULES: dict[str, Rule] = {
         Rule(card=window_limits.CARD, make=window_limits.window_limits),
         Rule(card=price_collar.CARD, make=price_collar.price_collar, measure=price_collar.measure),
         Rule(card=sub_penny.CARD, make=sub_penny.sub_penny),
-        Rule(card=luld_band.CARD, make=luld_band.luld_band),
         Rule(card=short_marking.CARD, make=short_marking.short_marking),
         Rule(card=short_locate.CARD, make=short_locate.short_locate),
         Rule(card=short_price_test.CARD, make=short_price_test.short_price_test),
@@ -98,5 +98,6 @@ RULES: dict[str, Rule] = {
         Rule(card=early_sale_warning.CARD, make=early_sale_warning.early_sale_warning),
     )
 }
-"""In check order (COMPLIANCE.md 7): session and kill, persons, restricted, duplicates, rate, size,
-value, price, short sales, own orders, uncertainty, credit, margin, the regime's own; warnings."""
+"""In check order (COMPLIANCE.md 7): session and kill, persons, restricted, pauses and bands,
+duplicates, rate, size, value, price, short sales, own orders, uncertainty, credit, margin, the
+regime's own; warnings."""

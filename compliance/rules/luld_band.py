@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
-from compliance.luld import CITATION, EDITIONS, Band, Stock, find_band
+from compliance.limits import Security
+from compliance.luld import CITATION, CLOSES_S, EDITIONS, Band, Stock, find_band
 from compliance.magnitude import plain
 from compliance.market import MarketState
 from compliance.rule import REDUCING, Check, Context, RuleCard
@@ -67,13 +68,20 @@ def luld_band(_settings: ComplianceSettings) -> Check:
 def known_band(state: MarketState, reference: Decimal | None, context: Context) -> Band | None:
     """The band of the security now, as published or by the plan's numbers."""
     facts = state.facts
-    if facts.band_low is not None and facts.band_high is not None:
+    at_s = (context.now_ns - context.day_from_ns) // _NS_PER_S
+    if facts.band_low is not None and facts.band_high is not None and _holds(facts, context, at_s):
         return Band(facts.band_low, facts.band_high)
     if reference is None or facts.tier is None or facts.prior_close is None:
         return None
     stock = Stock(tier=facts.tier, prior_close=facts.prior_close, leverage=facts.leverage or 1)
-    at_s = (context.now_ns - context.day_from_ns) // _NS_PER_S
     return find_band(stock, reference, context.business_date, at_s)
+
+
+def _holds(facts: Security, context: Context, at_s: int) -> bool:
+    """A published band is for its own day, while the plan's hours last."""
+    if facts.band_ns is None:
+        return True
+    return facts.band_ns >= context.day_from_ns and at_s < CLOSES_S
 
 
 def _refuse(price: Decimal, band: Band, edge: Decimal) -> Violation:

@@ -39,6 +39,7 @@ from domain import ids
 from domain.accounts import AccountBalances, AccountSnapshot
 from domain.events import VenueEvent
 from domain.instruments import Instrument
+from domain.market_facts import MarketFact
 from domain.orders import NewOrder, OrderType
 from domain.portfolio import LotClosed, LotOpened, Position, apply_lots
 from domain.quotes import Quote
@@ -111,6 +112,7 @@ _asked = msgspec.msgpack.Decoder(Asked).decode
 _told = msgspec.msgpack.Decoder(Told).decode
 _line = msgspec.msgpack.Decoder(Line).decode
 _quote = msgspec.msgpack.Decoder(Quote).decode
+_fact = msgspec.msgpack.Decoder(MarketFact).decode
 
 
 class PaperVenue:
@@ -357,6 +359,11 @@ class PaperVenue:
         for stream in (*self._streams, *self._prices):
             stream.put_nowait(None)
 
+    def fact(self, told: MarketFact) -> None:
+        """Says something of a security beside its price."""
+        for stream in self._prices:
+            stream.put_nowait(b"!" + _encode(told))
+
     def quote(self, told: Quote) -> None:
         for stream in self._prices:
             stream.put_nowait(_encode(told))
@@ -467,6 +474,8 @@ class PaperAdapter:
     def parse_price_line(self, line: bytes, connection: str, now_ns: int) -> PriceReport:
         if line == b"heartbeat":
             return PriceReport(is_heartbeat=True)
+        if line[:1] == b"!":
+            return PriceReport(is_heartbeat=True, fact=_fact(line[1:]))
         told = msgspec.structs.replace(_quote(line), connection=connection, received_ns=now_ns)
         return PriceReport(quote=told)
 

@@ -7,11 +7,14 @@ from decimal import Decimal
 from pathlib import Path
 from unittest.mock import AsyncMock, patch
 
+from msgspec.structs import replace
 from price_world import TICK_S, Market
 from router_world import UTC_NS, instrument
 from virtual_time import UTC_START_NS, in_virtual_time
 
+from actors import messages as m
 from actors.calendars import read_spans
+from domain.market_facts import MarketFact
 from streaming.sessions import NS, Sessions, Span
 from streaming.watching import LINGER_NS
 
@@ -65,6 +68,45 @@ async def test_who_comes_later_gets_the_latest_first(tmp_path: Path) -> None:
     assert market.heard("edge-1") == []
     market.attach("second", epoch=2)
     assert {q.instrument for q in market.heard("second")} == {"EUR/USD", "USD/JPY"}
+    await market.stop()
+
+
+@in_virtual_time
+async def test_what_the_market_says_of_a_security_goes_to_the_router_when_it_changes(
+    tmp_path: Path,
+) -> None:
+    market = Market(tmp_path)
+    await market.up()
+    market.edge()
+    halt = MarketFact(instrument="EUR/USD", at_ns=5, is_paused=True)
+    for fact in (halt, replace(halt, at_ns=6), replace(halt, instrument="XYZ")):
+        market.wired.venue.fact(fact)
+    market.say("EUR/USD")
+    await asyncio.sleep(0.1)
+    told = market.wired.told(m.MarketFacts)
+    assert [fact for message in told for fact in message.facts] == [halt]
+    assert market.wired.told(m.MarketFacts, "edge-0") == []
+
+    second = market.attach("second", epoch=2)
+    said = [type(message) for name, message in market.wired.effects if name == second.name]
+    assert said.index(m.MarketFacts) < said.index(m.Quotes), "before the prices"
+    (again,) = market.wired.told(m.MarketFacts, "second")
+    assert again.facts == (replace(halt, at_ns=6),)
+    await market.stop()
+
+
+@in_virtual_time
+async def test_what_is_not_followed_any_more_is_forgotten_with_its_facts(tmp_path: Path) -> None:
+    market = Market(tmp_path, instruments=("USD/JPY",))
+    link = await market.up()
+    market.watch("router", "EUR/USD", link=link)
+    await asyncio.sleep(0.3)
+    market.wired.venue.fact(MarketFact(instrument="EUR/USD", at_ns=5, is_paused=True))
+    await asyncio.sleep(0.1)
+    assert set(market.prices._facts) == {"EUR/USD"}
+    market.watch("router", link=link)
+    await asyncio.sleep(LINGER_NS / 1e9 + 1)
+    assert market.prices._facts == {}
     await market.stop()
 
 

@@ -14,6 +14,7 @@ from alpaca_builders import NOW_NS, TIME, TIME_NS, account_answers, adapter, clo
 from brokers.adapter import BrokerError, Host, SocketStream
 from brokers.alpaca import AlpacaAdapter
 from brokers.reading import UnknownWord, parse_time
+from domain.market_facts import MarketFact
 from tests.shared_data import SHARED, requires_shared
 
 D = Decimal
@@ -101,7 +102,90 @@ def test_a_halt_before_the_first_quote_holds() -> None:
     assert not heard(speaker, QUOTE).quote.tradeable
 
 
-@pytest.mark.parametrize("code", ["5", "A", "E", "F", "Z"])
+# -- facts beside the price
+
+
+@pytest.mark.parametrize(
+    ("code", "is_paused"), [("2", True), ("P", True), ("Q", True), ("3", False)]
+)
+def test_a_halt_and_its_end_are_facts(code: str, is_paused: bool) -> None:
+    report = heard(adapter(), status(code))
+    assert report.fact == MarketFact(instrument="AAPL", at_ns=TIME_NS, is_paused=is_paused)
+    assert report.is_heartbeat
+
+
+def test_a_published_band_is_a_fact_exact_to_the_digit() -> None:
+    band = {"T": "l", "S": "AAPL", "u": 92.06, "d": 83.29, "i": "B", "t": TIME, "z": "C"}
+    assert heard(adapter(), band).fact == MarketFact(
+        instrument="AAPL", at_ns=TIME_NS, band_low=D("83.29"), band_high=D("92.06"),
+        band_ns=TIME_NS,
+    )  # fmt: skip
+    for low, high in ((0, 92.06), (83.29, 83.29), (83.29, 0)):
+        report = heard(adapter(), {**band, "u": high, "d": low})
+        assert (report.fact, report.is_heartbeat) == (None, True)
+    with pytest.raises(BrokerError):
+        heard(adapter(), {**band, "u": None})
+
+
+def test_a_short_sale_restriction_holds_from_its_date_in_new_york() -> None:
+    late = {**status("E"), "t": "2024-03-16T01:30:00Z"}
+    assert heard(adapter(), late).fact == MarketFact(
+        instrument="AAPL", at_ns=parse_time(late["t"]), restricted_from="2024-03-15"
+    )
+
+
+def test_the_first_quote_of_a_new_stream_ends_a_halt_whose_end_was_missed() -> None:
+    speaker = adapter()
+    speaker.price_stream(("AAPL",))
+    heard(speaker, QUOTE)
+    assert heard(speaker, status("H")).fact.is_paused
+    assert not heard(speaker, QUOTE).quote.tradeable  # the same stream: it would have told
+    assert heard(speaker, QUOTE).fact is None
+    speaker.price_stream(("AAPL",))
+    report = heard(speaker, QUOTE)
+    assert report.quote.tradeable
+    assert report.fact == MarketFact(instrument="AAPL", at_ns=TIME_NS, is_paused=False)
+    assert heard(speaker, QUOTE).fact is None
+
+
+def test_a_halt_told_on_the_new_stream_holds_against_its_first_quote() -> None:
+    speaker = adapter()
+    speaker.price_stream(("AAPL", "TSLA"))
+    heard(speaker, status("H"))
+    report = heard(speaker, QUOTE)
+    assert (report.quote.tradeable, report.fact) == (False, None)
+
+
+def test_a_stock_that_is_followed_again_is_heard_anew_and_a_coin_has_no_facts() -> None:
+    speaker = adapter()
+    speaker.change_prices(("AAPL", "BTC/USD"), ())
+    assert heard(speaker, {**QUOTE, "S": "BTC/USD"}).fact is None
+    speaker.change_prices((), ("AAPL",))
+    assert heard(speaker, QUOTE).fact is None
+    speaker.change_prices(("AAPL",), ())
+    assert heard(speaker, QUOTE).fact is not None
+
+
+def test_the_day_s_volume_counts_before_the_close_and_is_asked_for_where_it_is_the_market_s() -> (
+    None
+):
+    bar = {"T": "d", "S": "AAPL", "o": 1, "h": 1, "l": 1, "c": 1, "v": 31_000_000, "t": TIME}
+    closing = rung()
+    hour_ns = 3_600 * 10**9
+    assert heard(closing, bar, AT_CLOSE_NS - hour_ns - 1).fact is None
+    for now_ns in (AT_CLOSE_NS - hour_ns, AT_CLOSE_NS - 1):
+        assert heard(closing, bar, now_ns).fact == MarketFact(
+            instrument="AAPL", at_ns=now_ns, day_volume=D(31_000_000), closes_ns=AT_CLOSE_NS
+        )
+    assert heard(closing, bar, AT_CLOSE_NS).fact is None
+    assert heard(adapter(), bar).fact is None, "no clock was read"
+    for feed, asks in (("iex", False), ("sip", True)):
+        stream = AlpacaAdapter(settings(feed=feed)).price_stream(("AAPL",))
+        assert isinstance(stream, SocketStream)
+        assert (b"dailyBars" in (stream.steps[-1].says or b"")) == asks
+
+
+@pytest.mark.parametrize("code", ["5", "A", "F", "Z"])
 def test_other_words_of_the_tape_are_about_no_halt(code: str) -> None:
     speaker = adapter()
     heard(speaker, QUOTE)
@@ -155,6 +239,7 @@ def test_a_stream_is_open_once_it_is_connected_logged_in_and_subscribed() -> Non
     }  # fmt: skip
     assert json.loads(subscribed.says or b"") == {
         "action": "subscribe", "quotes": ["AAPL", "TSLA"], "statuses": ["AAPL", "TSLA"],
+        "lulds": ["AAPL", "TSLA"],
     }  # fmt: skip
     assert connected.hears(said({"T": "success", "msg": "connected"}))
     assert not login.hears(said({"T": "success", "msg": "connected"}))
@@ -193,7 +278,6 @@ def test_a_symbol_nobody_follows_any_more_is_not_told_closed() -> None:
         {"T": "subscription", "quotes": ["AAPL"]},
         {"T": "success", "msg": "authenticated"},
         {"T": "t", "S": "AAPL", "p": 1, "s": 1, "t": TIME},
-        {"T": "l", "S": "AAPL", "u": 2, "d": 1, "i": "B", "t": TIME},
     ],
 )
 def test_what_is_no_price_is_a_sign_of_life(message: dict[str, Any]) -> None:

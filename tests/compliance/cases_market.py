@@ -28,6 +28,7 @@ from compliance.monitors import execution_quality as quality
 from compliance.monitors import luld_states, price_adjustments, suspicion
 from compliance.monitors.currency_deposits import judge_day
 from compliance.retail import find_close_out, find_debt, may_offer_incentive, may_set_off
+from compliance.settings import ComplianceSettings
 from compliance.short_sales import close_out_by, passes_price_test
 from domain import events as ev
 from domain.accounts import Region
@@ -266,19 +267,27 @@ def run_access(given: Facts, when: Facts, expect: Facts) -> bool:
         customer_credit_max=number(limits["customer_gross_credit"]),
         firm_credit_max=number(limits["firm_gross_capital"]),
     )
+    house = replace(
+        LOOSE,
+        max_quantity=number(limits["max_qty"]),
+        max_notional=number(limits["max_notional"]),
+        collar_percent=number(limits["collar_pct"]),
+        duplicate_window_ms=limits["dup_window_ms"],
+        market=market,
+    )
     if "repeated_executions" in given:
-        run_repeats(given, when, expect)
+        run_repeats(house, given, when, expect)
     elif "msgs_last_s" in given:
-        run_messages(market, given, when, expect)
+        run_messages(house, given, when, expect)
     elif "customer_open_exposure" in given or "firm_open_exposure" in given:
-        run_credit(market, given, when, expect)
+        run_credit(house, given, when, expect)
     elif "trader_authorised" in given:
         trader = OWNER if given["trader_authorised"] else "someone-else"
-        desk = access_desk(replace(market, authorized=(Authorization(owner=trader),)))
+        desk = access_desk(house, authorized=(Authorization(owner=trader),))
         check_code(expect, desk, share(when["order"]), "unauthorized")
     elif "own_resting" in given:
         assert given.keys() <= {"limits", "own_resting", "nbbo"}
-        desk = access_desk(market)
+        desk = access_desk(house)
         for index, row in enumerate(given["own_resting"]):
             rest(desk, f"r-{index}", Side[row["side"]], row["price"])
         check_code(expect, desk, share(when["order"]), "self_trade")
@@ -287,11 +296,11 @@ def run_access(given: Facts, when: Facts, expect: Facts) -> bool:
     return True
 
 
-def access_desk(market: MarketSettings) -> Desk:
+def access_desk(house: ComplianceSettings, **market: Any) -> Desk:
     account = broker_account(regime="house", broker="sim")
     return Desk(
         snapshot(account=account),
-        settings=replace(LOOSE, market=market),
+        settings=replace(house, market=replace(house.market, **market)),
         instruments=(stock("ABC"),),
     )
 
@@ -303,11 +312,15 @@ def share(words: Facts) -> NewOrder:
     return replace(limit_order(str(qty or 100), str(limit or "10"), **plain))
 
 
+ACCESS_REASONS = {"UNAUTHORISED": "unauthorized", "SELF_TRADE": "self_trade"}
+
+
 def check_code(expect: Facts, desk: Desk, order: NewOrder, code: str) -> None:
-    verdict, _reason = read(expect, "verdict", "reason")
+    verdict, reason = read(expect, "verdict", "reason")
     quote = rate(order.instrument, str(order.limit_price))
     found = desk.code(order, rates=(quote,))
     assert found == ("pass" if verdict == "ALLOW" else code)
+    assert reason is None or ACCESS_REASONS[reason] == code
 
 
 def rest(desk: Desk, name: str, side: Side, price: str) -> None:
@@ -316,7 +329,7 @@ def rest(desk: Desk, name: str, side: Side, price: str) -> None:
     desk.tell(order_update(name, 2, leaves=100, instrument="ABC"))
 
 
-def run_credit(market: MarketSettings, given: Facts, when: Facts, expect: Facts) -> None:
+def run_credit(house: ComplianceSettings, given: Facts, when: Facts, expect: Facts) -> None:
     _, customer, firm = read(given, "limits", "customer_open_exposure", "firm_open_exposure")
     mine = number(customer or 0)
     elsewhere = number(firm) - mine if firm is not None else Decimal(0)
@@ -328,7 +341,7 @@ def run_credit(market: MarketSettings, given: Facts, when: Facts, expect: Facts)
             average_cost=Decimal(1),
         )
         books.append(snapshot(*([held] if value else []), account=account))
-    desk = Desk(*books, settings=replace(LOOSE, market=market), instruments=tuple(instruments))
+    desk = Desk(*books, settings=house, instruments=tuple(instruments))
     verdict, reason = read(expect, "verdict", "reason")
     codes = {"CUSTOMER_CREDIT": "customer_credit", "FIRM_CAPITAL": "firm_credit"}
     order = share(when["order"])
@@ -336,13 +349,14 @@ def run_credit(market: MarketSettings, given: Facts, when: Facts, expect: Facts)
     assert found == ("pass" if verdict == "ALLOW" else codes[reason])
 
 
-def run_messages(market: MarketSettings, given: Facts, when: Facts, expect: Facts) -> None:
+def run_messages(house: ComplianceSettings, given: Facts, when: Facts, expect: Facts) -> None:
     _, sent = read(given, "limits", "msgs_last_s")
-    desk = access_desk(replace(market, prevents_self_trades=False, customer_credit_max=None,
-                               firm_credit_max=None))  # fmt: skip
+    desk = access_desk(
+        house, prevents_self_trades=False, customer_credit_max=None, firm_credit_max=None
+    )
     quotes = (rate("ABC", "10"),)
     for index in range(sent):
-        order = replace(share({"limit": "10"}), client_order_id=f"m-{index}")
+        order = replace(share({"limit": "10", "qty": 200 + index}), client_order_id=f"m-{index}")
         assert desk.code(order, f"m-{index}", rates=quotes) == "pass"
         desk.tell(order_update(f"m-{index}", 2, leaves=100, instrument="ABC"), index + 1)
     activity = desk.screener.book.accounts[ACCOUNT].activity
@@ -360,14 +374,21 @@ def run_messages(market: MarketSettings, given: Facts, when: Facts, expect: Fact
     check_code(expect, desk, share(when["order"]), "message_rate")
 
 
-def run_repeats(given: Facts, when: Facts, expect: Facts) -> None:
+def run_repeats(house: ComplianceSettings, given: Facts, when: Facts, expect: Facts) -> None:
     read(given, "limits", "repeated_executions")
     assert not when
     assert given["repeated_executions"] == "limit reached"
-    desk = access_desk(MarketSettings(repeats_max=3))
+    desk = access_desk(house, repeats_max=3)
     order = replace(share({}), tag="grid")
+
+    def ask(index: int) -> str:
+        # Each later than the guard against duplicates looks back.
+        now_ns = NOW + index * (house.duplicate_window_ms + 1) * MS
+        quote = replace(rate("ABC", "10"), received_ns=now_ns)
+        return desk.code(order, f"o-{index}", rates=(quote,), now_ns=now_ns)
+
     for index in range(3):
-        assert desk.code(order, f"o-{index}", rates=(rate("ABC", "10"),)) == "pass"
+        assert ask(index) == "pass"
         fill = order_update(
             f"o-{index}", 2, status=Status.FILLED, filled=100, leaves=0, instrument="ABC",
             event=fill_event(f"o-{index}"),
@@ -375,12 +396,12 @@ def run_repeats(given: Facts, when: Facts, expect: Facts) -> None:
         desk.tell(fill, index + 1)
     (halt,) = desk.screener.take_trips()
     assert (halt.scope, halt.subject) == (HaltScope.TAG, "grid")
-    assert desk.code(order, rates=(rate("ABC", "10"),)) == "halted"
+    assert ask(3) == "halted"
     # It stays so while the router tells the halt, and ends when a person lifted it.
     desk.screener.set_halts((halt,))
-    assert desk.code(order, rates=(rate("ABC", "10"),)) == "halted"
+    assert ask(4) == "halted"
     desk.screener.set_halts(())
-    assert desk.code(order, rates=(rate("ABC", "10"),)) == "pass"
+    assert ask(5) == "pass"
     assert expect == {"strategy_state": "DISABLED_UNTIL_HUMAN_REENABLE"}
 
 
@@ -675,7 +696,13 @@ class Watch:
     """A monitor and the words to feed it."""
 
     def __init__(self, **words: Any) -> None:
-        self.monitor = suspicion.Suspicion(suspicion.SuspicionSettings(**words))
+        # The least that can be a pattern, unless the words ask for more.
+        least: Facts = {
+            "cancel_share": Decimal("0.1"), "cancels_min": 1, "cancel_life_ms": 10**9,
+            "size_times": Decimal(0), "window_ms": 3_600_000, "wash_trades": 2,
+            "wash_net_percent": Decimal(1), "wash_same_sizes": False,
+        }  # fmt: skip
+        self.monitor = suspicion.Suspicion(suspicion.SuspicionSettings(**(least | words)))
         self.count = 0
         self.kinds: set[str] = set()
 
@@ -741,6 +768,9 @@ def run_layers(given: Facts, when: Facts, expect: Facts) -> None:
     for name in names:
         watch.cancel(name, int(life) * 1000)
     watch.check(expect["alert"])
+    assert params.get("opposite_fill", True), "without one there is no pattern of layers"
+    if "score" in expect:
+        assert expect["score"] == ("low" if not watch.kinds else "high")
 
 
 def run_close(given: Facts, when: Facts, expect: Facts) -> None:
@@ -775,7 +805,7 @@ def run_wash(given: Facts, when: Facts, expect: Facts) -> None:
 def run_self_match(given: Facts, when: Facts, expect: Facts) -> None:
     sell, same = read(given, "own_resting_sell", "same_beneficial_owner")
     (buy,) = read(when, "incoming_buy")
-    desk = access_desk(MarketSettings())
+    desk = access_desk(replace(LOOSE, market=MarketSettings()))
     if same:
         rest(desk, "r-1", Side.SELL, sell)
     code = desk.code(share({"limit": buy}), rates=(rate("ABC", buy),))

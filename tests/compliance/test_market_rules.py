@@ -198,6 +198,29 @@ def test_in_a_pause_only_exits_pass() -> None:
     assert floor.code(share(100, "10")) == "pass"
 
 
+def test_a_published_band_holds_in_its_own_session_alone() -> None:
+    told = Security(
+        symbol="ABC", band_low=Decimal("9.90"), band_high=Decimal("10.10"), band_ns=at("09:31")
+    )
+    order = share(100, "10.11")
+    assert Floor(told).code(order) == "luld_band"
+    assert Floor(told).code(order, now_ns=at("15:59")) == "luld_band"
+    assert Floor(told).code(order, now_ns=at("16:00")) == "pass"
+    assert Floor(replace(told, band_ns=at("00:00"))).code(order) == "luld_band"
+    assert Floor(replace(told, band_ns=at("00:00") - 1)).code(order) == "pass"
+    # The plan's own numbers go on where the published band is of yesterday.
+    old = replace(KNOWN, band_low=told.band_low, band_high=told.band_high, band_ns=0)
+    assert Floor(old).code(share(100, "10.50")) == "pass"
+    assert Floor(old).code(share(100, "10.51")) == "luld_band"
+
+
+def test_a_pause_is_told_before_the_price_it_takes_away() -> None:
+    paused = Floor(replace(KNOWN, is_paused=True))
+    verdict = paused.desk.verdict(share(100, "10"), rates=(), now_ns=NOON)
+    assert verdict.violation is not None
+    assert verdict.violation.code == "luld_paused"
+
+
 def stock_of(tier: int, close: str, leverage: int = 1) -> luld.Stock:
     return luld.Stock(tier=tier, prior_close=Decimal(close), leverage=leverage)
 

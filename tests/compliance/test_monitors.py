@@ -117,6 +117,27 @@ def test_the_windows_of_patterns_end_with_their_last_moment() -> None:
     watch.check("SPOOF")
 
 
+def test_a_cancel_is_held_against_the_last_fill_of_the_other_side() -> None:
+    watch = Watch()
+    spoof = watch.place(1, "9")
+    watch.fill(watch.place(-1, "10", 1), 1)
+    watch.fill(watch.place(1, "10", 2), 2, quantity=1)  # its own side, and later
+    watch.kinds.clear()
+    watch.cancel(spoof, 3)
+    watch.check("SPOOF")
+
+
+def test_an_order_forgotten_by_one_count_may_be_so_by_another_first() -> None:
+    watch = Watch(window_ms=1_000, close_window_ms=2_000, cancels_min=2)
+    old = watch.place(1, "9")
+    watch.cancel(watch.place(1, "9", 500), 500)
+    watch.fill(watch.place(-1, "10", 1_200), 1_200)  # the first is too old for a pattern
+    watch.place(1, "9", 2_100)  # and now for the close, too
+    assert old not in watch.monitor._orders
+    watch.cancel(watch.place(1, "9", 2_150), 2_160)
+    watch.check(None)
+
+
 def test_owners_and_instruments_are_watched_apart() -> None:
     watch = Watch()
     watch.cancel(watch.place(1, "9"), 1)

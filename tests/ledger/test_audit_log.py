@@ -175,6 +175,16 @@ def test_a_mutated_log_is_told_from_the_real_one(tmp_path: Path, kind: str) -> N
         assert verify(copy, heads).faults, seed
 
 
+def test_bytes_that_are_no_text_are_a_fault_like_any_other(tmp_path: Path) -> None:
+    heads = write_log(tmp_path / "log", 3)
+    (path,) = segments_of(tmp_path / "log")
+    path.write_bytes(path.read_bytes().replace(DEPLOYMENT.encode(), b"d-\xb8est", 1))
+    (fault,) = verify(tmp_path / "log", heads).faults
+    assert "first line" in fault
+    (tmp_path / "heads").write_bytes(b'{"deployment": "\xb8"}\n')
+    assert read_heads(tmp_path / "heads")[1] == [f"{tmp_path / 'heads'}, line 1: is no head"]
+
+
 def test_only_a_head_tells_that_all_was_written_anew(tmp_path: Path) -> None:
     heads = write_log(tmp_path, 20)
     paths = segments_of(tmp_path)

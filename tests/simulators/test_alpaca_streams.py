@@ -202,6 +202,7 @@ async def test_a_data_client_follows_what_it_asks_for():
         await socket.send_json({"action": "subscribe", "quotes": ["AAPL"], "trades": ["*"]})
         assert (await read(socket))[0] == {
             "T": "subscription", "quotes": ["AAPL"], "trades": ["*"], "statuses": [], "lulds": [],
+            "dailyBars": [],
         }  # fmt: skip
         await client.tick("BTC/USD", "41000.00", "41001.00")
         await client.tick("MSFT", "401.00", "401.02")
@@ -281,6 +282,31 @@ async def test_a_halt_is_told_and_stops_trading():
     assert [(x["T"], x["sc"]) for x in (halted, resumed)] == [("s", "H"), ("s", "T")]
     assert (band["T"], band["u"], band["d"]) == ("l", 111.31, 100.71)
     assert [order["status"], filled["status"]] == ["accepted", "filled"]
+
+
+@pytest.mark.asyncio
+async def test_a_halted_stock_is_not_quoted_and_its_facts_can_be_published():
+    async with served() as client, logged_in(client) as socket:
+        await greeted(socket)
+        await read(socket)
+        followed = ("quotes", "statuses", "lulds", "dailyBars")
+        names = {channel: ["AAPL"] for channel in followed}
+        await socket.send_json({"action": "subscribe", **names})
+        await read(socket)
+        await client.control("/halts", {"symbol": "AAPL"})
+        await client.tick("AAPL", "100.10", "100.12")
+        await client.control("/bands", {"symbol": "AAPL", "low": "95.00", "high": "105.00"})
+        await client.control("/restrictions", {"symbol": "AAPL"})
+        await client.control("/volumes", {"symbol": "AAPL", "volume": 5000})
+        found = [(await read(socket))[0] for _ in range(4)]
+        for body in ({"low": "2", "high": "1"}, {"low": "0", "high": "1"}, {"low": "x"}, {}):
+            url = f"{client.sim.url}/sim/bands"
+            async with client.session.post(url, json={"symbol": "AAPL", **body}) as answer:
+                assert answer.status == 400
+    assert [x["T"] for x in found] == ["s", "l", "s", "d"]
+    assert (found[1]["d"], found[1]["u"]) == (95.00, 105.00)
+    assert found[2]["sc"] == "E"
+    assert (found[3]["v"], found[3]["c"]) == (5000, 100.02)
 
 
 @pytest.mark.asyncio
