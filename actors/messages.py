@@ -262,10 +262,7 @@ class MarketFacts(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="ma
 
 
 class PriceOffer(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="price_offer"):
-    """What a connection would price if asked: all its broker lists, or only what it does already.
-
-    `is_full`: the connection follows as many instruments as it may.
-    """
+    """What a connection would price if asked; `is_full`: what it does already is its most."""
 
     connection: str
     instruments: tuple[str, ...]
