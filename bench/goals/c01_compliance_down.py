@@ -26,7 +26,6 @@ from domain.orders import CancelOrder, NewOrder, OrderType, Side, TimeInForce
 from gateway.client import Client, ConnectionLostError, Refused
 
 REFUSED_S_MAX = 1.0
-AGAIN_S_MAX = 3.0
 GIVE_UP_S = 20.0
 POLL_S = 0.005
 RESTING = 20
@@ -75,8 +74,6 @@ class Trial:
         self._sample(CANCELED, canceled)
         await self._until_screened(began + GIVE_UP_S)
         self._sample(AGAIN, began)
-        if time.monotonic() - began > AGAIN_S_MAX:
-            self._tell(seed, f"screening again after {time.monotonic() - began:.2f} s")
         if fault := await asyncio.to_thread(find_lost_state, self._world):
             self._tell(seed, fault)
 
