@@ -7,7 +7,8 @@ Everything is counted by owner and instrument within a window, and said once per
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
+from collections.abc import Iterable
 from decimal import Decimal
 from itertools import takewhile
 
@@ -105,14 +106,60 @@ class _Fill(Struct, frozen=True):
     fill: Filled
 
 
+class _Window:
+    """The last fills, and what they add up to: asked with each fill, so nothing is walked."""
+
+    def __init__(self) -> None:
+        self.fills: deque[_Fill] = deque()
+        self.net = self.gross = self.change = ZERO
+        self.uneven: dict[Decimal, int] = {}
+        """By size: how many more were bought than sold, where that is not none."""
+
+    def add(self, found: _Fill, since_ns: int) -> None:
+        """Takes a fill in, and drops those before a time."""
+        self.fills.append(found)
+        self._count(found, 1)
+        while len(self.fills) > ORDERS_MAX or self.fills[0].fill.at_ns < since_ns:
+            self._count(self.fills.popleft(), -1)
+
+    def _count(self, found: _Fill, times: int) -> None:
+        size, sign = found.fill.quantity, found.seen.placed.sign * times
+        value = size * found.fill.price
+        self.net += size * sign
+        self.gross += value * times
+        self.change += value * sign
+        more = self.uneven.pop(size, 0) + sign
+        if more:
+            self.uneven[size] = more
+
+
+class _Late:
+    """What was filled of orders placed shortly before one close."""
+
+    def __init__(self, closes_ns: int) -> None:
+        self.closes_ns = closes_ns
+        self.orders: dict[str, _Seen] = {}
+        self.filled = ZERO
+
+    def add(self, seen: _Seen, filled: Decimal) -> None:
+        """More of an order was filled."""
+        self.orders[seen.placed.order_id] = seen
+        self.filled += filled
+
+
 class _Book:
-    """One owner's trading in one instrument; what is asked with each fill is kept by side."""
+    """One owner's trading in one instrument; what is asked with each fill is kept by side.
+
+    `canceled` are those that were taken back as soon as no wish to trade would be.
+    """
 
     def __init__(self) -> None:
         self.orders: deque[_Seen] = deque()
         self.sides: dict[int, deque[_Seen]] = {1: deque(), -1: deque()}
         self.canceled: dict[int, deque[_Seen]] = {1: deque(), -1: deque()}
         self.fills: deque[_Fill] = deque(maxlen=ORDERS_MAX)
+        self.window = _Window()
+        self.late = _Late(0)
 
 
 class Suspicion:
@@ -150,7 +197,10 @@ class Suspicion:
         if seen is None or seen.canceled_ns is not None:
             return ()
         seen.canceled_ns = canceled.at_ns
+        life_ns = self._settings.cancel_life_ms * _NS_PER_MS
         if canceled.reason in self._settings.allowed_reasons:
+            return ()
+        if canceled.at_ns - seen.placed.at_ns > life_ns:
             return ()
         book = self._books[seen.placed.owner, seen.placed.instrument]
         book.canceled[seen.placed.sign].append(seen)
@@ -175,7 +225,7 @@ class Suspicion:
         book.fills.append(found)
         return (
             *self._judge(book, found, filled.at_ns),
-            *self._find_wash(book.fills, found),
+            *self._find_wash(book.window, found),
             *self._find_close(book, found),
         )
 
@@ -194,15 +244,13 @@ class Suspicion:
             side.popleft()
         if not canceled:
             return ()
-        life_ns = self._settings.cancel_life_ms * _NS_PER_MS
-        soon = [s for s in canceled if (s.canceled_ns or 0) - s.placed.at_ns <= life_ns]
         return (
-            *self._find_spoof(found, at_ns, soon, len(side)),
-            *self._find_layers(found, at_ns, soon),
+            *self._find_spoof(found, at_ns, canceled, len(side)),
+            *self._find_layers(found, at_ns, canceled),
         )
 
     def _find_spoof(
-        self, found: _Fill, at_ns: int, soon: list[_Seen], orders: int
+        self, found: _Fill, at_ns: int, soon: deque[_Seen], orders: int
     ) -> tuple[Alert, ...]:
         is_share = Decimal(len(soon)) >= self._settings.cancel_share * orders
         if len(soon) < self._settings.cancels_min or not is_share or self._is_small(soon, found):
@@ -211,9 +259,11 @@ class Suspicion:
         message = f"{len(soon)} of {orders} orders of the other side were canceled"
         return (_alert(AlertKind.SPOOF, found, at_ns, (message, numbers), soon),)
 
-    def _find_layers(self, found: _Fill, at_ns: int, soon: list[_Seen]) -> tuple[Alert, ...]:
+    def _find_layers(self, found: _Fill, at_ns: int, soon: deque[_Seen]) -> tuple[Alert, ...]:
         life_ns = self._settings.layer_life_ms * _NS_PER_MS
-        near = [s for s in soon if abs((s.canceled_ns or 0) - found.fill.at_ns) <= life_ns]
+        filled_ns = found.fill.at_ns
+        last = takewhile(lambda s: (s.canceled_ns or 0) >= filled_ns - life_ns, reversed(soon))
+        near = [s for s in last if (s.canceled_ns or 0) <= filled_ns + life_ns][::-1]
         levels = {seen.placed.price for seen in near}
         if len(levels) < self._settings.layers or self._is_small(near, found):
             return ()
@@ -221,27 +271,24 @@ class Suspicion:
         numbers = {"layers": str(len(levels))}
         return (_alert(AlertKind.LAYERING, found, at_ns, (message, numbers), near),)
 
-    def _is_small(self, canceled: list[_Seen], found: _Fill) -> bool:
+    def _is_small(self, canceled: Iterable[_Seen], found: _Fill) -> bool:
         """True where what was taken back is no show of size beside what was wanted."""
         shown = sum((seen.placed.quantity for seen in canceled), ZERO)
         return shown < self._settings.size_times * found.fill.quantity
 
-    def _find_wash(self, fills: deque[_Fill], found: _Fill) -> tuple[Alert, ...]:
-        since_ns = found.fill.at_ns - self._settings.wash_window_ms * _NS_PER_MS
-        near = list(takewhile(lambda f: f.fill.at_ns >= since_ns, reversed(fills)))[::-1]
-        if len(near) < self._settings.wash_trades:
+    def _find_wash(self, window: _Window, found: _Fill) -> tuple[Alert, ...]:
+        window.add(found, found.fill.at_ns - self._settings.wash_window_ms * _NS_PER_MS)
+        if len(window.fills) < self._settings.wash_trades or window.net:
             return ()
-        net = sum((f.fill.quantity * f.seen.placed.sign for f in near), ZERO)
-        gross = sum((f.fill.quantity * f.fill.price for f in near), ZERO)
-        change = sum((f.fill.quantity * f.fill.price * f.seen.placed.sign for f in near), ZERO)
-        sizes = [Counter(f.fill.quantity for f in near if f.seen.placed.sign == s) for s in (1, -1)]
-        if self._settings.wash_same_sizes and sizes[0] != sizes[1]:
+        if self._settings.wash_same_sizes and window.uneven:
             return ()
-        if net or abs(change) * _HUNDRED > gross * self._settings.wash_net_percent:
+        gross, change = window.gross, window.change
+        if abs(change) * _HUNDRED > gross * self._settings.wash_net_percent:
             return ()
-        numbers = {"trades": str(len(near)), "net_value": plain(change), "value": plain(gross)}
-        message = f"{len(near)} trades left the position and the money as they were"
-        orders = [f.seen for f in near]
+        trades = len(window.fills)
+        numbers = {"trades": str(trades), "net_value": plain(change), "value": plain(gross)}
+        message = f"{trades} trades left the position and the money as they were"
+        orders = [f.seen for f in window.fills]
         return (_alert(AlertKind.WASH_TRADE, found, found.fill.at_ns, (message, numbers), orders),)
 
     def _find_close(self, book: _Book, found: _Fill) -> tuple[Alert, ...]:
@@ -250,17 +297,24 @@ class Suspicion:
         if session is None or not session.volume:
             return ()
         since_ns = session.closes_ns - self._settings.close_window_ms * _NS_PER_MS
-        late = [
-            seen
-            for seen in book.orders
-            if since_ns <= seen.placed.at_ns <= session.closes_ns and seen.filled
-        ]
-        filled = sum((seen.filled for seen in late), ZERO)
-        if filled <= session.volume * self._settings.close_share or found.seen not in late:
+        if not since_ns <= mine.at_ns <= session.closes_ns:
             return ()
-        numbers = {"filled": plain(filled), "day_volume": plain(session.volume)}
-        message = f"filled {plain(filled)} of the day's {plain(session.volume)} before the close"
-        return (_alert(AlertKind.MARKING_THE_CLOSE, found, at_ns, (message, numbers), late),)
+        late = book.late
+        if late.closes_ns == session.closes_ns:
+            late.add(found.seen, found.fill.quantity)
+        else:
+            late = book.late = _Late(session.closes_ns)
+            for seen in book.orders:
+                if since_ns <= seen.placed.at_ns <= session.closes_ns and seen.filled:
+                    late.add(seen, seen.filled)
+        if late.filled <= session.volume * self._settings.close_share:
+            return ()
+        numbers = {"filled": plain(late.filled), "day_volume": plain(session.volume)}
+        message = (
+            f"filled {plain(late.filled)} of the day's {plain(session.volume)} before the close"
+        )
+        orders = list(late.orders.values())
+        return (_alert(AlertKind.MARKING_THE_CLOSE, found, at_ns, (message, numbers), orders),)
 
 
 def _alert(
@@ -268,7 +322,7 @@ def _alert(
     found: _Fill,
     at_ns: int,
     words: tuple[str, dict[str, str]],
-    others: list[_Seen],
+    others: Iterable[_Seen],
 ) -> Alert:
     mine = found.seen.placed
     message, numbers = words
