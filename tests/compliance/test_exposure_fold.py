@@ -265,6 +265,12 @@ def test_a_loaded_order_is_remembered_by_the_duplicate_guard() -> None:
     assert desk.code(limit_order()) == "duplicate"
 
 
+def test_a_loaded_order_stops_new_risk_only_where_its_outcome_is_not_known() -> None:
+    assert Desk(orders=(loaded(),)).code(new_order(1)) == "pass"
+    lost = loaded(status=Status.UNKNOWN)
+    assert Desk(orders=(lost,)).code(new_order(1)) == "unknown_outcome"
+
+
 def test_an_amend_that_a_restart_forgot_stops_new_risk_until_it_settles() -> None:
     desk = Desk(orders=(loaded(pending=Pending.AMEND),))
     assert desk.code(new_order(1)) == "unknown_outcome"

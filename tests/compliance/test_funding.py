@@ -163,3 +163,20 @@ def test_nothing_is_expected_of_no_proceeds(amount: Decimal) -> None:
     funding = Funding(Decimal(0), {}, MONDAY)
     funding.expect(MONDAY, amount)
     assert funding.unsettled == 0
+
+
+def test_one_payment_undoes_free_rides_oldest_first_and_no_further_than_it_goes() -> None:
+    funding = told(
+        "Mon BUY ABC 100", "Mon SELL ABC 100", "Mon BUY XYZ 60", "Mon SELL XYZ 60",
+        "Tue DEPOSIT 120", "Wed DEPOSIT 30",
+    )  # fmt: skip
+    owed = {each.instrument: (each.amount, each.met) for each in funding.missteps.values()}
+    assert owed == {"ABC": (100, 100), "XYZ": (60, 50)}
+
+
+def test_one_sale_that_pays_two_purchases_late_is_one_liquidation_of_both() -> None:
+    funding = told("Mon BUY ABC 100", "Mon BUY XYZ 50", "Tue BUY DEF 7", "Tue SELL OLD 157")
+    (misstep,) = funding.missteps.values()
+    # What was bought the same day is paid in time.
+    assert (misstep.kind, misstep.amount) == (FindingKind.LIQUIDATION, 150)
+    assert (misstep.instrument, misstep.day) == ("OLD", MONDAY + timedelta(days=1))

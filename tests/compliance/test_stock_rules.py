@@ -530,3 +530,36 @@ def test_a_share_nobody_has_ever_priced_is_not_opened() -> None:
     desk = margin_desk(instruments=(stock(calendar="XNYS"), stock("XYZ", calendar="XNYS")))
     order = desk.order(Side.BUY, 1, instrument="XYZ", type=OrderType.LIMIT, limit_price=Decimal(10))
     assert desk.ask_all(order)[-1].code == "no_reference_price"
+
+
+def test_what_is_found_says_of_whom_and_when() -> None:
+    desk = buying_power_desk()
+    desk.fill(Side.BUY, 10_400)
+    (call,) = desk.findings(FindingKind.DAY_TRADE_CALL)
+    assert (call.account, call.day, call.at_ns) == (ACCOUNT, "2026-11-16", desk.now_ns)
+    desk = margin_desk(equity=10_000)
+    desk.fill(Side.BUY, 4200)
+    (deficit,) = desk.findings(FindingKind.INTRADAY_DEFICIT)
+    assert (deficit.account, deficit.day, deficit.at_ns) == (ACCOUNT, "2026-11-16", desk.now_ns)
+
+
+def test_a_restart_knows_what_was_held_before_the_oldest_execution_that_is_kept() -> None:
+    yesterday = noon_ns(date(2026, 11, 13))
+    words: dict[str, Any] = {"instrument": "ABC", "price": Decimal(10)}
+    history = [
+        Execution(at_ns=yesterday, id="e1", order_id="o1", sign=-1, quantity=Decimal(100), **words),
+        Execution(
+            at_ns=noon_ns(MONDAY), id="e2", order_id="o2", sign=1, quantity=Decimal(150), **words
+        ),
+    ]
+    trading = margin_desk(LEGACY, equity=30_000, executions=history).trading()
+    # The purchase covered the short sale of the day before, and opened the rest.
+    assert (trading.day_trades.open_cost, trading.day_trades.untouched) == (500, 1)
+
+
+def test_a_fill_of_an_earlier_day_that_is_told_today_is_not_open_of_today() -> None:
+    desk = margin_desk(LEGACY, equity=30_000)
+    desk.fill(Side.BUY, 5, at_ns=noon_ns(date(2026, 11, 13)))
+    assert desk.trading().day_trades.open_symbols == set()
+    desk.fill(Side.SELL, 5)
+    assert desk.trading().day_trades.on(MONDAY).direction == 0

@@ -253,3 +253,8 @@ def sending_order(order_id: str, terms: Any) -> Any:
         account=ACCOUNT,
         version=1,
     )
+
+
+def test_an_order_that_only_opens_passes_where_nothing_is_held_in_either_direction() -> None:
+    for quantity in (1, -1):
+        assert desk_of().code(new_order(quantity, position_effect=OPEN_ONLY)) == "pass"
