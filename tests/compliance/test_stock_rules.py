@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from compliance.found import deficit_found
 from compliance.rules import RULES
 from compliance.settings import AccountFacts, ComplianceSettings, find_faults
 from domain.accounts import AccountType
@@ -563,3 +564,15 @@ def test_a_fill_of_an_earlier_day_that_is_told_today_is_not_open_of_today() -> N
     assert desk.trading().day_trades.open_symbols == set()
     desk.fill(Side.SELL, 5)
     assert desk.trading().day_trades.on(MONDAY).direction == 0
+
+
+def test_a_freeze_ends_with_the_moment_its_deficit_is_met() -> None:
+    day = date(2026, 11, 2)
+    unmet = replace(deficit_found(ACCOUNT, day, Decimal(5000), 1), equity=Decimal(10_000))
+    history = AccountHistory(account=ACCOUNT, findings={unmet.id: unmet})
+    desk = margin_desk(equity=8_000, cash=-28_000, held=4000, history=history, price=9)
+    assert desk.trading().frozen_until == date(2027, 2, 7)
+    desk.set_price(Decimal(11))
+    desk.measure()
+    assert desk.findings(FindingKind.INTRADAY_DEFICIT)[0].met == 5000
+    assert desk.trading().frozen_until is None
