@@ -293,3 +293,20 @@ def test_the_duplicate_guard_keeps_the_latest_and_forgets_the_oldest(
     assert [recent.find(key) for key in keys] == [(5, "a"), None, (7, "d")]
     recent.forget(keys[1], "b")
     assert recent.find(keys[0]) == (5, "a")
+
+
+def test_what_an_amend_under_way_asked_for_is_kept_until_it_settles() -> None:
+    desk = with_order(price="1.1")
+    assert desk.code(limit_order(1500, "1.2"), "o-1", replaces_order_id="o-1") == "pass"
+    desk.tell(order_update("o-1", 1, filled=100, leaves=900))
+    order = desk.screener.book.orders["o-1"]
+    assert (order.wanted, order.wanted_price, order.meets_at) == (
+        1500,
+        Decimal("1.2"),
+        Decimal("1.2"),
+    )
+    assert desk.reserved() == (1400, 0)
+    desk.tell(order_update("o-1", 2, filled=100, leaves=900, event=REFUSED), 2)
+    order = desk.screener.book.orders["o-1"]
+    assert (order.wanted, order.wanted_price, order.meets_at) == (None, None, Decimal("1.1"))
+    assert desk.reserved() == (900, 0)

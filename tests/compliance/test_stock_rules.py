@@ -13,8 +13,8 @@ from compliance.found import deficit_found
 from compliance.rules import RULES
 from compliance.settings import AccountFacts, ComplianceSettings, find_faults
 from domain.accounts import AccountType
-from domain.findings import FindingKind
-from domain.history import AccountHistory, Close, Execution
+from domain.findings import Finding, FindingKind
+from domain.history import AccountHistory, Close, Execution, Movement
 from domain.instruments import AssetClass
 from domain.orders import OrderType, Side
 from domain.screening import Violation
@@ -564,6 +564,7 @@ def test_a_fill_of_an_earlier_day_that_is_told_today_is_not_open_of_today() -> N
     assert desk.trading().day_trades.open_symbols == set()
     desk.fill(Side.SELL, 5)
     assert desk.trading().day_trades.on(MONDAY).direction == 0
+    assert desk.trading().day_trades.on(date(2026, 11, 13)).orders == 1
 
 
 def test_a_freeze_ends_with_the_moment_its_deficit_is_met() -> None:
@@ -576,3 +577,61 @@ def test_a_freeze_ends_with_the_moment_its_deficit_is_met() -> None:
     desk.measure()
     assert desk.findings(FindingKind.INTRADAY_DEFICIT)[0].met == 5000
     assert desk.trading().frozen_until is None
+
+
+def ridden(paid_on: date) -> Finding:
+    """A purchase without money sold on Monday, and the money brought in on a day."""
+    words: dict[str, Any] = {"instrument": "ABC", "price": Decimal(10), "quantity": Decimal(10)}
+    history = AccountHistory(
+        account=ACCOUNT,
+        executions=[
+            Execution(at_ns=noon_ns(MONDAY), id="e1", order_id="o1", sign=1, **words),
+            Execution(at_ns=noon_ns(MONDAY) + 1, id="e2", order_id="o2", sign=-1, **words),
+        ],
+        movements=[Movement(at_ns=noon_ns(paid_on), id="m", amount=Decimal(100))],
+    )
+    friday = noon_ns(date(2026, 11, 20))
+    desk = cash_desk(cash=100, equity=100, history=history, now_ns=friday, positions={"ABC": 0})
+    return desk.findings(FindingKind.FREE_RIDE)[0]
+
+
+def test_a_free_ride_is_undone_until_two_days_after_settlement() -> None:
+    assert ridden(date(2026, 11, 19)).met == 100
+    assert ridden(date(2026, 11, 20)).met == 0
+
+
+def test_what_a_contract_of_a_hundred_costs_is_paid_a_hundredfold() -> None:
+    contract = stock(calendar="XNYS", multiplier=Decimal(100))
+    desk = cash_desk(cash=1000, equity=1000, instruments=(contract,), price=2)
+    desk.fill(Side.BUY, 3)
+    funding = desk.trading().funding
+    assert funding is not None
+    assert funding.available == 400
+    assert desk.ask(Side.BUY, 2) is None
+    assert code(desk.ask(Side.BUY, 3)) == "insufficient_cash"
+
+
+def test_an_account_that_has_not_moved_to_intraday_margin_has_no_deficit_of_it() -> None:
+    desk = margin_desk(LEGACY, equity=10_000)
+    desk.fill(Side.BUY, 4200)
+    desk.measure()
+    assert desk.findings(FindingKind.INTRADAY_DEFICIT) == []
+
+
+def test_a_deficit_waits_until_every_holding_has_a_price() -> None:
+    other = stock("XYZ", calendar="XNYS")
+    desk = margin_desk(equity=10_000, instruments=(stock(calendar="XNYS"), other))
+    desk.fill(Side.BUY, 1, symbol="XYZ", price=Decimal(10))
+    desk.fill(Side.BUY, 4200)
+    desk.measure()
+    assert desk.findings(FindingKind.INTRADAY_DEFICIT) == []
+    desk.set_price(Decimal(10), "XYZ")
+    desk.measure()
+    assert len(desk.findings(FindingKind.INTRADAY_DEFICIT)) == 1
+
+
+def test_an_account_whose_regime_the_settings_changed_is_followed_from_its_first_update() -> None:
+    settled = replace(LOOSE, regimes={ACCOUNT: INTRADAY})
+    desk = margin_desk("house", broker="sim", equity=10_000, settings=settled)
+    desk.fill(Side.BUY, 4200)
+    assert len(desk.findings(FindingKind.INTRADAY_DEFICIT)) == 1
