@@ -205,6 +205,16 @@ SCENES: dict[str, Scene] = {
     "a rate nobody knows": unvalued,
     "equity nobody knows": broke,
     "no price": refused(order=new_order(), rates=(), equity="1000"),
+    # What makes no sense
+    "no quantity": refused(order=new_order(0)),
+    "no limit price": refused(order=limit_order(1, "0")),
+    "no trigger price": refused(
+        order=new_order(1, type=OrderType.STOP, stop_price=Decimal("1E+10"))
+    ),
+    "no bound": refused(order=new_order(1, price_bound=Decimal(0))),
+    "a stranger's account": refused(order=new_order(), owner="someone-else"),
+    "an unlisted instrument": refused(order=new_order(instrument="XAU/USD")),
+    "nothing to amend": refused(order=new_order(), replaces_order_id="o-9"),
     # House limits
     "quantity": refused(order=new_order(11), settings=replace(LOOSE, max_quantity=Decimal(10))),
     "value": refused(order=new_order(11), settings=replace(LOOSE, max_notional=Decimal(10))),
