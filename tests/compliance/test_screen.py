@@ -266,14 +266,14 @@ MISSING: list[tuple[dict[str, Any], tuple[str, str, str | None]]] = [
         {"order": replace(new_order(), quantity=Decimal(0))},
         ("bad_quantity", "0 is not a quantity", "quantity"),
     ),
-    ({"order": limit_order(1, "NaN")}, ("bad_price", "NaN is not a price", None)),
+    ({"order": limit_order(1, "NaN")}, ("bad_price", "NaN is not a price", "limit_price")),
     (
         {"order": replace(new_order(), price_bound=Decimal(-1))},
-        ("bad_price", "-1 is not a price", None),
+        ("bad_price", "-1 is not a price", "price_bound"),
     ),
     (
         {"order": replace(new_order(), stop_price=Decimal(0))},
-        ("bad_price", "0 is not a price", None),
+        ("bad_price", "0 is not a price", "stop_price"),
     ),
     (
         {"candidates": (Candidate(connection="c", account="acct-9"),)},
