@@ -299,3 +299,8 @@ def test_what_cannot_be_asked_says_what_is_missing(
     assert violation is not None
     assert (violation.code, violation.message, violation.field) == said
     assert (violation.rule, violation.citation) == ("inputs", "house: fails closed")
+
+
+def test_before_anything_is_loaded_there_is_nothing_to_write_down() -> None:
+    screener = Screener(LOOSE, "inc")
+    assert (screener.take_trips(), screener.take_findings()) == ((), ())

@@ -635,3 +635,12 @@ def test_an_account_whose_regime_the_settings_changed_is_followed_from_its_first
     desk = margin_desk("house", broker="sim", equity=10_000, settings=settled)
     desk.fill(Side.BUY, 4200)
     assert len(desk.findings(FindingKind.INTRADAY_DEFICIT)) == 1
+
+
+def test_a_purchase_beside_a_lot_whose_money_has_not_settled_is_no_early_sale() -> None:
+    desk = cash_desk(cash=0, equity=0, held=100)
+    desk.fill(Side.SELL, 100)
+    desk.fill(Side.BUY, 50)
+    bought = desk.verdict(desk.order(Side.BUY, 10))
+    assert (bought.violation, bought.warnings) == (None, ())
+    assert len(desk.verdict(desk.order(Side.SELL, 10)).warnings) == 1
