@@ -3,9 +3,9 @@
     python -m bench.mutants_sample SIZE [--seed N] [--jobs N]
 
 Each mutant has its place in the draw by its name alone: a larger sample begins with the smaller
-one, and a change of the code moves no other. What was tried already stands; it goes on where it
-stopped. It ends with the share noticed, the interval that holds the share of all mutants 95 times
-in 100 (Wilson's), and the names of those that nothing noticed.
+one, and a change of the code moves no other. What was noticed stands, what survived is tried again:
+it goes on where it stopped. It ends with the share noticed, the interval that holds the share of
+all mutants 95 times in 100 (Wilson's), and the names of those that nothing noticed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def interval(noticed: int, tried: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Draw, try what was not tried yet, and tell."""
+    """Draw, try what was not noticed yet, and tell."""
     parser = argparse.ArgumentParser(prog="python -m bench.mutants_sample")
     parser.add_argument("size", type=int)
     parser.add_argument("--seed", type=int, default=SEED)
@@ -63,8 +63,8 @@ def main() -> None:
     generate(asked.jobs)
     before = verdicts()
     sample = draw(list(before), asked.size, asked.seed)
-    if untried := [name for name in sample if before[name] is None]:
-        mutmut._run(untried, asked.jobs)
+    if due := [name for name in sample if status_by_exit_code[before[name]] not in NOTICED]:
+        mutmut._run(due, asked.jobs)
     told = {name: status_by_exit_code[code] for name, code in verdicts().items()}
     left = [name for name in sample if told[name] not in NOTICED]
     low, high = interval(len(sample) - len(left), len(sample))
