@@ -16,6 +16,7 @@ BENCH  ?=
 LOCUST ?=
 SOAK   ?=
 MUTANTS ?=
+MUTANTS_SAMPLE ?=
 MUTANT_JOBS ?= 2
 CASES  ?= $(abspath ../shared/data/compliance_cases.json)
 
@@ -119,9 +120,15 @@ soak: $(DEV) ## the long forms of the goals, for hours; goes on where it stopped
 reliability: $(DEV) ## write docs/reliability.md from what soaks counted
 	@$(BIN)/python -m bench.soak --table
 
-mutants: $(DEV) ## change compliance/ line by line and see which tests notice; goes on where it stopped
-	COMPLIANCE_CASES="$(CASES)" nice $(BIN)/mutmut run --max-children $(MUTANT_JOBS) $(MUTANTS)
+mutants: export COMPLIANCE_CASES := $(CASES)
+mutants: export CI := 1
+mutants: $(DEV) ## change compliance/ line by line, see which tests notice. MUTANTS_SAMPLE=600
+ifneq ($(MUTANTS_SAMPLE),)
+	nice $(BIN)/python -m bench.mutants_sample $(MUTANTS_SAMPLE) --jobs $(MUTANT_JOBS)
+else
+	nice $(BIN)/mutmut run --max-children $(MUTANT_JOBS) $(MUTANTS)
 	@$(BIN)/mutmut export-cicd-stats && cat mutants/mutmut-cicd-stats.json
+endif
 
 format: $(DEV) ## write the format, and the lint fixes that are safe
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .

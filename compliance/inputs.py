@@ -29,11 +29,12 @@ def find_missing(
         return _refuse("bad_quantity", f"{order.quantity} is not a quantity", "quantity")
     price = order.limit_price
     if price is not None and not is_usable(price, PRICE_MAX):
-        return _refuse("bad_price", f"{price} is not a price")
+        return _refuse("bad_price", f"{price} is not a price", "limit_price")
     if order.stop_price is not None or order.price_bound is not None:
-        for price in (order.stop_price, order.price_bound):
+        for field in ("stop_price", "price_bound"):
+            price = getattr(order, field)
             if price is not None and not is_usable(price, PRICE_MAX):
-                return _refuse("bad_price", f"{price} is not a price")
+                return _refuse("bad_price", f"{price} is not a price", field)
     exposure = book.accounts.get(candidate.account)
     if exposure is None or exposure.account.owner != request.owner:
         return _refuse("unknown_account", f"{candidate.account} is not known", "account")

@@ -134,12 +134,15 @@ class Trading:
         """Makes afresh what no longer adds up, and judges the intraday margin level."""
         if self._is_stale:
             self._rebuild()
-        filled_ns, self._filled_ns = self._filled_ns, None
-        if self.terms.mode not in INTRADAY_MODES or self.margin.find_unpriced(0, rates):
+        if self.terms.mode not in INTRADAY_MODES:
+            self._filled_ns = None
             return
+        if self.margin.find_unpriced(0, rates):
+            return  # a fill waits for the prices it is judged by
         equity = self.equity  # only now: prices are in it
         if equity is None:
             return
+        filled_ns, self._filled_ns = self._filled_ns, None
         level = equity - self.margin.held_required
         if filled_ns is not None:
             self._level.transact(level, filled_ns)

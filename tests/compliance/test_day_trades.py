@@ -156,3 +156,28 @@ def check_open(running: DayTrades, of_day: list[Execution], today: date) -> None
     assert running.open_symbols <= {each.instrument for each in of_day}
     assert 0 <= running.open_cost <= sum((e.quantity * e.price for e in of_day), Decimal(0))
     assert running.untouched <= len({each.order_id for each in of_day})
+
+
+def account_days() -> DayTrades:
+    return DayTrades(new_york(), {}, lambda _symbol: True)
+
+
+def test_a_day_that_goes_on_is_counted_on_in_a_window_that_ends_later() -> None:
+    days, tomorrow = account_days(), MONDAY + timedelta(days=1)
+    bought, sold = executed([["", "BUY", 5, "ABC"], ["", "SELL", 5, "ABC"]])
+    days.advance(bought)
+    assert days.in_window(tomorrow, 5).direction == 0
+    days.advance(sold)
+    assert days.in_window(tomorrow, 5).direction == 1
+
+
+def test_an_order_that_was_closed_is_untouched_no_more_and_costs_nothing() -> None:
+    days = account_days()
+    rows = [["", "BUY", 5, "ABC"], ["", "BUY", 5, "ABC"], ["", "SELL", 7, "ABC"]]
+    first, second, sold = executed(rows)
+    days.advance(first)
+    days.advance(second)
+    assert (days.untouched, days.open_cost) == (2, 100)
+    days.advance(sold)
+    assert (days.untouched, days.open_cost) == (0, 30)
+    assert days.open_symbols == {"ABC"}

@@ -265,6 +265,12 @@ def test_a_loaded_order_is_remembered_by_the_duplicate_guard() -> None:
     assert desk.code(limit_order()) == "duplicate"
 
 
+def test_a_loaded_order_stops_new_risk_only_where_its_outcome_is_not_known() -> None:
+    assert Desk(orders=(loaded(),)).code(new_order(1)) == "pass"
+    lost = loaded(status=Status.UNKNOWN)
+    assert Desk(orders=(lost,)).code(new_order(1)) == "unknown_outcome"
+
+
 def test_an_amend_that_a_restart_forgot_stops_new_risk_until_it_settles() -> None:
     desk = Desk(orders=(loaded(pending=Pending.AMEND),))
     assert desk.code(new_order(1)) == "unknown_outcome"
@@ -287,3 +293,20 @@ def test_the_duplicate_guard_keeps_the_latest_and_forgets_the_oldest(
     assert [recent.find(key) for key in keys] == [(5, "a"), None, (7, "d")]
     recent.forget(keys[1], "b")
     assert recent.find(keys[0]) == (5, "a")
+
+
+def test_what_an_amend_under_way_asked_for_is_kept_until_it_settles() -> None:
+    desk = with_order(price="1.1")
+    assert desk.code(limit_order(1500, "1.2"), "o-1", replaces_order_id="o-1") == "pass"
+    desk.tell(order_update("o-1", 1, filled=100, leaves=900))
+    order = desk.screener.book.orders["o-1"]
+    assert (order.wanted, order.wanted_price, order.meets_at) == (
+        1500,
+        Decimal("1.2"),
+        Decimal("1.2"),
+    )
+    assert desk.reserved() == (1400, 0)
+    desk.tell(order_update("o-1", 2, filled=100, leaves=900, event=REFUSED), 2)
+    order = desk.screener.book.orders["o-1"]
+    assert (order.wanted, order.wanted_price, order.meets_at) == (None, None, Decimal("1.1"))
+    assert desk.reserved() == (900, 0)

@@ -16,7 +16,7 @@ from domain.findings import FindingKind
 from domain.instruments import AssetClass
 from tests.compliance.cases_day_trading import CashStory, kind_of
 from tests.compliance.desk import stock
-from tests.compliance.stock_desk import MONDAY, new_york
+from tests.compliance.stock_desk import MONDAY, new_york, noon_ns
 from tests.shared_data import SHARED, requires_shared
 
 VECTORS = SHARED / "tax_vectors" / "fidelity_cash_account_examples.json"
@@ -113,6 +113,7 @@ def test_one_order_sold_in_parts_is_one_violation() -> None:
         story.funding.sell(part, Decimal(50), tuesday, tuesday)
     (misstep,) = story.funding.missteps.values()
     assert (misstep.kind, misstep.amount) == (FindingKind.GOOD_FAITH, 100)
+    assert (misstep.day, misstep.at_ns) == (MONDAY, noon_ns(MONDAY) + 2)
 
 
 def test_crypto_settles_at_once_and_an_unknown_market_by_the_longest_cycle() -> None:
@@ -163,3 +164,25 @@ def test_nothing_is_expected_of_no_proceeds(amount: Decimal) -> None:
     funding = Funding(Decimal(0), {}, MONDAY)
     funding.expect(MONDAY, amount)
     assert funding.unsettled == 0
+
+
+def test_one_payment_undoes_free_rides_oldest_first_and_no_further_than_it_goes() -> None:
+    funding = told(
+        "Mon BUY ABC 100", "Mon SELL ABC 100", "Mon BUY XYZ 60", "Mon SELL XYZ 60",
+        "Tue DEPOSIT 120", "Wed DEPOSIT 30",
+    )  # fmt: skip
+    owed = {each.instrument: (each.amount, each.met) for each in funding.missteps.values()}
+    assert owed == {"ABC": (100, 100), "XYZ": (60, 50)}
+
+
+def test_one_sale_that_pays_two_purchases_late_is_one_liquidation_of_both() -> None:
+    funding = told("Mon BUY ABC 100", "Mon BUY XYZ 50", "Tue BUY DEF 7", "Tue SELL OLD 157")
+    (misstep,) = funding.missteps.values()
+    # What was bought the same day is paid in time.
+    assert (misstep.kind, misstep.amount) == (FindingKind.LIQUIDATION, 150)
+    assert (misstep.instrument, misstep.day) == ("OLD", MONDAY + timedelta(days=1))
+
+
+def test_where_the_markets_own_days_are_not_known_the_accounts_stand_in() -> None:
+    abroad = stock(calendar="XLON")
+    assert settles_on(abroad, MONDAY, {"": new_york()}) == MONDAY + timedelta(days=2)

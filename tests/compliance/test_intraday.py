@@ -281,3 +281,20 @@ def test_without_a_calendar_that_reaches_the_day_there_are_no_terms() -> None:
     far = date(2031, 1, 2)
     assert make_terms(broker_account(), DayTrading.CASH, far, LOOSE, world) is None
     assert make_terms(broker_account(), DayTrading.CASH, MONDAY, LOOSE, ({}, {})) is None
+
+
+def test_a_rise_of_less_than_a_dollar_is_no_reduction_either() -> None:
+    level = DayLevel(has_reduced=False, at_once=True)
+    level.mark(Decimal("-0.4"))
+    level.transact(Decimal("-0.1"), 1)
+    assert level.low == 0
+    level.transact(Decimal("-0.2"), 2)
+    assert level.low == Decimal("-0.2")
+
+
+def test_money_that_came_in_at_the_very_moment_of_a_call_meets_it() -> None:
+    call = found(FindingKind.DAY_TRADE_CALL, MONDAY)
+    paid = [Movement(at_ns=call.at_ns, id="m", amount=call.amount)]
+    assert times_of([call], paid, terms()) == 4
+    paid = [Movement(at_ns=call.at_ns, id="m", amount=call.amount - 1)]
+    assert times_of([call], paid, terms()) == 2

@@ -101,3 +101,29 @@ def test_having_been_asked_is_no_knowledge() -> None:
     asked, other = Desk(snapshot()), Desk(snapshot())
     asked.ask(new_order(), rates=RATES, is_dry_run=True)
     assert digest_of(asked.screener.book) == digest_of(other.screener.book)
+
+
+def test_the_words_behind_a_digest_are_all_that_a_verdict_goes_by() -> None:
+    one = desk()
+    order = limit_order(-400, "1.25", closes_lot="T1", tag="grid")
+    assert one.code(order, "o-1", rates=RATES) == "pass"
+    one.screener.book.accounts[ACCOUNT].activity.sold_short("EUR/USD", Decimal(30), NOW)
+    orders, _, holding = (words.split("\x1f") for words in words_of(one.screener.book))
+    flags = "10001"  # it only reduces, and rests; it is not immediate, not short, not unknown
+    assert orders == [
+        "order", "o-1", ACCOUNT, "EUR/USD", "-1", "400", "0", "1.25", flags, "T1", "grid",
+    ]  # fmt: skip
+    opening, resting, reducing, marked_short, sold_short = (
+        ["0"] * 2,
+        ["0"] * 2,
+        ["0", "400"],
+        "0",
+        "30",
+    )
+    assert holding == [
+        "holding", ACCOUNT, "EUR/USD", "1000", *opening, *resting, *reducing, marked_short,
+        sold_short, "T1 1000",
+    ]  # fmt: skip
+    assert one.code(new_order(-100), "o-2", rates=RATES) == "pass"
+    orders = words_of(one.screener.book)[1].split("\x1f")
+    assert orders == ["order", "o-2", ACCOUNT, "EUR/USD", "-1", "100", "0", "", "01000", "", ""]

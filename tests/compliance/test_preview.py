@@ -144,3 +144,12 @@ def test_a_stock_is_asked_what_concerns_a_stock() -> None:
     asked = {ruling.rule for ruling in answer.rulings}
     assert {"sub_penny", "luld_band", "self_trade", "replacement_buy"} <= asked
     assert not {"short_locate", "short_marking", "short_price_test"} & asked
+
+
+def test_a_refusal_tells_all_its_numbers_and_not_only_what_a_pass_would() -> None:
+    desk = Desk(snapshot(equity="1000"))
+    answer = desk.ask(new_order(45_455), is_dry_run=True)
+    (denied,) = (ruling for ruling in answer.rulings if ruling.outcome is RuleOutcome.DENY)
+    assert denied.violation is not None
+    assert denied.numbers == denied.violation.numbers
+    assert denied.numbers["order_leverage"] == "50"

@@ -266,14 +266,14 @@ MISSING: list[tuple[dict[str, Any], tuple[str, str, str | None]]] = [
         {"order": replace(new_order(), quantity=Decimal(0))},
         ("bad_quantity", "0 is not a quantity", "quantity"),
     ),
-    ({"order": limit_order(1, "NaN")}, ("bad_price", "NaN is not a price", None)),
+    ({"order": limit_order(1, "NaN")}, ("bad_price", "NaN is not a price", "limit_price")),
     (
         {"order": replace(new_order(), price_bound=Decimal(-1))},
-        ("bad_price", "-1 is not a price", None),
+        ("bad_price", "-1 is not a price", "price_bound"),
     ),
     (
         {"order": replace(new_order(), stop_price=Decimal(0))},
-        ("bad_price", "0 is not a price", None),
+        ("bad_price", "0 is not a price", "stop_price"),
     ),
     (
         {"candidates": (Candidate(connection="c", account="acct-9"),)},
@@ -299,3 +299,8 @@ def test_what_cannot_be_asked_says_what_is_missing(
     assert violation is not None
     assert (violation.code, violation.message, violation.field) == said
     assert (violation.rule, violation.citation) == ("inputs", "house: fails closed")
+
+
+def test_before_anything_is_loaded_there_is_nothing_to_write_down() -> None:
+    screener = Screener(LOOSE, "inc")
+    assert (screener.take_trips(), screener.take_findings()) == ((), ())

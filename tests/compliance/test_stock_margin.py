@@ -38,3 +38,14 @@ def test_an_order_never_adds_more_than_it_is_said_to_add_at_most(
     margin.price("ABC", Conversion(mid, 1))
     added = margin.added("ABC", sign, quantity, price)
     assert added <= margin.added_at_most("ABC", sign, quantity, price)
+
+
+def test_what_was_filled_before_the_first_price_gains_from_what_it_cost() -> None:
+    margin = StockMargin(lambda _symbol: TERMS)
+    margin.fill("ABC", Decimal(100), Decimal(11), Decimal(2))
+    margin.fill("ABC", Decimal(-40), Decimal("11.5"), Decimal(0))
+    assert (margin.gain, margin.spent) == (-2, 642)
+    margin.price("ABC", Conversion(Decimal(12), 1))
+    assert margin.gain == 60 * 12 - 1100 + 460 - 2
+    margin.price("ABC", Conversion(Decimal(13), 2))
+    assert margin.gain == 60 * 12 - 1100 + 460 - 2  # nothing is held, as far as it was told

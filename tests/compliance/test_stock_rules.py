@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from compliance.found import deficit_found
 from compliance.rules import RULES
 from compliance.settings import AccountFacts, ComplianceSettings, find_faults
 from domain.accounts import AccountType
-from domain.findings import FindingKind
-from domain.history import AccountHistory, Close, Execution
+from domain.findings import Finding, FindingKind
+from domain.history import AccountHistory, Close, Execution, Movement
 from domain.instruments import AssetClass
 from domain.orders import OrderType, Side
 from domain.screening import Violation
@@ -530,3 +531,116 @@ def test_a_share_nobody_has_ever_priced_is_not_opened() -> None:
     desk = margin_desk(instruments=(stock(calendar="XNYS"), stock("XYZ", calendar="XNYS")))
     order = desk.order(Side.BUY, 1, instrument="XYZ", type=OrderType.LIMIT, limit_price=Decimal(10))
     assert desk.ask_all(order)[-1].code == "no_reference_price"
+
+
+def test_what_is_found_says_of_whom_and_when() -> None:
+    desk = buying_power_desk()
+    desk.fill(Side.BUY, 10_400)
+    (call,) = desk.findings(FindingKind.DAY_TRADE_CALL)
+    assert (call.account, call.day, call.at_ns) == (ACCOUNT, "2026-11-16", desk.now_ns)
+    desk = margin_desk(equity=10_000)
+    desk.fill(Side.BUY, 4200)
+    (deficit,) = desk.findings(FindingKind.INTRADAY_DEFICIT)
+    assert (deficit.account, deficit.day, deficit.at_ns) == (ACCOUNT, "2026-11-16", desk.now_ns)
+
+
+def test_a_restart_knows_what_was_held_before_the_oldest_execution_that_is_kept() -> None:
+    yesterday = noon_ns(date(2026, 11, 13))
+    words: dict[str, Any] = {"instrument": "ABC", "price": Decimal(10)}
+    history = [
+        Execution(at_ns=yesterday, id="e1", order_id="o1", sign=-1, quantity=Decimal(100), **words),
+        Execution(
+            at_ns=noon_ns(MONDAY), id="e2", order_id="o2", sign=1, quantity=Decimal(150), **words
+        ),
+    ]
+    trading = margin_desk(LEGACY, equity=30_000, executions=history).trading()
+    # The purchase covered the short sale of the day before, and opened the rest.
+    assert (trading.day_trades.open_cost, trading.day_trades.untouched) == (500, 1)
+
+
+def test_a_fill_of_an_earlier_day_that_is_told_today_is_not_open_of_today() -> None:
+    desk = margin_desk(LEGACY, equity=30_000)
+    desk.fill(Side.BUY, 5, at_ns=noon_ns(date(2026, 11, 13)))
+    assert desk.trading().day_trades.open_symbols == set()
+    desk.fill(Side.SELL, 5)
+    assert desk.trading().day_trades.on(MONDAY).direction == 0
+    assert desk.trading().day_trades.on(date(2026, 11, 13)).orders == 1
+
+
+def test_a_freeze_ends_with_the_moment_its_deficit_is_met() -> None:
+    day = date(2026, 11, 2)
+    unmet = replace(deficit_found(ACCOUNT, day, Decimal(5000), 1), equity=Decimal(10_000))
+    history = AccountHistory(account=ACCOUNT, findings={unmet.id: unmet})
+    desk = margin_desk(equity=8_000, cash=-28_000, held=4000, history=history, price=9)
+    assert desk.trading().frozen_until == date(2027, 2, 7)
+    desk.set_price(Decimal(11))
+    desk.measure()
+    assert desk.findings(FindingKind.INTRADAY_DEFICIT)[0].met == 5000
+    assert desk.trading().frozen_until is None
+
+
+def ridden(paid_on: date) -> Finding:
+    """A purchase without money sold on Monday, and the money brought in on a day."""
+    words: dict[str, Any] = {"instrument": "ABC", "price": Decimal(10), "quantity": Decimal(10)}
+    history = AccountHistory(
+        account=ACCOUNT,
+        executions=[
+            Execution(at_ns=noon_ns(MONDAY), id="e1", order_id="o1", sign=1, **words),
+            Execution(at_ns=noon_ns(MONDAY) + 1, id="e2", order_id="o2", sign=-1, **words),
+        ],
+        movements=[Movement(at_ns=noon_ns(paid_on), id="m", amount=Decimal(100))],
+    )
+    friday = noon_ns(date(2026, 11, 20))
+    desk = cash_desk(cash=100, equity=100, history=history, now_ns=friday, positions={"ABC": 0})
+    return desk.findings(FindingKind.FREE_RIDE)[0]
+
+
+def test_a_free_ride_is_undone_until_two_days_after_settlement() -> None:
+    assert ridden(date(2026, 11, 19)).met == 100
+    assert ridden(date(2026, 11, 20)).met == 0
+
+
+def test_what_a_contract_of_a_hundred_costs_is_paid_a_hundredfold() -> None:
+    contract = stock(calendar="XNYS", multiplier=Decimal(100))
+    desk = cash_desk(cash=1000, equity=1000, instruments=(contract,), price=2)
+    desk.fill(Side.BUY, 3)
+    funding = desk.trading().funding
+    assert funding is not None
+    assert funding.available == 400
+    assert desk.ask(Side.BUY, 2) is None
+    assert code(desk.ask(Side.BUY, 3)) == "insufficient_cash"
+
+
+def test_an_account_that_has_not_moved_to_intraday_margin_has_no_deficit_of_it() -> None:
+    desk = margin_desk(LEGACY, equity=10_000)
+    desk.fill(Side.BUY, 4200)
+    desk.measure()
+    assert desk.findings(FindingKind.INTRADAY_DEFICIT) == []
+
+
+def test_a_deficit_waits_until_every_holding_has_a_price() -> None:
+    other = stock("XYZ", calendar="XNYS")
+    desk = margin_desk(equity=10_000, instruments=(stock(calendar="XNYS"), other))
+    desk.fill(Side.BUY, 1, symbol="XYZ", price=Decimal(10))
+    desk.fill(Side.BUY, 4200)
+    desk.measure()
+    assert desk.findings(FindingKind.INTRADAY_DEFICIT) == []
+    desk.set_price(Decimal(10), "XYZ")
+    desk.measure()
+    assert len(desk.findings(FindingKind.INTRADAY_DEFICIT)) == 1
+
+
+def test_an_account_whose_regime_the_settings_changed_is_followed_from_its_first_update() -> None:
+    settled = replace(LOOSE, regimes={ACCOUNT: INTRADAY})
+    desk = margin_desk("house", broker="sim", equity=10_000, settings=settled)
+    desk.fill(Side.BUY, 4200)
+    assert len(desk.findings(FindingKind.INTRADAY_DEFICIT)) == 1
+
+
+def test_a_purchase_beside_a_lot_whose_money_has_not_settled_is_no_early_sale() -> None:
+    desk = cash_desk(cash=0, equity=0, held=100)
+    desk.fill(Side.SELL, 100)
+    desk.fill(Side.BUY, 50)
+    bought = desk.verdict(desk.order(Side.BUY, 10))
+    assert (bought.violation, bought.warnings) == (None, ())
+    assert len(desk.verdict(desk.order(Side.SELL, 10)).warnings) == 1

@@ -253,3 +253,14 @@ def sending_order(order_id: str, terms: Any) -> Any:
         account=ACCOUNT,
         version=1,
     )
+
+
+def test_an_order_that_only_opens_passes_where_nothing_is_held_in_either_direction() -> None:
+    for quantity in (1, -1):
+        assert desk_of().code(new_order(quantity, position_effect=OPEN_ONLY)) == "pass"
+
+
+def test_a_part_that_leaves_a_single_unit_is_a_twin_of_a_protected_single_unit() -> None:
+    desk = desk_of(10, 1, guarded="T2")
+    assert desk.code(new_order(-9)) == "fifo_safeguard_partial_close"
+    assert desk.code(new_order(-10)) == "pass"

@@ -298,3 +298,13 @@ def test_a_share_in_a_forex_account_cannot_be_valued_and_is_refused() -> None:
     desk = Desk(snapshot(equity="1000"), instruments=(stock(),))
     quotes = (rate("ABC", "100"),)
     assert desk.code(limit_order(1, "100", instrument="ABC"), rates=quotes) == "no_rate"
+
+
+def test_an_account_without_a_leverage_of_its_own_has_the_tables() -> None:
+    for own in (None, Decimal(0), Decimal(-1), Decimal(500)):
+        held = snapshot(equity="22", account=broker_account(leverage=own))
+        assert Desk(held).code(new_order(1000)) == "pass"
+        assert Desk(held).code(new_order(1001)) == "leverage"
+    held = snapshot(equity="22", account=broker_account(leverage=Decimal(10)))
+    assert Desk(held).code(new_order(200)) == "pass"
+    assert Desk(held).code(new_order(201)) == "leverage"
