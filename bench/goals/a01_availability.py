@@ -45,8 +45,9 @@ async def _stand_still(deployment: World) -> None:
     broker.resume()
 
 
-async def _die(deployment: World) -> None:
-    os.kill(_simulator(deployment).pid, signal.SIGKILL)
+async def _go_down(deployment: World) -> None:
+    """Every line breaks, and it comes back with its books: killed, it would forget a second."""
+    os.kill(_simulator(deployment).pid, signal.SIGTERM)
     await asyncio.sleep(TROUBLE_S)
 
 
@@ -70,7 +71,7 @@ async def _be_hostile(deployment: World, how: dict[str, float]) -> None:
     await deployment.simulate("/sim/hostility", {})
 
 
-TROUBLES: tuple[Trouble, ...] = (_stand_still, _flap, _fail, _die, _lose_answers)
+TROUBLES: tuple[Trouble, ...] = (_stand_still, _flap, _fail, _go_down, _lose_answers)
 
 
 async def run(trials: int, seed: int) -> Tally:
