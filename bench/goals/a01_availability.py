@@ -26,6 +26,8 @@ RATE = 50
 PERIOD_S = 10.0
 TROUBLE_S = 1.0
 ANSWER_S_MAX = 1.0
+BATCH = 2_500
+"""A simulator that starts again remembers its newest 6,000 facts; of more we could not compare."""
 CUT_EVERY_S = 0.25
 BAD_SHARE_MAX = 0.001
 BREAKER = "breaker_failures = 5\nbreaker_open_ms = 1000"
@@ -142,7 +144,7 @@ GOAL = Goal(
     unit="orders",
     short=500,
     long=180_000,
-    batch=15_000,
+    batch=BATCH,
     run=run,
     bars_us={"answer p99.9": 1_000_000},
 )
