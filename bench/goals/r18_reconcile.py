@@ -17,7 +17,9 @@ from bench.dst.deployment import CONNECTION, Deployment
 from bench.dst.story import Story, at_rest
 from bench.goal import Goal, Tally
 from domain import events as ev
+from domain.commands import SetGuard
 from domain.streams import ConnectionUpdate, Notice, NoticeKind, OrderUpdate, StreamUpdate
+from gateway import wire
 
 RESTARTS_A_STORY = 25
 EXPIRY_S = 8.0
@@ -46,6 +48,7 @@ def _tell(seed: int, restarts: int, counts: dict[str, int]) -> Iterator[str]:
     luck = Random(seed)
     with at_rest(seed) as (story, unrest):
         story.pass_s(EXPIRY_S)
+        _lift_guards(story)
         yield from unrest or story.come_to_rest()
         counts["stories"] += 1
         # The first reconciliation may find news: money that only the account itself tells.
@@ -60,6 +63,16 @@ def _tell(seed: int, restarts: int, counts: dict[str, int]) -> Iterator[str]:
             yield "a new beginning never got in step with the broker"
         elif first != second:
             yield f"ids of a new beginning differ: {sorted(first ^ second)[:3]}"
+
+
+def _lift_guards(story: Story) -> None:
+    """A guard would rightly fire for a session that a restart keeps away."""
+    for guard in story.deployment.parts["router"].desk.books.guards.values():
+        lifted = SetGuard(
+            kind=guard.kind, armed=False, tag=guard.tag, instrument=guard.instrument,
+            account=guard.account,
+        )  # fmt: skip
+        story.trader.say("guard", wire.GuardSet, guard=lifted)
 
 
 def _reconcile(story: Story, way: str) -> Iterator[str]:
