@@ -100,6 +100,7 @@ class BrokerConnection(LinkOwner[Any]):
         self._evidence = Evidence(self.reads, settings.visibility_horizon_ms)
         self._sought: set[str] = set()
         self._attached = asyncio.Event()
+        self._refused: int | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- links
@@ -152,7 +153,7 @@ class BrokerConnection(LinkOwner[Any]):
 
     def _attach(self, link: Link[Any], attach: m.Attach) -> None:
         if not self.gate.take_epoch(attach):
-            link.close()
+            self._refuse(link, attach.epoch)
             return
         telling = self.telling
         if self.router is not None and self.router is not link:
@@ -166,6 +167,15 @@ class BrokerConnection(LinkOwner[Any]):
         self.granting.begin(attach.epoch)
         self._introduce()
         telling.tell_again()
+
+    def _refuse(self, link: Link[Any], epoch: int) -> None:
+        """An older router, or one of an older journal; it comes back every 20 ms, said once."""
+        if epoch != self._refused:
+            self._refused = epoch
+            why = f"its epoch {epoch} is older than {self.gate.epoch}, which was served here"
+            fix = "where no newer router runs: `fillgate restore` a backup into another --home"
+            log.error("router refused", why=why, fix=fix)
+        link.close()
 
     def _introduce(self) -> None:
         self._send_to_router(

@@ -54,6 +54,11 @@ class Disk:
         self.marks = self._luck.choice((self.marks, self._older_marks, bytearray(MARKS_BYTES)))
         self._older_marks = bytearray(self.marks)
 
+    def replace(self) -> None:
+        """Another disk: nothing of before is on it, neither the journal nor the marks."""
+        self.records, self.snapshots = [], []
+        self.marks, self._older_marks = bytearray(MARKS_BYTES), bytearray(MARKS_BYTES)
+
 
 class SimJournal:
     """One process's open journal: `commit` makes durable, all at once or not."""

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from connection_world import FAR_NS, Wired
 from router_world import ACCOUNT, OWNER, PAPER, market_order, new_order
+from structlog.testing import capture_logs
 from virtual_time import in_virtual_time
 
 from actors import messages as m
@@ -215,6 +217,23 @@ async def test_an_older_router_is_cut_off_and_a_newer_one_takes_over(tmp_path: P
     wired.hear(new, wired.dispatch(1, epoch=3))
     await asyncio.sleep(SOON_S)
     assert len(wired.placed()) == 1
+    await wired.stop()
+
+
+@in_virtual_time
+async def test_that_a_router_was_refused_is_said_once(tmp_path: Path) -> None:
+    wired = Wired(tmp_path)
+    await wired.up(epoch=7)
+    await wired.stop()
+    wired.start()
+    structlog.reset_defaults()
+    with capture_logs() as logs:
+        links = [wired.attach(epoch=1), wired.attach(epoch=1), wired.attach(epoch=2)]
+    assert all(link.is_closed for link in links)
+    assert [line["why"] for line in logs if line["event"] == "router refused"] == [
+        "its epoch 1 is older than 7, which was served here",
+        "its epoch 2 is older than 7, which was served here",
+    ]
     await wired.stop()
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from actors.router import reports
+from bench.dst.storage import Disk
 from bench.goals.r18_reconcile import GOAL
 from domain.streams import BalancesUpdate
+
+SEED_WITH_MARKS = 5
+"""Its last power cut leaves the send marks there."""
 
 
 @pytest.mark.asyncio
@@ -24,3 +28,19 @@ async def test_the_goal_sees_money_that_is_told_twice(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(reports, "find_news", tell_always)
     assert (await GOAL.run(5, 0)).violations > 0
+
+
+@pytest.mark.asyncio
+async def test_the_goal_sees_a_new_beginning_that_never_comes_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Marks that name a newer epoch than the journal: their connection serves no router."""
+
+    def lose_the_journal_alone(disk: Disk) -> None:
+        disk.records, disk.snapshots = [], []
+
+    monkeypatch.setattr(Disk, "replace", lose_the_journal_alone)
+    tally = await GOAL.run(5, SEED_WITH_MARKS)
+    assert tally.details == [
+        f"seed {SEED_WITH_MARKS}: a new beginning never got in step with the broker"
+    ]
