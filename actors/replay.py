@@ -9,6 +9,7 @@ apart.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
@@ -76,7 +77,7 @@ class Replay:
         self._screeners: tuple[Screener, ...] = ()
         self._rates: dict[str, Rate] = {}
         self._facts: dict[str, MarketFact] = {}
-        self._told: list[tuple[int, MarketFact]] = []
+        self._told: deque[tuple[int, MarketFact]] = deque()
         """When compliance heard of what no order was screened by yet."""
 
     def run(self, records: Iterable[Record], since_ns: int = 0) -> Iterator[Screened]:
@@ -117,7 +118,7 @@ class Replay:
         cause = record.cause
         if isinstance(cause, EpochStarted):
             self._instruments, self._settings = {}, None
-            self._facts, self._told = {}, []
+            self._facts, self._told = {}, deque()
         if isinstance(cause, MarketTold):
             self._told += [(record.at_ns, fact) for fact in cause.facts]
         if isinstance(cause, Ruled):
@@ -134,7 +135,7 @@ class Replay:
     def _hear(self, screened_ns: int) -> None:
         """Tells what compliance had heard before it looked at an order, and nothing later."""
         while self._told and self._told[0][0] < screened_ns:
-            _, fact = self._told.pop(0)
+            _, fact = self._told.popleft()
             self._facts[fact.instrument] = fact
             for screener in self._screeners:
                 screener.observe_market((security_of(fact),))

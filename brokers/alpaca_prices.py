@@ -10,8 +10,6 @@ quotes are withdrawn in a halt.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
@@ -20,6 +18,7 @@ from brokers import alpaca_words as words
 from brokers.adapter import BrokerError, PriceReport, SocketStream, Step
 from brokers.alpaca_messages import time_of
 from brokers.reading import NOT_JSON, UnknownWord, need, parse_time
+from domain.dates import NEW_YORK, local_date
 from domain.market_facts import MarketFact
 from domain.quotes import Quote
 
@@ -38,8 +37,6 @@ WHOLE_MARKET = "sip"
 """The feed whose daily bars tell the volume of all exchanges; one exchange's is no measure."""
 LATE_NS = 3_600 * 10**9
 """How long before the close the day's volume is of interest."""
-HOME = ZoneInfo("America/New_York")
-NS = 1_000_000_000
 
 
 class PriceReader:
@@ -221,7 +218,7 @@ def _band(said: wire.Market) -> MarketFact | None:
 
 def _restriction(said: wire.Market) -> MarketFact:
     at_ns = time_of(said.t)
-    day = datetime.fromtimestamp(at_ns // NS, HOME).date().isoformat()
+    day = local_date(at_ns, NEW_YORK).isoformat()
     return MarketFact(instrument=need(said.symbol or None, "S"), at_ns=at_ns, restricted_from=day)
 
 

@@ -7,15 +7,14 @@ A calendar knows nothing beyond its first and last session: ask `covers` before 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, timedelta
 
 from msgspec import Struct
 
+from domain.dates import local_date
+
 MARGIN_DAYS = 40
 """Calendar days around a date that counting may reach; 15 business days are at most 27."""
-
-_NS_PER_S = 1_000_000_000
 
 
 class BusinessCalendar(Struct, frozen=True):
@@ -57,8 +56,3 @@ class BusinessCalendar(Struct, frozen=True):
         """The last so many business days up to a date, that one included if it is one."""
         end = bisect_right(self.sessions, as_of)
         return self.sessions[max(end - days, 0) : end]
-
-
-def local_date(at_ns: int, zone: str) -> date:
-    """The calendar date of a moment in a zone."""
-    return datetime.fromtimestamp(at_ns // _NS_PER_S, ZoneInfo(zone)).date()

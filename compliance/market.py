@@ -9,13 +9,13 @@ it is the mean of the sales of the last five minutes.
 from __future__ import annotations
 
 from collections import deque
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
 from compliance.limits import Security
+from domain.dates import NEW_YORK, local_date
 
 SECURITIES_MAX = 20_000
 """Symbols remembered; what is told of one more is not taken."""
@@ -24,8 +24,6 @@ SALES_MAX = 3_000
 """Sales kept for the mean; beyond it the oldest go early."""
 
 MEAN_NS = 300_000_000_000
-_ZONE = ZoneInfo("America/New_York")
-_NS_PER_S = 1_000_000_000
 _TRIGGER = Decimal("0.9")
 _TIMED = ("last_sale", "reference", "band_low", "band_high", "band_ns", "at_ns", "is_paused")
 
@@ -78,7 +76,7 @@ class MarketState:
             self._sum -= self._sales.popleft()[1]
         close = self.facts.prior_close
         if close is not None and is_price_fall(price, close):
-            today = datetime.fromtimestamp(at_ns // _NS_PER_S, _ZONE).date()
+            today = local_date(at_ns, NEW_YORK)
             self.facts = replace(self.facts, restricted_from=today)
 
 

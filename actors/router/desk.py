@@ -126,9 +126,7 @@ class Desk:
         if not by_connection:
             return None
         own = by_connection.get(connection) if connection else None
-        if own is None and len(by_connection) > 1:
-            return max(by_connection.values(), key=lambda quote: quote.received_ns)
-        return own or next(iter(by_connection.values()))
+        return own or max(by_connection.values(), key=lambda quote: quote.received_ns)
 
     def rates(self, instrument: Instrument, currencies: Iterable[str]) -> tuple[Rate, ...]:
         """Quotes for the instrument and to value its currencies in the accounts' ones."""

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from bench.dst.begun import Begun
 from bench.dst.loop import PROCESS, Process, SimLoop
 from brokers.adapter import BrokerError, NotSent, OutcomeUnknown, Request, Response
 from brokers.simulators.book import Account, AccountSettings, Quote
@@ -241,7 +242,7 @@ class Line:
     def __init__(self, venue: Venue) -> None:
         self.venue = venue
         self._is_busy = False
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._begun = Begun()
 
     def open(self) -> None:
         """Nothing to make."""
@@ -263,19 +264,8 @@ class Line:
         if self._is_busy:
             return False
         check()
-        task = self.venue.loop.create_task(self._tell(request, timeout_ms, heard))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._begun.begin(self.send(request, timeout_ms), heard)
         return True
-
-    async def _tell(self, request: Request, timeout_ms: int, heard: Heard) -> None:
-        try:
-            outcome: Response | OutcomeUnknown = await self.send(request, timeout_ms)
-        except NotSent as trouble:
-            outcome = OutcomeUnknown(str(trouble))
-        except OutcomeUnknown as trouble:
-            outcome = trouble
-        heard(outcome)
 
     async def send(
         self, request: Request, timeout_ms: int, check: Callable[[], None] | None = None

@@ -49,7 +49,8 @@ from brokers.simulators.facts import AnyFact
 from brokers.simulators.hostility import Hostility
 from brokers.simulators.market_hours import NS, next_roll_ns
 from brokers.simulators.netting_engine import NetEngine
-from brokers.simulators.server import BODY_BYTES_MAX, WRITES, Server
+from brokers.simulators.plain_http import BODY_BYTES_MAX
+from brokers.simulators.server import WRITES, Server
 from brokers.simulators.ticks import Tick, generate, read_aligned, tick_files
 
 __all__ = ["AlpacaLogin", "AlpacaSettings", "AlpacaSimulator"]

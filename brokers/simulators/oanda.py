@@ -28,8 +28,8 @@ from brokers.simulators.oanda_dialect import OandaDialect
 from brokers.simulators.oanda_replies import ENCODER, Call, Reply, error_reply
 from brokers.simulators.oanda_settings import Login, OandaSettings
 from brokers.simulators.oanda_streams import OandaStreams
-from brokers.simulators.plain_http import Asked, status_line
-from brokers.simulators.server import BODY_BYTES_MAX, Server
+from brokers.simulators.plain_http import BODY_BYTES_MAX, Asked, status_line
+from brokers.simulators.server import Server
 
 __all__ = ["Login", "OandaSettings", "OandaSimulator"]
 

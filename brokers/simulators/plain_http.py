@@ -17,7 +17,7 @@ import httptools
 from msgspec import Struct
 
 BODY_BYTES_MAX = 65_536
-"""A larger body is no plain one."""
+"""A larger body no dialect takes."""
 HEAD_BYTES_MAX = 8_192
 UNSENT_BYTES_MAX = 16 * 1024 * 1024
 """A client that asks and does not read its answers is cut off."""

@@ -28,7 +28,6 @@ from brokers.simulators.state import StateFile
 from brokers.simulators.ticks import Tick, generate, read_aligned, tick_files
 from brokers.simulators.venue import Venue
 
-BODY_BYTES_MAX = 65_536
 TIMER_S = 0.25
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 

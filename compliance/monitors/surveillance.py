@@ -7,9 +7,7 @@ again, after a restart or by another fill, it is the same one.
 from __future__ import annotations
 
 from collections import OrderedDict
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from compliance.monitors.alert import Alert, AlertKind
 from compliance.monitors.suspicion import (
@@ -21,6 +19,7 @@ from compliance.monitors.suspicion import (
     SuspicionSettings,
 )
 from domain import events as ev
+from domain.dates import NEW_YORK, local_date
 from domain.findings import Finding, FindingKind
 from domain.lifecycle import Origin
 from domain.market_facts import MarketFact
@@ -40,8 +39,6 @@ KINDS = {
     AlertKind.WASH_TRADE: FindingKind.WASH_TRADE,
     AlertKind.MARKING_THE_CLOSE: FindingKind.MARKING_THE_CLOSE,
 }
-_HOME = ZoneInfo("America/New_York")
-_NS_PER_S = 1_000_000_000
 
 
 class Surveillance:
@@ -137,7 +134,7 @@ def _bound(kept: OrderedDict[str, Any]) -> None:
 def finding_of(alert: Alert, account: str) -> Finding:
     """An alert as it is written down."""
     kind = KINDS[alert.kind]
-    day = datetime.fromtimestamp(alert.at_ns // _NS_PER_S, _HOME).date().isoformat()
+    day = local_date(alert.at_ns, NEW_YORK).isoformat()
     return Finding(
         id=f"{kind.value}:{account}:{alert.instrument}:{day}",
         kind=kind,

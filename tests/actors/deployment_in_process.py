@@ -46,7 +46,10 @@ SEGMENT_BYTES = 1024 * 1024
 MIDDLES = {"EUR_USD": "1.10000", "USD_JPY": "110.000", "GBP_USD": "1.30000"}
 RESTING = (Status.LIVE, Status.PARTIALLY_FILLED)
 
-SETTINGS = f"""
+
+def settings_text(broker: str, broker_account_id: str, regime: str) -> str:
+    """One owner, one account at one simulated broker."""
+    return f"""
 [deployment]
 id = "test"
 
@@ -56,16 +59,17 @@ id = "{OWNER}"
 [[connections]]
 id = "{CONNECTION}"
 owner = "{OWNER}"
-broker = "oanda"
-broker_account_id = "{BROKER_ACCOUNT}"
+broker = "{broker}"
+broker_account_id = "{broker_account_id}"
 account = "{ACCOUNT}"
-regime = "house"
+regime = "{regime}"
 simulator = "sim"
 sessions = 4
 visibility_horizon_ms = 200
 
 [[simulators]]
 id = "sim"
+broker = "{broker}"
 
 [journal]
 segment_bytes = {SEGMENT_BYTES}
@@ -75,6 +79,9 @@ prepare_in_background = false
 [compliance]
 duplicate_window_ms = 0
 """
+
+
+SETTINGS = settings_text("oanda", BROKER_ACCOUNT, "house")
 
 
 class HandEdge(LinkOwner[Any]):

@@ -19,6 +19,7 @@ from msgspec import Struct
 from router_world import INSTRUMENTS, REFUSED, account, quote
 
 from actors.settings import ConnectionSettings
+from bench.dst.begun import Begun
 from brokers.adapter import (
     AmendTerms,
     BrokerError,
@@ -487,7 +488,7 @@ class PaperTransport:
     def __init__(self, venue: PaperVenue) -> None:
         self.venue = venue
         self.is_closed = False
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._begun = Begun()
 
     def open(self) -> None:
         self.is_closed = False
@@ -506,17 +507,8 @@ class PaperTransport:
         if self.venue.is_down or (fates and fates[0] == "not_sent"):
             return False  # No connection is open.
         check()
-        task = asyncio.get_running_loop().create_task(self._tell(request, timeout_ms, heard))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._begun.begin(self.send(request, timeout_ms), heard)
         return True
-
-    async def _tell(self, request: Request, timeout_ms: int, heard: Heard) -> None:
-        try:
-            outcome: Response | OutcomeUnknown = await self.send(request, timeout_ms)
-        except OutcomeUnknown as trouble:
-            outcome = trouble
-        heard(outcome)
 
     async def send(
         self, request: Request, timeout_ms: int, check: Callable[[], None] | None = None

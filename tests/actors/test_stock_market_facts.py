@@ -13,7 +13,11 @@ from typing import Any
 import aiohttp
 import deployment_in_process as whole
 import pytest
-from deployment_in_process import CONNECTION, OWNER, SEGMENT_BYTES, WAIT_S, Deployment
+from deployment_in_process import (
+    WAIT_S,
+    Deployment,
+    settings_text,
+)
 
 from actors import roles
 from actors.calendars import build_calendar
@@ -29,41 +33,16 @@ from domain import commands as c
 from domain.orders import CancelOrder, NewOrder, OrderType, Side, TimeInForce
 from domain.records import MarketTold
 
-SETTINGS = f"""
-[deployment]
-id = "test"
-
-[[owners]]
-id = "{OWNER}"
-
-[[connections]]
-id = "{CONNECTION}"
-owner = "{OWNER}"
-broker = "alpaca"
-broker_account_id = "PA0000000001"
-account = "acc-1"
-regime = "us_stocks"
-simulator = "sim"
-sessions = 4
-visibility_horizon_ms = 200
-
-[[simulators]]
-id = "sim"
-broker = "alpaca"
-
-[journal]
-segment_bytes = {SEGMENT_BYTES}
-reserve_bytes = 65536
-prepare_in_background = false
-
-[compliance]
-duplicate_window_ms = 0
+SETTINGS = (
+    settings_text("alpaca", "PA0000000001", "us_stocks")
+    + """\
 collar_percent = "20"
 
 [[compliance.market.securities]]
 symbol = "AAPL"
 easy_to_borrow = true
 """
+)
 MIDDLES = {"AAPL": "230.00", "MSFT": "425.00", "SPY": "590.00"}
 
 
