@@ -86,8 +86,8 @@ class Machines:
             )
 
 
-def page(goals: dict[str, Goal], counts: Counts, reasons: Path = REASONS) -> str:
-    """The whole page."""
+def page(goals: dict[str, Goal], counts: Counts, reasons: Path) -> str:
+    """The whole page; `reasons` says why goals are not reached, where the file is there."""
     machines, why = Machines(), read_reasons(reasons)
     ids = sorted({*ASKED, *goals}, key=place_of)
     assert set(why) <= set(ids), f"{reasons.name}: no goal has the id {set(why) - set(ids)}"

@@ -200,7 +200,7 @@ def main(words: list[str]) -> int:
     given = parser.parse_args(words)
     out, goals, commit = Console(soft_wrap=True), discover(), commit_of(ROOT)
     if given.table:
-        PAGE.write_text(reliability.page(goals, Counts(FOLDER)))
+        PAGE.write_text(reliability.page(goals, Counts(FOLDER), reliability.REASONS))
         out.print(f"wrote {PAGE.relative_to(ROOT)}")
         return 0
     # Ended politely it cleans up, as with Ctrl-C (which a shell's background jobs ignore).

@@ -16,7 +16,7 @@ from bench.counts import Batch, BeingRun, Counts, Form, alone, commit_of, merge
 from bench.goal import Goal, Tally
 from bench.goals import ASKED, discover
 from bench.machine import Machine
-from bench.reliability import figure, page, rank
+from bench.reliability import REASONS, figure, page, rank
 from bench.soak import INTERRUPTED, MISUSED, VIOLATED, Plan, Soak, list_goals, main, pick, soak
 
 MACHINE = Machine(
@@ -226,7 +226,7 @@ def _lines(text: str) -> dict[str, str]:
 
 
 def test_the_page_has_a_line_for_every_goal_in_order(tmp_path: Path) -> None:
-    text = page({"R1": goal(Trials().run)}, Counts(tmp_path))
+    text = page({"R1": goal(Trials().run)}, Counts(tmp_path), tmp_path / "none")
     places = [text.index(f"\n| {id} |") for id in ASKED]
     assert places == sorted(places)
     lines = _lines(text)
@@ -238,7 +238,7 @@ def test_the_page_has_a_line_for_every_goal_in_order(tmp_path: Path) -> None:
 
 def test_a_part_of_a_goal_stands_after_it_and_what_nobody_asked_for_last(tmp_path: Path) -> None:
     goals = {id: goal(Trials().run, id=id) for id in ("C1", "R7-node")}
-    ids = list(_lines(page(goals, Counts(tmp_path))))
+    ids = list(_lines(page(goals, Counts(tmp_path), tmp_path / "none")))
     assert ids.index("R7-node") == ids.index("R7") + 1
     assert ids.index("C1") == ids.index("S11") + 1
 
@@ -250,7 +250,7 @@ def test_the_page_shows_the_newest_commit_that_has_counts(tmp_path: Path) -> Non
         batch(commit="bbb", at="2026-01-03T10:00:00+00:00", tally=Tally(trials=4), seed=11),
         batch(commit="bbb", form=Form.SHORT, tally=Tally(trials=2), seed=15),
     )
-    line = _lines(page({"R1": goal(Trials().run)}, found))["R1"]
+    line = _lines(page({"R1": goal(Trials().run)}, found, tmp_path / "none"))["R1"]
     assert "**Held**: 2 of 2 kills, 0 violations. 2026-01-02, `bbb`, machine A." in line
     assert "**Below the goal**: 4 of 10 kills, 0 violations. 2026-01-03, `bbb`, machine A." in line
 
@@ -266,6 +266,18 @@ def test_the_page_says_why_a_figure_is_below_its_goal_and_only_then(tmp_path: Pa
     assert "Why" not in lines["R3"]
 
 
+def test_the_reasons_that_are_kept_are_of_goals_there_are(tmp_path: Path) -> None:
+    page(discover(), Counts(tmp_path), REASONS)
+    with pytest.raises(AssertionError, match="no goal has the id"):
+        page({}, Counts(tmp_path), _strange(tmp_path))
+
+
+def _strange(folder: Path) -> Path:
+    reasons = folder / "reasons.toml"
+    reasons.write_text('R99 = "Nobody asked."\n')
+    return reasons
+
+
 def test_machines_are_told_apart(tmp_path: Path) -> None:
     other = replace(MACHINE, cpu="another", load_before=9.0)
     found = counts_of(
@@ -274,7 +286,9 @@ def test_machines_are_told_apart(tmp_path: Path) -> None:
         batch(goal="R2", machine=other),
         batch(goal="R3"),
     )
-    text = page({id: goal(Trials().run, id=id) for id in ("R1", "R2", "R3")}, found)
+    text = page(
+        {id: goal(Trials().run, id=id) for id in ("R1", "R2", "R3")}, found, tmp_path / "none"
+    )
     assert "machine A" in _lines(text)["R3"]
     assert "| B | another | 2 | 8.0 GiB | Linux 6.1 | ext4 | 3.11.2 |" in text
 
